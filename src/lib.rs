@@ -1,0 +1,31 @@
+//! Boatswain: the web server on the board. This page is the map: the modules in floor order, lowest first.
+//! Imports go down only; `tests/layers.rs` holds that.
+//!
+//! ```text
+//! 4  net      sockets, clock, files, timers, the loop; decides no policy, parses no bytes itself
+//! 3  routes   which URL does what; never touches a socket
+//! 2  link     how events are said on a connection that stays: SSE (pure)
+//! 1  http     bytes <-> requests (pure)
+//! 1  hub      who is here and who hears what (pure)
+//! 0  msg, codec, config, json, metrics, sys    words and ground
+//! ```
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod codec;
+pub mod config;
+pub mod json;
+pub mod metrics;
+pub mod msg;
+pub mod sys;
+
+pub mod http;
+pub mod hub;
+
+pub mod link;
+
+pub mod routes;
+
+pub mod net;
+
+pub mod cli;

@@ -1,0 +1,9 @@
+//! The kernel: every libc call of the project, one a function, units converted here. The only place with `unsafe`.
+//!
+//! Never does: policy. Functions return `io::Result` and say in their doc which call and which kernel they need.
+#![allow(unsafe_code)]
+
+pub mod file;
+pub mod process;
+pub mod socket;
+pub mod tcp;
