@@ -186,8 +186,8 @@ impl Gate {
         watch
     }
 
-    /// The lengths are hashed too, so that no two pairs of name and password run together.
-    fn key(&self, user: &str, password: &[u8]) -> Key {
+    /// The name under which credentials are remembered. The lengths are hashed too, so that no two pairs of name and password run together.
+    pub fn key(&self, user: &str, password: &[u8]) -> Key {
         let inner = Sha256::new()
             .chain_update(self.secret)
             .chain_update((user.len() as u64).to_le_bytes())
