@@ -4,36 +4,11 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::time::Duration;
 
-use crate::msg::{CloseReason, Evidence};
-
-/// Upper bounds, in seconds, of the buckets of `boatswain_detection_seconds`: tight around the promises of the
-/// profiles (1.3, 3, 10 and 40 s).
-const DETECTION_BOUNDS: [f64; 10] = [0.5, 1.0, 1.3, 2.0, 2.5, 3.0, 5.0, 10.0, 20.0, 40.0];
+use crate::msg::CloseReason;
 
 /// Distinct response statuses that are counted apart; further ones go to the last place.
 const STATUSES_MAX: usize = 40;
-
-/// A histogram of times.
-#[derive(Default)]
-pub struct Histogram {
-    buckets: [u64; DETECTION_BOUNDS.len()],
-    sum: Duration,
-    count: u64,
-}
-
-impl Histogram {
-    /// Counts one time.
-    pub fn observe(&mut self, time: Duration) {
-        let secs = time.as_secs_f64();
-        if let Some(i) = DETECTION_BOUNDS.iter().position(|&b| secs <= b) {
-            self.buckets[i] += 1;
-        }
-        self.sum += time;
-        self.count += 1;
-    }
-}
 
 /// Everything that is counted outside the hub.
 #[derive(Default)]
@@ -56,10 +31,7 @@ pub struct Metrics {
     pub nudges: u64,
     /// Turns in which the loop noticed that it had not run for a while.
     pub own_stalls: u64,
-    /// From the last sign of life to the verdict.
-    pub detection: Histogram,
     closed: [u64; CloseReason::ALL.len()],
-    lost: [u64; Evidence::ALL.len()],
     responses: Vec<(u16, u64)>,
 }
 
@@ -67,12 +39,6 @@ impl Metrics {
     /// Counts the end of a connection.
     pub fn close(&mut self, why: CloseReason) {
         self.closed[why as usize] += 1;
-    }
-
-    /// Counts a verdict on a link or plain connection.
-    pub fn lost(&mut self, evidence: Evidence, after: Duration) {
-        self.lost[evidence as usize] += 1;
-        self.detection.observe(after);
     }
 
     /// Counts a response.
@@ -103,20 +69,6 @@ impl Metrics {
         for (why, n) in CloseReason::ALL.iter().zip(self.closed) {
             text.labelled("boatswain_connections_closed_total", "reason", why, n);
         }
-        text.head("boatswain_lost_total", "counter", "Verdicts that a peer has vanished, by evidence.");
-        for (evidence, n) in Evidence::ALL.iter().zip(self.lost) {
-            text.labelled("boatswain_lost_total", "evidence", evidence, n);
-        }
-        let name = "boatswain_detection_seconds";
-        text.head(name, "histogram", "From a vanished peer's last sign of life to the verdict.");
-        let mut below = 0;
-        for (bound, n) in DETECTION_BOUNDS.iter().zip(self.detection.buckets) {
-            below += n;
-            text.labelled("boatswain_detection_seconds_bucket", "le", bound, below);
-        }
-        text.labelled("boatswain_detection_seconds_bucket", "le", "+Inf", self.detection.count);
-        text.line(format_args!("{name}_sum {}", self.detection.sum.as_secs_f64()));
-        text.line(format_args!("{name}_count {}", self.detection.count));
     }
 }
 
@@ -128,6 +80,20 @@ impl Text<'_> {
     pub fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.head(name, "counter", help);
         self.line(format_args!("{name} {value}"));
+    }
+
+    /// A histogram: how many were at most each bound (in milliseconds) and above the one before, then how many were
+    /// above all; written in seconds.
+    pub fn histogram(&mut self, name: &str, help: &str, bounds_ms: &[u64], counts: &[u64], sum_ms: u64) {
+        self.head(name, "histogram", help);
+        let mut below = 0;
+        for (bound, n) in bounds_ms.iter().zip(counts) {
+            below += n;
+            self.line(format_args!("{name}_bucket{{le=\"{}\"}} {below}", *bound as f64 / 1000.0));
+        }
+        let count: u64 = counts.iter().sum();
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {count}"));
+        self.line(format_args!("{name}_sum {}\n{name}_count {count}", sum_ms as f64 / 1000.0));
     }
 
     /// A gauge without labels.
@@ -157,28 +123,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_evidence_and_reason_is_there_from_the_start_and_buckets_add_up() {
+    fn reasons_are_there_from_the_start_and_buckets_add_up() {
         let mut m = Metrics::default();
-        m.lost(Evidence::NoAck, Duration::from_millis(2310));
-        m.lost(Evidence::NoAck, Duration::from_secs(90));
         m.close(CloseReason::Lost);
         m.response(200);
         let mut out = Vec::new();
-        m.write(&mut Text(&mut out));
+        let mut text = Text(&mut out);
+        m.write(&mut text);
+        text.histogram("h", "Help.", &[500, 2500], &[0, 2, 1], 94_620);
         let text = String::from_utf8(out).unwrap();
-        for e in Evidence::ALL {
-            assert!(text.contains(&format!("boatswain_lost_total{{evidence=\"{e}\"}}")));
-        }
         for line in [
-            "boatswain_lost_total{evidence=\"no_ack\"} 2",
-            "boatswain_lost_total{evidence=\"reset\"} 0",
             "boatswain_connections_closed_total{reason=\"lost\"} 1",
+            "boatswain_connections_closed_total{reason=\"slow\"} 0",
             "boatswain_responses_total{status=\"200\"} 1",
-            "boatswain_detection_seconds_bucket{le=\"2\"} 0",
-            "boatswain_detection_seconds_bucket{le=\"2.5\"} 1",
-            "boatswain_detection_seconds_bucket{le=\"40\"} 1",
-            "boatswain_detection_seconds_bucket{le=\"+Inf\"} 2",
-            "boatswain_detection_seconds_count 2",
+            "h_bucket{le=\"0.5\"} 0",
+            "h_bucket{le=\"2.5\"} 2",
+            "h_bucket{le=\"+Inf\"} 3",
+            "h_sum 94.62",
+            "h_count 3",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }

@@ -2,15 +2,15 @@
 //! `signed_out`, evicted or ended 403, Origin 403. What comes after (404, 405, role, seat, body) is the table's business.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 
-use crate::http::auth::{basic, cookies};
-use crate::http::request::Request;
+use crate::http::auth::{Credentials, cookies, credentials};
+use crate::http::request::{Method, Request};
 use crate::hub::{Newcomer, SessionView};
-use crate::msg::PeerAddr;
-use crate::routes::gate::Look;
+use crate::routes::gate::{Job, Look};
 use crate::routes::reply::{Caller, Ctx, Full, Reply, cookie_name, read_cookie};
 
-/// The `realm` of `auth.realm`, ready for a header.
+/// The challenge of every 401 (RFC 7617, section 2.1).
 fn challenge(ctx: &Ctx<'_>) -> String {
     let realm = ctx.site.config.auth.realm.replace('\\', "\\\\").replace('"', "\\\"");
     format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")
@@ -25,15 +25,12 @@ pub fn unauthorized(ctx: &Ctx<'_>, api: bool) -> Full {
 /// Refuses addresses outside `seats.allow` and Host names that are not ours.
 pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, api: bool) -> Result<(), Full> {
     let config = &ctx.site.config;
-    let allow = &config.seats.allow;
-    if !allow.is_empty() && !ctx.peer.addr.is_local() {
-        let PeerAddr::Ip(ip) = ctx.peer.addr else { return Ok(()) };
-        if !allow.iter().any(|range| range.contains(ip)) {
-            let said = format!("the address {ip} may not come here: it is in none of the ranges of seats.allow");
-            return Err(Full::error(api, 403, "address", &said));
-        }
+    if !config.allows(ctx.peer.addr) {
+        let addr = ctx.peer.addr;
+        let said = format!("the address {addr} may not come here: it is in none of the ranges of seats.allow");
+        return Err(Full::error(api, 403, "address", &said));
     }
-    match request.host() {
+    match request.host {
         None => Ok(()), // only HTTP/1.0 comes so far without one
         Some(host) if known_host(host_name(host), &config.hosts, &ctx.site.hostname) => Ok(()),
         Some(host) => {
@@ -64,26 +61,23 @@ fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
         || hosts.iter().any(|h| host_name(h).eq_ignore_ascii_case(&name))
 }
 
-/// Whether a path is served without asking who it is: exact, or below a prefix that ends in `/`.
-pub fn is_open(open: &[String], path: &str) -> bool {
-    open.iter().any(|o| path == o || (o.ends_with('/') && path.starts_with(o.as_str())))
-}
-
 /// Finds out who asks. `Err` with what to answer, or with the password that somebody has to check first.
 pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, api: bool, tab: bool) -> Result<Caller, Reply> {
-    let shown = shown_cookies(ctx, request);
-    let given = request.header("authorization").map(basic);
-    let mut unknown = None;
+    let name = cookie_name(ctx.peer.port);
+    let given = credentials(request);
+    let mut stale = None;
     let mut ended = None;
-    let mut known: Option<SessionView> = None;
-    for cookie in shown {
+    let mut known: Option<(SessionView, [u8; 16])> = None;
+    for cookie in cookies(request, &name).filter_map(read_cookie) {
         match ctx.hub.session_by_cookie(ctx.now, &cookie) {
-            Some(view) if view.ended.is_some() => ended = view.ended,
-            Some(view) => {
-                known = Some(view);
+            Some(view) if view.ended.is_none() => {
+                known = Some((view, cookie));
                 break;
             }
-            None => unknown = unknown.or(Some(cookie)),
+            over => {
+                stale = stale.or(Some(cookie));
+                ended = ended.or(over.and_then(|view| view.ended));
+            }
         }
     }
     if let (Some(why), None, true) = (ended, &known, tab) {
@@ -93,23 +87,23 @@ pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, api: bool, tab: bo
         })
         .into());
     }
-    let credentials = match &given {
-        Some(Some(c)) => Some((c.user.as_str(), c.password.as_slice())),
-        _ => None,
+    let given = match &given {
+        Credentials::Basic(basic) => Some((basic.user.as_str(), basic.password.as_bytes())),
+        Credentials::None | Credentials::Malformed => None,
     };
-    let caller = match (known, credentials) {
+    let caller = match (known, given) {
         // the cookie is enough; credentials of the same user add nothing
-        (Some(view), None) => from_view(view),
-        (Some(view), Some((user, _))) if *view.user == *user => from_view(view),
+        (Some((view, _)), None) => from_view(view),
+        (Some((view, _)), Some((user, _))) if *view.user == *user => from_view(view),
         // credentials of another user beat the cookie, bad ones beside it are ignored
-        (Some(view), Some((user, password))) => match checked(ctx, user, password) {
+        (Some((view, cookie)), Some((user, password))) => match checked(ctx, user, password) {
             Err(job) => return Err(Reply::Later(job)),
-            Ok(Check::Good(name)) => enter(ctx, request, &name, None),
+            Ok(Check::Good(name)) => enter(ctx, request, &name, Some(cookie)),
             Ok(Check::Bad | Check::Throttled(_)) => from_view(view),
         },
         (None, Some((user, password))) => match checked(ctx, user, password) {
             Err(job) => return Err(Reply::Later(job)),
-            Ok(Check::Good(name)) => enter(ctx, request, &name, unknown),
+            Ok(Check::Good(name)) => enter(ctx, request, &name, stale),
             Ok(Check::Throttled(s)) => return Err(throttled(api, s).into()),
             Ok(Check::Bad) => return Err(stranger(ctx, api, tab)),
         },
@@ -138,13 +132,13 @@ fn throttled(api: bool, seconds: u64) -> Full {
 }
 
 enum Check {
-    Good(std::rc::Rc<str>),
+    Good(Rc<str>),
     Bad,
     Throttled(u64),
 }
 
 /// Looks credentials up; `Err` if their password has to be hashed first.
-fn checked(ctx: &mut Ctx<'_>, user: &str, password: &[u8]) -> Result<Check, Box<crate::routes::gate::Job>> {
+fn checked(ctx: &mut Ctx<'_>, user: &str, password: &[u8]) -> Result<Check, Box<Job>> {
     match ctx.site.gate.look(ctx.now.mono, ctx.peer.addr, user, password) {
         Look::Good(name) => Ok(Check::Good(name)),
         // the verdict on these very credentials, found wrong: the answer to the request that waited for it
@@ -162,42 +156,24 @@ fn from_view(view: SessionView) -> Caller {
     Caller { session: view.id, user: view.user, role: view.role, cookie: None }
 }
 
-fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: &str, unknown: Option<[u8; 16]>) -> Caller {
+fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: &str, stale: Option<[u8; 16]>) -> Caller {
     let role = ctx.site.config.role_of(user);
     let agent = request.header("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
-    let newcomer = Newcomer {
-        user,
-        role,
-        addr: ctx.peer.addr,
-        agent: &agent,
-        unknown_cookie: unknown,
-        random: (ctx.random)(),
-    };
+    let newcomer = Newcomer { user, role, addr: ctx.peer.addr, agent: &agent, stale, random: (ctx.random)() };
     let (session, cookie) = ctx.hub.enter(ctx.now, newcomer);
     Caller { session, user: user.into(), role, cookie: Some(cookie) }
 }
-
-fn shown_cookies(ctx: &Ctx<'_>, request: &Request<'_>) -> Vec<[u8; 16]> {
-    if request.header("cookie").is_none() {
-        return Vec::new();
-    }
-    let name = cookie_name(ctx.peer.port);
-    request.headers("cookie").flat_map(|field| cookies(field, &name)).filter_map(read_cookie).take(COOKIES_MAX).collect()
-}
-
-/// Cookies of our name that are looked up: a browser sends one, or two after a restart with another path.
-const COOKIES_MAX: usize = 4;
 
 /// Refuses what another site makes a browser do (cross-site request forgery): an `Origin` that is not ours on
 /// anything that changes or upgrades, and `Sec-Fetch-Site: cross-site` on the same and on everything under `/api/`
 /// that is no navigation.
 pub fn origin(request: &Request<'_>, api: bool) -> Result<(), Full> {
-    let acts = request.method() == "POST" || request.header("upgrade").is_some();
+    let acts = request.method == Method::Post || request.header("upgrade").is_some();
     let refused = |said: &str| Err(Full::error(api, 403, "origin", said));
     if acts {
         if let Some(origin) = request.header("origin") {
             let origin = std::str::from_utf8(origin).unwrap_or_default();
-            let same = match (authority(origin), request.host()) {
+            let same = match (authority(origin), request.host) {
                 (Some(theirs), Some(ours)) => theirs.eq_ignore_ascii_case(default_port_removed(ours)),
                 _ => false,
             };
@@ -242,13 +218,6 @@ mod tests {
         for bad in ["", "evil.test", "evil.test:8080", ".local", "local.evil.test", "panel.example.com.evil.test", "1.2.3.4.5"] {
             assert!(!known_host(host_name(bad), &hosts, "board7.factory.example"), "{bad}");
         }
-    }
-
-    #[test]
-    fn open_paths_are_exact_or_below_a_folder() {
-        let open = vec!["/healthz".to_string(), "/public/".to_string()];
-        assert!(is_open(&open, "/healthz") && is_open(&open, "/public/a/b") && is_open(&open, "/public/"));
-        assert!(!is_open(&open, "/healthz/") && !is_open(&open, "/public") && !is_open(&open, "/healthzz"));
     }
 
     #[test]

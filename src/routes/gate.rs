@@ -47,7 +47,7 @@ impl Job {
     pub fn run(self) -> Outcome {
         let matches = self.hash.verify(&self.password);
         let good = matches && self.exists;
-        Outcome { key: self.key, generation: self.generation, addr: self.addr, user: self.user, good }
+        Outcome { key: self.key, generation: self.users.generation(), addr: self.addr, user: self.user, good }
     }
 }
 
@@ -86,7 +86,6 @@ pub struct Gate {
     secret: [u8; 32],
     users: Users,
     decoy: Hash,
-    generation: u32,
     failures: u32,
     good: HashMap<Key, Rc<str>>,
     watched: HashMap<(PeerAddr, Key), Watch>,
@@ -96,7 +95,7 @@ impl Gate {
     /// `secret` is random and never leaves; `failures` a minute are allowed for one user from one address.
     pub fn new(secret: [u8; 32], users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
-        Gate { secret, users, decoy, generation: 0, failures, good: HashMap::new(), watched: HashMap::new() }
+        Gate { secret, users, decoy, failures, good: HashMap::new(), watched: HashMap::new() }
     }
 
     /// Takes a new users file: credentials of users whose line changed or went are forgotten. Returns these users.
@@ -105,18 +104,12 @@ impl Gate {
             (Some(old), Some(new)) => old.hash == new.hash,
             _ => false,
         };
-        let changed: Vec<Rc<str>> = self.users.names().filter(|n| !same(n)).map(Rc::from).collect();
+        let changed = self.users.iter().filter(|e| !same(&e.name)).map(|e| e.name.clone()).collect();
         self.good.retain(|_, name| same(name));
         self.decoy = users.decoy();
-        self.users = users;
+        self.users = users.after(&self.users);
         self.failures = failures;
-        self.generation = self.generation.wrapping_add(1);
         changed
-    }
-
-    /// The number of the users file in force.
-    pub fn generation(&self) -> u32 {
-        self.generation
     }
 
     /// What is known of `user` with `password` as given from `addr`.
@@ -137,7 +130,7 @@ impl Gate {
         };
         Look::Ask(Box::new(Job {
             key,
-            generation: self.generation,
+            generation: self.users.generation(),
             addr,
             user: user.to_string(),
             password: password.to_vec(),
@@ -153,7 +146,7 @@ impl Gate {
 
     /// Takes the outcome of a job. Whether it holds: not if the users file has changed since.
     pub fn settle(&mut self, now: Moment, outcome: &Outcome) -> bool {
-        let current = outcome.generation == self.generation;
+        let current = outcome.generation == self.users.generation();
         let watch = self.watch(now, outcome.addr, &outcome.user);
         watch.asking = watch.asking.saturating_sub(1);
         if !outcome.good {

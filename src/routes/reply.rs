@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use crate::config::Config;
+use crate::http::auth;
 use crate::http::request::Request;
 use crate::hub::Hub;
 use crate::json::Object;
@@ -78,6 +79,13 @@ pub struct Caller {
     pub role: Role,
     /// The session's cookie, if this answer has to set it.
     pub cookie: Option<[u8; 16]>,
+}
+
+impl Caller {
+    /// Nobody: who asks on an open path. No session has this name's rights.
+    pub fn nobody() -> Caller {
+        Caller { session: SessionId(0), user: "".into(), role: Role::Viewer, cookie: None }
+    }
 }
 
 /// One request, as a handler sees it.
@@ -171,25 +179,17 @@ pub fn cookie_name(port: Option<u16>) -> String {
     }
 }
 
-/// The value of a `Set-Cookie` field for a session (RFC 6265): 128 bits, out of reach of scripts, not sent along
-/// with requests that other sites cause except plain navigation.
+/// The value of a `Set-Cookie` field for a session on that listener.
 pub fn set_cookie(port: Option<u16>, cookie: &[u8; 16]) -> String {
-    let mut text = cookie_name(port);
-    text.push('=');
+    let mut value = String::new();
     for b in cookie {
-        let written = write!(text, "{b:02x}");
+        let written = write!(value, "{b:02x}");
         debug_assert!(written.is_ok());
     }
-    text.push_str("; HttpOnly; SameSite=Lax; Path=/");
-    text
+    auth::set_cookie(&cookie_name(port), &value)
 }
 
-/// The value of a `Set-Cookie` field that makes a browser forget the session.
-pub fn drop_cookie(port: Option<u16>) -> String {
-    format!("{}=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0", cookie_name(port))
-}
-
-/// A cookie's value as [`set_cookie`] wrote it.
+/// A cookie's value as [`set_cookie`] writes it.
 pub fn read_cookie(value: &[u8]) -> Option<[u8; 16]> {
     if value.len() != 32 {
         return None;
