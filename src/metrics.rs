@@ -1,1 +1,196 @@
-//! (being written)
+//! Counters of one run and their Prometheus text form (exposition format 0.0.4).
+//!
+//! Never does: counting by itself. Whoever sees a thing happen counts it in the one field made for it.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::time::Duration;
+
+use crate::msg::{CloseReason, Evidence};
+
+/// Upper bounds, in seconds, of the buckets of `boatswain_detection_seconds`: tight around the promises of the
+/// profiles (1.3, 3, 10 and 40 s).
+const DETECTION_BOUNDS: [f64; 10] = [0.5, 1.0, 1.3, 2.0, 2.5, 3.0, 5.0, 10.0, 20.0, 40.0];
+
+/// Distinct response statuses that are counted apart; further ones go to the last place.
+const STATUSES_MAX: usize = 40;
+
+/// A histogram of times.
+#[derive(Default)]
+pub struct Histogram {
+    buckets: [u64; DETECTION_BOUNDS.len()],
+    sum: Duration,
+    count: u64,
+}
+
+impl Histogram {
+    /// Counts one time.
+    pub fn observe(&mut self, time: Duration) {
+        let secs = time.as_secs_f64();
+        if let Some(i) = DETECTION_BOUNDS.iter().position(|&b| secs <= b) {
+            self.buckets[i] += 1;
+        }
+        self.sum += time;
+        self.count += 1;
+    }
+}
+
+/// Everything that is counted outside the hub.
+#[derive(Default)]
+pub struct Metrics {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections refused because a limit was reached (all, or per address).
+    pub refused_limit: u64,
+    /// Times that accepting had to pause because there was no file descriptor or memory.
+    pub accept_pauses: u64,
+    /// Requests read in full.
+    pub requests: u64,
+    /// Passwords hashed.
+    pub passwords: u64,
+    /// Bytes taken by peers' sockets.
+    pub bytes_out: u64,
+    /// Heartbeats written.
+    pub heartbeats: u64,
+    /// Nudges given to suspects (TCP_REPAIR).
+    pub nudges: u64,
+    /// Turns in which the loop noticed that it had not run for a while.
+    pub own_stalls: u64,
+    /// From the last sign of life to the verdict.
+    pub detection: Histogram,
+    closed: [u64; CloseReason::ALL.len()],
+    lost: [u64; Evidence::ALL.len()],
+    responses: Vec<(u16, u64)>,
+}
+
+impl Metrics {
+    /// Counts the end of a connection.
+    pub fn close(&mut self, why: CloseReason) {
+        self.closed[why as usize] += 1;
+    }
+
+    /// Counts a verdict on a link or plain connection.
+    pub fn lost(&mut self, evidence: Evidence, after: Duration) {
+        self.lost[evidence as usize] += 1;
+        self.detection.observe(after);
+    }
+
+    /// Counts a response.
+    pub fn response(&mut self, status: u16) {
+        let known = self.responses.iter().position(|(s, _)| *s == status);
+        match known {
+            None if self.responses.len() < STATUSES_MAX => self.responses.push((status, 1)),
+            _ => self.responses[known.unwrap_or(STATUSES_MAX - 1)].1 += 1,
+        }
+    }
+
+    /// All of it, as text.
+    pub fn write(&self, text: &mut Text<'_>) {
+        text.counter("boatswain_connections_accepted_total", "Connections accepted.", self.accepted);
+        text.counter("boatswain_connections_refused_total", "Connections refused at a limit.", self.refused_limit);
+        text.counter("boatswain_accept_pauses_total", "Pauses for want of a file descriptor.", self.accept_pauses);
+        text.counter("boatswain_requests_total", "Requests read in full.", self.requests);
+        text.counter("boatswain_passwords_hashed_total", "Passwords hashed on the helper thread.", self.passwords);
+        text.counter("boatswain_sent_bytes_total", "Bytes taken by peers' sockets.", self.bytes_out);
+        text.counter("boatswain_heartbeats_total", "Heartbeats and beats written.", self.heartbeats);
+        text.counter("boatswain_nudges_total", "Probes sent to suspects at once.", self.nudges);
+        text.counter("boatswain_own_stalls_total", "Times that this server itself did not run.", self.own_stalls);
+        text.head("boatswain_responses_total", "counter", "Responses by status.");
+        for (status, n) in &self.responses {
+            text.labelled("boatswain_responses_total", "status", status, n);
+        }
+        text.head("boatswain_connections_closed_total", "counter", "Ends of connections by reason.");
+        for (why, n) in CloseReason::ALL.iter().zip(self.closed) {
+            text.labelled("boatswain_connections_closed_total", "reason", why, n);
+        }
+        text.head("boatswain_lost_total", "counter", "Verdicts that a peer has vanished, by evidence.");
+        for (evidence, n) in Evidence::ALL.iter().zip(self.lost) {
+            text.labelled("boatswain_lost_total", "evidence", evidence, n);
+        }
+        let name = "boatswain_detection_seconds";
+        text.head(name, "histogram", "From a vanished peer's last sign of life to the verdict.");
+        let mut below = 0;
+        for (bound, n) in DETECTION_BOUNDS.iter().zip(self.detection.buckets) {
+            below += n;
+            text.labelled("boatswain_detection_seconds_bucket", "le", bound, below);
+        }
+        text.labelled("boatswain_detection_seconds_bucket", "le", "+Inf", self.detection.count);
+        text.line(format_args!("{name}_sum {}", self.detection.sum.as_secs_f64()));
+        text.line(format_args!("{name}_count {}", self.detection.count));
+    }
+}
+
+/// Metrics being written as text.
+pub struct Text<'a>(pub &'a mut Vec<u8>);
+
+impl Text<'_> {
+    /// A counter without labels.
+    pub fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "counter", help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    /// A gauge without labels.
+    pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, "gauge", help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    /// The two lines before a metric's values.
+    pub fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    /// A value with one label, whose text must need no escapes.
+    pub fn labelled(&mut self, name: &str, label: &str, of: impl Display, value: impl Display) {
+        self.line(format_args!("{name}{{{label}=\"{of}\"}} {value}"));
+    }
+
+    fn line(&mut self, args: std::fmt::Arguments<'_>) {
+        let written = writeln!(self.0, "{args}");
+        debug_assert!(written.is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_evidence_and_reason_is_there_from_the_start_and_buckets_add_up() {
+        let mut m = Metrics::default();
+        m.lost(Evidence::NoAck, Duration::from_millis(2310));
+        m.lost(Evidence::NoAck, Duration::from_secs(90));
+        m.close(CloseReason::Lost);
+        m.response(200);
+        let mut out = Vec::new();
+        m.write(&mut Text(&mut out));
+        let text = String::from_utf8(out).unwrap();
+        for e in Evidence::ALL {
+            assert!(text.contains(&format!("boatswain_lost_total{{evidence=\"{e}\"}}")));
+        }
+        for line in [
+            "boatswain_lost_total{evidence=\"no_ack\"} 2",
+            "boatswain_lost_total{evidence=\"reset\"} 0",
+            "boatswain_connections_closed_total{reason=\"lost\"} 1",
+            "boatswain_responses_total{status=\"200\"} 1",
+            "boatswain_detection_seconds_bucket{le=\"2\"} 0",
+            "boatswain_detection_seconds_bucket{le=\"2.5\"} 1",
+            "boatswain_detection_seconds_bucket{le=\"40\"} 1",
+            "boatswain_detection_seconds_bucket{le=\"+Inf\"} 2",
+            "boatswain_detection_seconds_count 2",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_counted_in_a_bounded_list() {
+        let mut m = Metrics::default();
+        for s in 0..200 {
+            m.response(s);
+        }
+        assert_eq!(m.responses.len(), STATUSES_MAX);
+        assert_eq!(m.responses.iter().map(|(_, n)| n).sum::<u64>(), 200);
+    }
+}
