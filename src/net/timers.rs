@@ -202,6 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_was_overtaken_wakes_nobody() {
+        let mut w = World::new();
+        let id = w.add(Some(1000));
+        w.want(id, Some(300));
+        assert_eq!(w.turn(300), (vec![id], 1));
+        w.want(id, Some(5000));
+        assert_eq!(w.turn(1000), (vec![], 0), "that was the first entry");
+        assert_eq!(w.turn(5000), (vec![id], 1));
+    }
+
+    #[test]
     fn the_sleep_is_rounded_up_so_that_the_deadline_has_come() {
         let mut w = World::new();
         let id = w.table.insert(Item { want: Some(Moment::from_micros(1_001)), ..Item::default() }).ok().unwrap();
@@ -265,10 +276,8 @@ mod tests {
             due.sort();
             acted.sort();
             assert_eq!(acted, due, "at {ms}");
-            for i in 0..ids.len() {
-                if wants[i].is_some_and(|at| at <= ms) {
-                    wants[i] = None;
-                }
+            for want in &mut wants {
+                *want = want.filter(|at| *at > ms);
             }
             let next = wants.iter().flatten().min();
             assert!(next.is_none_or(|next| w.wait_ms().is_some_and(|wait| ms + wait <= *next)));

@@ -114,7 +114,7 @@ fn start<J: Send + 'static, R: Send + 'static>(
 mod tests {
     use super::*;
     use mio::{Events, Poll, Token};
-    use std::sync::Mutex;
+    use std::sync::{Barrier, Mutex};
     use std::time::Duration;
 
     struct Loop<J, R> {
@@ -154,12 +154,17 @@ mod tests {
     #[test]
     fn a_full_queue_says_busy_and_gives_the_job_back() {
         static GATE: Mutex<()> = Mutex::new(());
+        static STARTED: Barrier = Barrier::new(2);
         let mut l = Loop::new(2, |n: u32| {
+            if n == 1 {
+                STARTED.wait();
+            }
             drop(GATE.lock());
             n
         });
         let closed = GATE.lock().unwrap();
         assert!(matches!(l.worker.submit(1), Submit::Accepted));
+        STARTED.wait(); // it runs: the one that runs counts too
         assert!(matches!(l.worker.submit(2), Submit::Accepted));
         assert!(matches!(l.worker.submit(3), Submit::Busy(3)));
         assert_eq!(l.worker.open(), 2);
