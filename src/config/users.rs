@@ -1,1 +1,1 @@
-//! (being written)
+//! Who has which password: the users file, in htpasswd's format.

@@ -1,7 +1,406 @@
-//! Who is here and who hears what.
+//! Who is here and who hears what: sessions, seats, the roster, the chat and the numbered log.
+//!
+//! Never does: clocks, sockets, randomness, JSON. Time comes in as [`Now`], secrets as values, and what shall be
+//! done goes out as [`Effects`], in order. Nothing re-enters.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `seats` | the state machine of one session, and who may sit |
+//! | `sessions` | which request belongs to which session; the end of sessions |
+//! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
+//! | `roster` | how a member looks to the others |
+//! | `chat` | what may be said and how fast |
+//! | `event_log` | the log and its replay |
+//! | `liveness` | one link's verdict from what the kernel tells (used by the loop, not by the hub) |
+//!
+//! A connection that is not a link is unknown here: the loop tells of it by [`Hub::plain_lost`].
+
 pub mod chat;
 pub mod event_log;
+mod links;
 pub mod liveness;
 pub mod roster;
 pub mod seats;
 pub mod sessions;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::msg::{ConnId, Effects, Epoch, Evidence, LeftReason, Moment, Now, PeerAddr, Role, SessionId, Types};
+
+/// The settings that matter here.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Settings {
+    /// Of the seats.
+    pub seats: SeatSettings,
+    /// A session unused for so long is forgotten (`auth.lifetime`); one with a link is in use.
+    pub lifetime: Duration,
+    /// A page that answered beats and stops for so long is stalled (`liveness.page_after`); zero: off.
+    pub page_after: Duration,
+    /// How long a lost session may come back as `returned` (the profile's value).
+    pub returned_within: Duration,
+    /// Between two beats: 500 ms, or the profile's heartbeat if that is longer. At least 1 ms.
+    pub beat: Duration,
+    /// Of the chat.
+    pub chat: ChatSettings,
+}
+
+/// `[seats]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SeatSettings {
+    /// Seats in all.
+    pub max: u16,
+    /// Of one user; 0: no limit.
+    pub per_user: u16,
+    /// Kept for admins; 0 if no admins are configured.
+    pub reserved: u16,
+    /// A seat waits so long after the last link closed in order.
+    pub linger: Duration,
+    /// A session without a link keeps its seat so long after its last request.
+    pub plain: Duration,
+    /// Zero: never; else a session without page, chat or command for so long is evicted.
+    pub idle: Duration,
+}
+
+/// `[chat]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChatSettings {
+    /// Events of the chat kept for replay; as many of presence beside them.
+    pub history: usize,
+    /// Characters of one message.
+    pub text_max: usize,
+    /// So many messages ...
+    pub rate_count: u32,
+    /// ... in so long, for each session.
+    pub rate_per: Duration,
+}
+
+/// What chance gives to one run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Seed {
+    /// Name of this run's log.
+    pub epoch: Epoch,
+    /// The first beat's number. Its upper 16 bits are dropped, so that every number fits a page's 53 bits.
+    pub beat_base: u64,
+    /// For the public names of sessions, which are no secrets.
+    pub names: u64,
+}
+
+/// A session as the routes see it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SessionView {
+    /// Public name.
+    pub id: SessionId,
+    /// User name.
+    pub user: Rc<str>,
+    /// What the user may do.
+    pub role: Role,
+    /// Where it came from when it began.
+    pub addr: PeerAddr,
+    /// Its seat, if it has one.
+    pub seat: Option<u16>,
+    /// Wall-clock milliseconds: since it has the seat, or else since it began.
+    pub since_ms: u64,
+    /// Over for good, and why: `evicted`, `idle`, `logout` or `replaced`. Its cookie opens nothing any more:
+    /// `tab=` requests get 403, others need good credentials and then [`Hub::enter`].
+    pub ended: Option<LeftReason>,
+}
+
+/// Somebody with good credentials and without a session's cookie.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Newcomer<'a> {
+    /// User name.
+    pub user: &'a str,
+    /// What that user may do.
+    pub role: Role,
+    /// Where the request comes from.
+    pub addr: PeerAddr,
+    /// Its User-Agent; empty without one. Cut to `Member::AGENT_MAX` bytes.
+    pub agent: &'a str,
+    /// The cookie that it showed, if that one is unknown, of another user or of an ended session.
+    pub stale: Option<[u8; 16]>,
+    /// Secret random bytes: the cookie, if a new session begins.
+    pub random: [u8; 16],
+}
+
+/// What a complete request asks for, as far as seats go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// A page or a file: needs a seat, is activity.
+    Page {
+        /// It asked for HTML by navigation (a browser's address bar, link or reload), not for a page's part.
+        html: bool,
+    },
+    /// Something is changed (chat, a command, an eviction): needs a seat, is activity.
+    Act,
+    /// A link is opened: needs a seat, is no activity (pages reconnect by themselves). [`Hub::open_link`] asks
+    /// by itself; ask so before it only to answer 503 in good time.
+    Link,
+    /// One of the lists that need credentials only. Takes no seat, but is a sign of life.
+    Read,
+}
+
+/// Why there is no seat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoSeat {
+    /// None is free (for this role).
+    Full,
+    /// The user has as many as `seats.per_user` allows; told as full.
+    PerUser,
+    /// The session is over for good.
+    Ended(LeftReason),
+    /// No such session (any more): its lifetime ended, or too many newer ones came.
+    Unknown,
+}
+
+/// Why a link was not opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoLink {
+    /// No seat for its session.
+    Seat(NoSeat),
+    /// A request that its page has given up long ago: that page has a newer link, or said goodbye. To be told
+    /// `closing` `replaced` and closed.
+    Ghost,
+}
+
+/// A page's name and the rising number of its connection (`?tab=T&n=N`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tab {
+    /// Drawn by the page; at most [`Tab::NAME_MAX`] bytes, longer ones are for the routes to refuse.
+    pub name: Rc<str>,
+    /// Grows with each connection that the page opens.
+    pub n: u64,
+}
+
+impl Tab {
+    /// Bytes of a page's name: pages draw about 11 characters; more would let a client make us remember a lot.
+    pub const NAME_MAX: usize = 64;
+}
+
+/// What a link asked for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LinkSpec {
+    /// What it wants to hear; `Types::ALWAYS` is added.
+    pub types: Types,
+    /// Whether beats are sent to it.
+    pub beats: bool,
+    /// The id after which it asks for a replay, as it came (`Last-Event-ID` or `?last=`).
+    pub last: Option<Rc<str>>,
+    /// Its page, if it is one.
+    pub tab: Option<Tab>,
+}
+
+/// Why something was not said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SayError {
+    /// Nothing but white space.
+    Empty,
+    /// More than `chat.text_max` characters.
+    TooLong,
+    /// Faster than `chat.rate`.
+    TooFast {
+        /// When the next one may come.
+        retry_after: Duration,
+    },
+    /// The session has no seat ([`Hub::request`] comes first).
+    NoSeat,
+}
+
+/// What an answer to a beat was worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BeatAnswer {
+    /// Fresh: the page can act.
+    Counted,
+    /// Answered before, or older than one that was.
+    Old,
+    /// No link of that page here, or a number that was never sent to it.
+    Unknown,
+}
+
+/// Why nobody was evicted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EvictError {
+    /// Only admins may.
+    Role,
+    /// No member of that name.
+    Nobody,
+}
+
+/// What was counted since start.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Counters {
+    /// Seats taken.
+    pub joined: u64,
+    /// Of these: lost ones that came back.
+    pub returned: u64,
+    /// By reason, in the order of `LeftReason::ALL`.
+    pub left: [u64; LeftReason::ALL.len()],
+    /// By evidence, in the order of `Evidence::ALL`.
+    pub lost: [u64; Evidence::ALL.len()],
+    /// Members who became suspect.
+    pub suspicions: u64,
+    /// Suspects who were heard again.
+    pub recoveries: u64,
+    /// `turned_away` events.
+    pub turned_away: u64,
+    /// Messages of the chat.
+    pub said: u64,
+    /// Time from the last sign of life to `lost`, one count for each of [`Counters::DETECTION_BOUNDS_MS`] and one
+    /// for what is above; not cumulative.
+    pub detection: [u64; Counters::DETECTION_BOUNDS_MS.len() + 1],
+    /// Sum of those times, in milliseconds.
+    pub detection_sum_ms: u64,
+}
+
+impl Counters {
+    /// Upper bounds of the histogram: around what the profiles promise.
+    pub const DETECTION_BOUNDS_MS: [u64; 12] =
+        [250, 500, 1000, 1500, 2000, 2500, 3000, 5000, 8000, 10_000, 20_000, 40_000];
+}
+/// Everything that is known about who is here.
+pub struct Hub {}
+
+#[allow(unused_variables, missing_docs)]
+impl Hub {
+    pub fn new(settings: Settings, seed: Seed, now: Now) -> Hub {
+        todo!()
+    }
+    pub fn reload(&mut self, now: Now, settings: Settings, fx: &mut Effects) {
+        todo!()
+    }
+    pub fn user_changed(&mut self, now: Now, user: &str, fx: &mut Effects) {
+        todo!()
+    }
+    pub fn role_changed(&mut self, user: &str, role: Role) {
+        todo!()
+    }
+    pub fn stood_still(&mut self, now: Now, gap: Duration) {
+        todo!()
+    }
+    pub fn deadline(&self) -> Option<Moment> {
+        todo!()
+    }
+    pub fn tick(&mut self, now: Now, fx: &mut Effects) {
+        todo!()
+    }
+    pub fn shutdown(&mut self, now: Now, fx: &mut Effects) {
+        todo!()
+    }
+
+    pub fn session_by_cookie(&mut self, now: Now, cookie: &[u8; 16]) -> Option<SessionView> {
+        todo!()
+    }
+    pub fn session_view(&self, id: SessionId) -> Option<SessionView> {
+        todo!()
+    }
+    pub fn enter(&mut self, now: Now, who: Newcomer<'_>) -> (SessionId, [u8; 16]) {
+        todo!()
+    }
+    pub fn barred(&self, now: Now, user: &str, addr: PeerAddr) -> bool {
+        todo!()
+    }
+    pub fn logout(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
+        todo!()
+    }
+    pub fn evict(&mut self, now: Now, by: SessionId, id: SessionId, fx: &mut Effects) -> Result<(), EvictError> {
+        todo!()
+    }
+
+    pub fn request(&mut self, now: Now, id: SessionId, asked: Asked, fx: &mut Effects) -> Result<Option<u16>, NoSeat> {
+        todo!()
+    }
+    pub fn seat_available(&self, now: Now, id: SessionId) -> Result<(), NoSeat> {
+        todo!()
+    }
+    /// `others`: another connection of that session is open (the loop knows).
+    pub fn plain_lost(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        after: Duration,
+        evidence: Evidence,
+        others: bool,
+        fx: &mut Effects,
+    ) {
+        todo!()
+    }
+
+    pub fn open_link(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        conn: ConnId,
+        spec: LinkSpec,
+        fx: &mut Effects,
+    ) -> Result<(), NoLink> {
+        todo!()
+    }
+    pub fn link_ended(&mut self, now: Now, conn: ConnId, end: crate::msg::LinkEnd, fx: &mut Effects) {
+        todo!()
+    }
+    pub fn link_changed(&mut self, now: Now, conn: ConnId, change: crate::msg::Change, fx: &mut Effects) {
+        todo!()
+    }
+    pub fn link_rtt(&mut self, conn: ConnId, rtt_ms: f32) {
+        todo!()
+    }
+    pub fn link_heard_after_lost(&mut self, now: Now, conn: ConnId) {
+        todo!()
+    }
+    pub fn bye(&mut self, now: Now, id: SessionId, tab: &str, n: u64, fx: &mut Effects) {
+        todo!()
+    }
+
+    pub fn beat_number(&self, now: Now) -> u64 {
+        todo!()
+    }
+    pub fn next_beat_at(&self, now: Now, phase: Duration) -> Moment {
+        todo!()
+    }
+    pub fn beat_sent(&mut self, now: Now, conn: ConnId, n: u64) {
+        todo!()
+    }
+    pub fn beat_answer(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        tab: &str,
+        n: u64,
+        hold: &[&str],
+        fx: &mut Effects,
+    ) -> BeatAnswer {
+        todo!()
+    }
+
+    pub fn say(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        text: &str,
+        fx: &mut Effects,
+    ) -> Result<crate::msg::EventId, SayError> {
+        todo!()
+    }
+
+    pub fn members(&self) -> Vec<Rc<crate::msg::Member>> {
+        todo!()
+    }
+    pub fn seats_taken(&self) -> u16 {
+        todo!()
+    }
+    pub fn seats_max(&self) -> u16 {
+        todo!()
+    }
+    pub fn links(&self) -> usize {
+        todo!()
+    }
+    pub fn newest(&self) -> crate::msg::EventId {
+        todo!()
+    }
+    pub fn log_since(&self, since: Option<&str>, limit: usize) -> event_log::Slice {
+        todo!()
+    }
+    pub fn counters(&self) -> &Counters {
+        todo!()
+    }
+}
