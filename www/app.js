@@ -102,7 +102,7 @@
       if (r.status === 403) return end(body.reason || body.error, body.message);
       if (r.ok && body.seat === null) {
         seats = body.seats; wait = after || 1000;
-        say('full', seats ? 'Full house: ' + seats.taken + ' of ' + seats.max + ' seats are taken. You get the next free one.' : 'Full house. You get the next free seat.');
+        say('full', 'Full house' + (seats ? ': ' + seats.taken + ' of ' + seats.max + ' seats are taken' : '') + ', none is free for you now. You get the next one.');
         await roster();
       } else if (r.ok) wait = how === 'refused' ? wait : 250;
       else { text = 'The board refuses: ' + (body.message || r.status) + '.'; wait = after || 2000; say('down', text); }
