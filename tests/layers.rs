@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-/// A part of the crate and the parts that it must not use. The longest matching place counts.
+/// A part of the crate and the parts that it must not use.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("msg", &["codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("codec", &["config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
