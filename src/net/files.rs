@@ -58,6 +58,8 @@ pub struct Served {
     pub status: u16,
     /// What follows.
     pub body: Body,
+    /// It is an HTML page that was found (not an error page).
+    pub html: bool,
 }
 
 /// An error to be told, with an error page of the site if it has one.
@@ -110,7 +112,7 @@ impl Site {
             start_head(out, 204, envelope);
             push_field(out, "Allow", ALLOW_READ.as_bytes());
             end_head(out);
-            return Served { status: 204, body: Body::None };
+            return Served { status: 204, body: Body::None, html: false };
         }
         let key = match path::plain(request.path) {
             Some(plain) => Cow::Borrowed(plain),
@@ -126,7 +128,7 @@ impl Site {
         };
         if let Some(page) = self.built_in.iter().find(|p| p.answers(&key, self.folder.is_some())) {
             let plan = plan(request, &page.meta, now.wall_ms / 1000, envelope, out);
-            return Served { status: plan.status, body: static_part(page.bytes, plan.body) };
+            return Served { status: plan.status, body: static_part(page.bytes, plan.body), html: is_html(&page.meta) };
         }
         let Some(folder) = &mut self.folder else {
             return self.error(now, &NOT_FOUND, Some(request), envelope, out);
@@ -135,7 +137,8 @@ impl Site {
             Found::File(open) => {
                 let meta = open.meta();
                 let plan = plan(request, meta, now.wall_ms / 1000, envelope, out);
-                Served { status: plan.status, body: part(open, &plan) }
+                let html = is_html(meta);
+                Served { status: plan.status, body: part(open, &plan), html }
             }
             Found::Directory => {
                 let mut location = path::encode(&key);
@@ -145,7 +148,7 @@ impl Site {
                     location.push_str(query);
                 }
                 Full::redirect(301, location).write(out, envelope);
-                Served { status: 301, body: Body::None }
+                Served { status: 301, body: Body::None, html: false }
             }
             Found::Nothing => self.error(now, &NOT_FOUND, Some(request), envelope, out),
             Found::Forbidden => {
@@ -195,13 +198,13 @@ impl Site {
                     let all = 0..data.len();
                     Body::Shared(data, all)
                 };
-                return Served { status, body };
+                return Served { status, body, html: false };
             }
         }
         let mut full = Full::error(status, refusal.word, refusal.message, audience);
         full.fields.extend(fields.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
         full.write(out, envelope);
-        Served { status, body: Body::None }
+        Served { status, body: Body::None, html: false }
     }
 }
 
@@ -261,6 +264,10 @@ fn small_range(start: u64, len: u64, whole: usize) -> Option<Range<usize>> {
     let end = start.checked_add(usize::try_from(len).ok()?)?;
     debug_assert!(end <= whole, "the plan stays within the file");
     (end <= whole).then_some(start..end)
+}
+
+fn is_html(meta: &FileMeta) -> bool {
+    meta.content_type.starts_with("text/html")
 }
 
 /// Whether the request is a page load: what an answer with HTML would be shown as.
