@@ -168,15 +168,24 @@ impl Site {
     /// Tells `refusal`: by the site's `NNN.html` if there is one and the request is not for `/api/`, else in the form
     /// that suits who asked. `request`: `None` if it could not be read. Further fields go into the envelope.
     pub fn error(
-        &mut self, now: Now, refusal: &Refusal<'_>, request: Option<&Request<'_>>, envelope: &Envelope<'_>,
+        &mut self,
+        now: Now,
+        refusal: &Refusal<'_>,
+        request: Option<&Request<'_>>,
+        envelope: &Envelope<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
         self.error_with(now, refusal, &[], request, envelope, out)
     }
 
     fn error_with(
-        &mut self, now: Now, refusal: &Refusal<'_>, fields: &[(&'static str, &'static str)],
-        request: Option<&Request<'_>>, envelope: &Envelope<'_>, out: &mut Vec<u8>,
+        &mut self,
+        now: Now,
+        refusal: &Refusal<'_>,
+        fields: &[(&'static str, &'static str)],
+        request: Option<&Request<'_>>,
+        envelope: &Envelope<'_>,
+        out: &mut Vec<u8>,
     ) -> Served {
         let status = refusal.status;
         let audience = Audience::of(request);

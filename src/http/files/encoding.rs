@@ -40,11 +40,16 @@ impl Coding {
 /// the request says, since a file that may be read is better than a 406.
 pub fn preferred(request: &Request<'_>) -> impl Iterator<Item = Coding> + use<> {
     let accepts = Accepts::of(request);
-    let mut order = [(accepts.brotli, Coding::Brotli), (accepts.gzip, Coding::Gzip), (accepts.identity, Coding::Identity)];
+    let mut order =
+        [(accepts.brotli, Coding::Brotli), (accepts.gzip, Coding::Gzip), (accepts.identity, Coding::Identity)];
     order.sort_by(|a, b| b.0.cmp(&a.0));
     let end = order.iter().position(|&(_, c)| c == Coding::Identity).map_or(0, |i| i);
     // Identity refused outright (weight 0) stands last, behind whatever is accepted.
-    order.into_iter().enumerate().filter(move |&(i, (q, c))| i <= end && (q > 0 || c == Coding::Identity)).map(|(_, (_, c))| c)
+    order
+        .into_iter()
+        .enumerate()
+        .filter(move |&(i, (q, c))| i <= end && (q > 0 || c == Coding::Identity))
+        .map(|(_, (_, c))| c)
 }
 
 /// Weights of the three in thousandths.

@@ -81,7 +81,11 @@ impl Open<'_> {
 impl Cache {
     /// The file at `key`, in the first of the codings `liked` in which it is there.
     pub(super) fn find<'c>(
-        &'c mut self, root: &Root, now: Now, key: &str, liked: impl Iterator<Item = Coding>,
+        &'c mut self,
+        root: &Root,
+        now: Now,
+        key: &str,
+        liked: impl Iterator<Item = Coding>,
     ) -> Found<'c> {
         let is_fresh = match self.files.get_mut(key) {
             Some(known) => {
