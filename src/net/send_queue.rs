@@ -216,3 +216,6 @@ impl Chunk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

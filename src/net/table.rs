@@ -151,3 +151,111 @@ impl<T> Table<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_id_finds_nothing_though_its_slot_is_taken_again() {
+        let mut table = Table::new(10);
+        let first = table.insert("first").unwrap();
+        assert_eq!(table.remove(first), Some("first"));
+        let second = table.insert("second").unwrap();
+        assert_eq!(first.slot(), second.slot());
+        assert_eq!(table.get(first), None);
+        assert_eq!(table.touch(first), None);
+        assert_eq!(table.remove(first), None);
+        assert_eq!(table.get(second), Some(&"second"));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_full_table_gives_the_item_back() {
+        let mut table = Table::new(2);
+        let a = table.insert('a').unwrap();
+        table.insert('b').unwrap();
+        assert_eq!(table.insert('c'), Err('c'));
+        table.remove(a);
+        let c = table.insert('c').unwrap();
+        assert_eq!(table.ids().collect::<Vec<_>>(), [c, ConnId::new(1, 0)]);
+    }
+
+    #[test]
+    fn the_largest_table_leaves_the_last_slot_to_others() {
+        let mut table = Table::new(usize::MAX);
+        for i in 0..Table::<usize>::MAX {
+            assert_eq!(usize::from(table.insert(i).unwrap().slot()), i);
+        }
+        assert_eq!(table.insert(0), Err(0));
+        assert_eq!(table.get(Table::<usize>::outside(0)), None);
+        assert!(table.ids().all(|id| id.slot() != Table::<usize>::outside(7).slot()));
+    }
+
+    #[test]
+    fn whoever_is_touched_is_handed_out_once_in_order() {
+        let mut table = Table::new(10);
+        let ids: Vec<_> = (0..4).map(|i| table.insert(i).unwrap()).collect();
+        let settle = |table: &mut Table<i32>| {
+            let mut settled = Vec::new();
+            while let Some((id, item)) = table.pop_touched() {
+                *item += 100;
+                settled.push(id);
+            }
+            settled
+        };
+        assert_eq!(settle(&mut table), ids, "new ones are touched");
+        for i in [2, 0, 2, 3, 0] {
+            table.touch(ids[i]).unwrap();
+        }
+        table.get(ids[1]);
+        table.remove(ids[3]);
+        assert_eq!(settle(&mut table), [ids[2], ids[0]]);
+        table.touch(ids[2]);
+        assert_eq!(settle(&mut table), [ids[2]], "again in the next turn");
+        assert_eq!(table.get(ids[2]), Some(&302));
+    }
+
+    #[test]
+    fn one_that_takes_a_touched_slot_is_handed_out_once() {
+        let mut table = Table::new(10);
+        let old = table.insert('o').unwrap();
+        table.remove(old);
+        let new = table.insert('n').unwrap();
+        assert_eq!(table.pop_touched().map(|(id, _)| id), Some(new));
+        assert!(table.pop_touched().is_none());
+    }
+
+    #[test]
+    fn generations_wrap_around() {
+        let mut table = Table::new(1);
+        let first = table.insert(0).unwrap();
+        table.remove(first);
+        for _ in 0..65535 {
+            let id = table.insert(0).unwrap();
+            assert_ne!(id, first);
+            table.remove(id);
+        }
+        assert_eq!(table.insert(0).unwrap(), first);
+    }
+
+    #[test]
+    fn a_removed_item_is_dropped_and_leaves_a_small_slot() {
+        assert!(size_of::<Slot<[u8; 1000]>>() <= 16);
+        let item = std::rc::Rc::new(());
+        let mut table = Table::new(1);
+        let id = table.insert(std::rc::Rc::clone(&item)).unwrap();
+        table.remove(id);
+        assert_eq!(std::rc::Rc::strong_count(&item), 1);
+    }
+
+    #[test]
+    fn a_touched_list_that_grew_is_given_back() {
+        let mut table = Table::new(1000);
+        for i in 0..1000 {
+            table.insert(i).unwrap();
+        }
+        while table.pop_touched().is_some() {}
+        assert_eq!(table.touched.capacity(), 0);
+    }
+}

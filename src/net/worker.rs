@@ -109,3 +109,90 @@ fn start<J: Send + 'static, R: Send + 'static>(
     thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body)?;
     Ok(Running { jobs, results, open: 0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+    use std::sync::{Barrier, Mutex};
+    use std::time::Duration;
+
+    struct Loop<J, R> {
+        poll: Poll,
+        worker: Worker<J, R>,
+    }
+
+    impl<J: Send + 'static, R: Send + 'static> Loop<J, R> {
+        fn new(queue: usize, work: fn(J) -> R) -> Self {
+            let poll = Poll::new().unwrap();
+            let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+            Loop { worker: Worker::new("test", queue, waker, work), poll }
+        }
+
+        fn results(&mut self, count: usize) -> Vec<R> {
+            let mut events = Events::with_capacity(4);
+            let mut results = Vec::new();
+            while results.len() < count {
+                self.poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+                assert!(!events.is_empty(), "not woken");
+                results.extend(std::iter::from_fn(|| self.worker.fetch()));
+            }
+            results
+        }
+    }
+
+    #[test]
+    fn results_come_in_order_and_wake_the_loop() {
+        let mut l = Loop::new(8, |n: u32| n * 2);
+        assert_eq!(l.worker.fetch(), None);
+        for n in 0..8 {
+            assert!(matches!(l.worker.submit(n), Submit::Accepted));
+        }
+        assert_eq!(l.results(8), [0, 2, 4, 6, 8, 10, 12, 14]);
+    }
+
+    #[test]
+    fn a_full_queue_says_busy_and_gives_the_job_back() {
+        static GATE: Mutex<()> = Mutex::new(());
+        static STARTED: Barrier = Barrier::new(2);
+        let mut l = Loop::new(2, |n: u32| {
+            if n == 1 {
+                STARTED.wait();
+            }
+            drop(GATE.lock());
+            n
+        });
+        let closed = GATE.lock().unwrap();
+        assert!(matches!(l.worker.submit(1), Submit::Accepted));
+        STARTED.wait(); // it runs: the one that runs counts too
+        assert!(matches!(l.worker.submit(2), Submit::Accepted));
+        assert!(matches!(l.worker.submit(3), Submit::Busy(3)));
+        assert_eq!(l.worker.open(), 2);
+        drop(closed);
+        assert_eq!(l.results(2), [1, 2]);
+        assert_eq!(l.worker.open(), 0);
+        assert!(matches!(l.worker.submit(3), Submit::Accepted));
+        assert_eq!(l.results(1), [3]);
+    }
+
+    #[test]
+    fn the_thread_ends_after_the_last_result_and_starts_again() {
+        let mut l = Loop::new(2, |()| thread::current().id());
+        l.worker.submit(());
+        let first = l.results(1);
+        assert!(l.worker.running.is_none());
+        l.worker.submit(());
+        assert_ne!(l.results(1), first);
+    }
+
+    #[test]
+    fn signals_are_not_for_the_helper() {
+        let mut l = Loop::new(1, |()| std::fs::read_to_string("/proc/thread-self/status").unwrap());
+        l.worker.submit(());
+        let status = l.results(1).remove(0);
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim();
+        let blocked = u64::from_str_radix(blocked, 16).unwrap();
+        let bit = |signal: i32| blocked >> (signal - 1) & 1;
+        assert_eq!((bit(1), bit(2), bit(15)), (1, 1, 1));
+    }
+}

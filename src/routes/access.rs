@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use crate::http::auth::{Credentials, cookies, credentials};
 use crate::http::request::{Method, Request};
+use crate::http::response::Audience;
 use crate::hub::{Newcomer, SessionView};
 use crate::routes::gate::{Job, Look};
-use crate::routes::reply::{Caller, Ctx, Full, Reply, cookie_name, read_cookie};
+use crate::routes::reply::{Caller, Ctx, Full, Reply, cookie_name, json, read_cookie, refusal};
 
 /// The challenge of every 401 (RFC 7617, section 2.1).
 fn challenge(ctx: &Ctx<'_>) -> String {
@@ -17,25 +18,25 @@ fn challenge(ctx: &Ctx<'_>) -> String {
 }
 
 /// A 401 with its challenge.
-pub fn unauthorized(ctx: &Ctx<'_>, api: bool) -> Full {
+pub fn unauthorized(ctx: &Ctx<'_>, audience: Audience) -> Full {
     let said = "this server asks who you are: send a user name and a password (HTTP Basic)";
-    Full::error(api, 401, "unauthorized", said).with("WWW-Authenticate", challenge(ctx))
+    Full::error(401, "unauthorized", said, audience).with("WWW-Authenticate", challenge(ctx))
 }
 
 /// Refuses addresses outside `seats.allow` and Host names that are not ours.
-pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, api: bool) -> Result<(), Full> {
+pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let config = &ctx.site.config;
     if !config.allows(ctx.peer.addr) {
         let addr = ctx.peer.addr;
         let said = format!("the address {addr} may not come here: it is in none of the ranges of seats.allow");
-        return Err(Full::error(api, 403, "address", &said));
+        return Err(Full::error(403, "address", &said, audience));
     }
     match request.host {
         None => Ok(()), // only HTTP/1.0 comes so far without one
         Some(host) if known_host(host_name(host), &config.hosts, &ctx.site.hostname) => Ok(()),
         Some(host) => {
             let said = format!("this server does not answer to the name {host}: add it to `hosts` if it should");
-            Err(Full::error(api, 421, "host", &said))
+            Err(Full::error(421, "host", &said, audience))
         }
     }
 }
@@ -62,7 +63,7 @@ fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
 }
 
 /// Finds out who asks. `Err` with what to answer, or with the password that somebody has to check first.
-pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, api: bool, tab: bool) -> Result<Caller, Reply> {
+pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience, tab: bool) -> Result<Caller, Reply> {
     let name = cookie_name(ctx.peer.port);
     let given = credentials(request);
     let mut stale = None;
@@ -82,7 +83,7 @@ pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, api: bool, tab: bo
     }
     if let (Some(why), None, true) = (ended, &known, tab) {
         let said = "this session has ended; sign in again to come back";
-        return Err(Full::json(403, |o| {
+        return Err(json(403, |o| {
             o.text("error", "ended").text("message", said).shown("reason", why);
         })
         .into());
@@ -104,31 +105,31 @@ pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, api: bool, tab: bo
         (None, Some((user, password))) => match checked(ctx, user, password) {
             Err(job) => return Err(Reply::Later(job)),
             Ok(Check::Good(name)) => enter(ctx, request, &name, stale),
-            Ok(Check::Throttled(s)) => return Err(throttled(api, s).into()),
-            Ok(Check::Bad) => return Err(stranger(ctx, api, tab)),
+            Ok(Check::Throttled(s)) => return Err(throttled(audience, s).into()),
+            Ok(Check::Bad) => return Err(stranger(ctx, audience, tab)),
         },
-        (None, None) => return Err(stranger(ctx, api, tab)),
+        (None, None) => return Err(stranger(ctx, audience, tab)),
     };
     if ctx.hub.barred(ctx.now, &caller.user, ctx.peer.addr) {
         let said = "an admin took this user's seat; come back in a minute";
-        return Err(Full::error(api, 403, "evicted", said).with("Retry-After", "60").into());
+        return Err(Full::error(403, "evicted", said, audience).with("Retry-After", "60").into());
     }
     Ok(caller)
 }
 
 /// Who gave no good credentials: a challenge, or, for the page client, a 403, because a challenge there would open
 /// a native prompt over the panel.
-fn stranger(ctx: &Ctx<'_>, api: bool, tab: bool) -> Reply {
+fn stranger(ctx: &Ctx<'_>, audience: Audience, tab: bool) -> Reply {
     if tab {
         let said = "not signed in any more; reload the page to sign in";
-        return Full::error(true, 403, "signed_out", said).into();
+        return refusal(403, "signed_out", said).into();
     }
-    unauthorized(ctx, api).into()
+    unauthorized(ctx, audience).into()
 }
 
-fn throttled(api: bool, seconds: u64) -> Full {
+fn throttled(audience: Audience, seconds: u64) -> Full {
     let said = format!("too many wrong passwords for this user from this address; try again in {seconds} s");
-    Full::error(api, 429, "throttled", &said).with("Retry-After", seconds.to_string())
+    Full::error(429, "throttled", &said, audience).with("Retry-After", seconds.to_string())
 }
 
 enum Check {
@@ -167,9 +168,9 @@ fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: &str, stale: Option<[u8
 /// Refuses what another site makes a browser do (cross-site request forgery): an `Origin` that is not ours on
 /// anything that changes or upgrades, and `Sec-Fetch-Site: cross-site` on the same and on everything under `/api/`
 /// that is no navigation.
-pub fn origin(request: &Request<'_>, api: bool) -> Result<(), Full> {
+pub fn origin(request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let acts = request.method == Method::Post || request.header("upgrade").is_some();
-    let refused = |said: &str| Err(Full::error(api, 403, "origin", said));
+    let refused = |said: &str| Err(Full::error(403, "origin", said, audience));
     if acts {
         if let Some(origin) = request.header("origin") {
             let origin = std::str::from_utf8(origin).unwrap_or_default();
@@ -183,7 +184,7 @@ pub fn origin(request: &Request<'_>, api: bool) -> Result<(), Full> {
         }
     }
     let is = |name: &str, value: &[u8]| request.header(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
-    if is("sec-fetch-site", b"cross-site") && (acts || (api && !is("sec-fetch-mode", b"navigate"))) {
+    if is("sec-fetch-site", b"cross-site") && (acts || (audience == Audience::Program && !is("sec-fetch-mode", b"navigate"))) {
         return refused("a page of another site may not ask this here");
     }
     Ok(())

@@ -4,7 +4,7 @@ use crate::hub::SayError;
 use crate::msg::{Type, Types};
 use crate::routes::full;
 use crate::routes::links::open_sse;
-use crate::routes::reply::{Call, Ctx, Full, Reply};
+use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
 
 pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let types = Types::of(&[Type::Said, Type::Joined, Type::Left, Type::Lost]).and(Types::ALWAYS);
@@ -17,15 +17,15 @@ pub(super) fn say(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Err(refusal) => return refusal.into(),
     };
     let max = ctx.site.config.chat.text_max;
-    let refused = |status, word, said: &str| Reply::from(Full::error(true, status, word, said));
+    let refused = |status, word, said: &str| Reply::from(refusal(status, word, said));
     match ctx.hub.say(ctx.now, call.caller.session, &text, ctx.fx) {
-        Ok(id) => Full::json(201, |o| drop(o.shown("id", id))).into(),
+        Ok(id) => json(201, |o| drop(o.shown("id", id))).into(),
         Err(SayError::Empty) => refused(400, "empty", "there is no text in the body"),
         Err(SayError::TooLong) => refused(413, "too_long", &format!("a message has at most {max} characters")),
         Err(SayError::TooFast { retry_after }) => {
             let seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
             let said = format!("too many messages; the next one in {seconds} s");
-            Full::error(true, 429, "too_fast", &said).with("Retry-After", seconds.to_string()).into()
+            refusal(429, "too_fast", &said).with("Retry-After", seconds.to_string()).into()
         }
         Err(SayError::NoSeat) => full::answer(ctx, call.request, crate::hub::NoSeat::Unknown).into(),
     }
@@ -39,19 +39,19 @@ fn text(call: &Call<'_>) -> Result<String, Full> {
     match kind.as_slice() {
         b"text/plain" => match std::str::from_utf8(call.body) {
             Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(Full::error(true, 400, "utf8", "the text is not UTF-8")),
+            Err(_) => Err(refusal(400, "utf8", "the text is not UTF-8")),
         },
         b"application/json" => match serde_json::from_slice::<serde_json::Value>(call.body) {
             Ok(serde_json::Value::Object(map)) => match map.get("text") {
                 Some(serde_json::Value::String(text)) => Ok(text.clone()),
-                _ => Err(Full::error(true, 400, "shape", shape)),
+                _ => Err(refusal(400, "shape", shape)),
             },
-            _ => Err(Full::error(true, 400, "shape", shape)),
+            _ => Err(refusal(400, "shape", shape)),
         },
         _ => {
             let host = call.request.host.filter(|h| !h.is_empty()).unwrap_or("HOST");
             let said = format!("send it as text: curl -u USER -H 'Content-Type: text/plain' -d 'hello' http://{host}/api/chat");
-            Err(Full::error(true, 415, "type", &said))
+            Err(refusal(415, "type", &said))
         }
     }
 }

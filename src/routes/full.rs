@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::hub::NoSeat;
 use crate::http::request::Request;
 use crate::msg::Presence;
-use crate::routes::reply::{Ctx, Full};
+use crate::http::response::HTML;
+use crate::routes::reply::{Ctx, Full, json, refusal};
 
 /// The page for a browser: self-contained, names who is on, retries by itself.
 const PAGE: &str = include_str!("../../www/full.html");
@@ -20,23 +21,24 @@ pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full 
         NoSeat::Full | NoSeat::PerUser => {}
         NoSeat::Ended(reason) => {
             let said = "this session has ended; sign in again to come back";
-            return Full::json(403, |o| {
+            return json(403, |o| {
                 o.text("error", "ended").text("message", said).shown("reason", reason);
             });
         }
-        NoSeat::Unknown => return Full::error(true, 403, "signed_out", "this session is over; sign in again"),
+        NoSeat::Unknown => return refusal(403, "signed_out", "this session is over; sign in again"),
     }
     let retry = if request.query_value("tab").is_some() { RETRY_TAB } else { RETRY };
     let seats = ctx.hub.seats_max();
-    let full = if request.lists_html() {
-        Full::bytes(503, "text/html; charset=utf-8", page(ctx).into_bytes())
+    let accept = request.header("accept").unwrap_or_default();
+    let full = if accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")) {
+        Full::new(503, HTML, page(ctx).into_bytes())
             .with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
     } else {
         let said = match why {
             NoSeat::PerUser => "this user has as many seats as one user may have".to_string(),
             _ => format!("all {seats} seats are taken; try again in {retry} s"),
         };
-        Full::json(503, |o| {
+        json(503, |o| {
             o.text("error", "full").text("message", &said).plain("seats", seats).plain("retry_after_s", retry);
         })
     };

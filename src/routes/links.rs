@@ -10,13 +10,13 @@ use crate::link::Link;
 use crate::link::sse::Sse;
 use crate::msg::{CloseReason, Types};
 use crate::routes::full;
-use crate::routes::reply::{Call, Ctx, Full, Reply};
+use crate::routes::reply::{Call, Ctx, Full, Reply, refusal};
 
 /// Opens an SSE link for `types`.
 pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: bool) -> Reply {
     let request = call.request;
     if request.method == Method::Head {
-        return Full::bytes(200, "text/event-stream", Vec::new()).into();
+        return Full::new(200, "text/event-stream", Vec::new()).into();
     }
     let tab = match tab(request) {
         Ok(tab) => tab,
@@ -31,8 +31,9 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
         Ok(()) => {}
         Err(NoLink::Seat(why)) => return full::answer(ctx, request, why).into(),
         Err(NoLink::Ghost) => {
-            link.farewell(CloseReason::Replaced, &mut opening);
-            return Full::bytes(200, "text/event-stream", Sse::ghost(&opening)).into();
+            let mut body = Vec::new();
+            Sse::events(false).farewell(CloseReason::Replaced, &mut body);
+            return Full::new(200, "text/event-stream", body).into();
         }
     }
     Reply::Stream { link: Box::new(link), opening }
@@ -41,7 +42,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
 /// `POST /api/beat?tab=T`: `{"beat":N,"hold":["pump-1"]}`.
 pub(super) fn beat(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let shape = r#"the body is JSON like {"beat":17,"hold":[]}, the page is named by ?tab= in the query"#;
-    let refused = || Reply::from(Full::error(true, 400, "shape", shape));
+    let refused = || Reply::from(refusal(400, "shape", shape));
     let Some(tab) = query(call.request, "tab").filter(|t| !t.is_empty()) else { return refused() };
     let Ok(body) = serde_json::from_slice::<serde_json::Value>(call.body) else { return refused() };
     let Some(n) = body.get("beat").and_then(|n| n.as_u64()) else { return refused() };

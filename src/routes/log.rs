@@ -2,7 +2,7 @@
 
 use crate::json;
 use crate::routes::links::query;
-use crate::routes::reply::{Call, Ctx, Full, Reply};
+use crate::routes::reply::{Call, Ctx, Reply, json};
 
 /// Events in one answer, unless `limit` says otherwise.
 const LIMIT: usize = 100;
@@ -18,7 +18,7 @@ pub(super) fn show(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let since = query(call.request, "since");
     let slice = ctx.hub.log_since(since.as_deref(), limit);
     let epoch = ctx.hub.newest().epoch;
-    Full::json(200, |o| {
+    json(200, |o| {
         o.text("epoch", epoch.as_str());
         json::array(o.value("events"), &slice.events, |out, e| json::event(out, e));
         o.plain("gap", slice.gap);

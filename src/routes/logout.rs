@@ -2,6 +2,7 @@
 
 use crate::http::auth::{Credentials, credentials, forget_cookie};
 use crate::routes::access::unauthorized;
+use crate::http::response::{Audience, TEXT};
 use crate::routes::reply::{Call, Ctx, Full, Reply, cookie_name};
 
 pub(super) fn leave(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
@@ -14,9 +15,9 @@ pub(super) fn leave(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 pub(super) fn forget(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     match credentials(call.request) {
         Credentials::Basic(basic) if basic.user == "logout" => {
-            let done = Full::bytes(200, "text/plain; charset=utf-8", b"logged out\n".to_vec());
+            let done = Full::new(200, TEXT, b"logged out\n".to_vec());
             done.with("Set-Cookie", forget_cookie(&cookie_name(ctx.peer.port))).into()
         }
-        _ => unauthorized(ctx, true).into(),
+        _ => unauthorized(ctx, Audience::Program).into(),
     }
 }

@@ -21,8 +21,9 @@ mod status;
 
 use crate::hub::{Asked, NoSeat};
 use crate::http::request::{Method, Request};
+use crate::http::response::Audience;
 use crate::msg::Role;
-use reply::{Call, Caller, Ctx, Full, Reply};
+use reply::{Call, Caller, Ctx, Full, Reply, refusal};
 
 /// Every endpoint: method, path, what it takes to be let in, and who answers. A `*` stands for one part of a path.
 pub const ROUTES: &[Route] = &[
@@ -122,18 +123,13 @@ pub struct Refused {
     pub caller: Option<Caller>,
 }
 
-/// Whether errors for this path are JSON.
-pub fn is_api(path: &str) -> bool {
-    path.starts_with("/api/") || path == "/metrics"
-}
-
 /// Decides about a request by its head, in the fixed order of refusals (see `access`), up to whether there is a
 /// seat. Takes no seat yet: that is for complete requests.
 pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refused> {
-    let api = is_api(request.path);
+    let audience = Audience::of(Some(request));
     let tab = request.query_value("tab").is_some();
     let nobody = |full: Full| Refused { reply: full.into(), caller: None };
-    access::address_and_host(ctx, request, api).map_err(nobody)?;
+    access::address_and_host(ctx, request, audience).map_err(nobody)?;
     let found = find(request);
     if ctx.site.config.is_open(request.path) {
         return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
@@ -143,9 +139,9 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
             return Ok(Admitted { route: Some(i), caller: None });
         }
     }
-    let caller = access::authenticate(ctx, request, api, tab).map_err(|reply| Refused { reply, caller: None })?;
+    let caller = access::authenticate(ctx, request, audience, tab).map_err(|reply| Refused { reply, caller: None })?;
     let refuse = |reply: Full| Refused { reply: reply.into(), caller: Some(caller.clone()) };
-    access::origin(request, api).map_err(refuse)?;
+    access::origin(request, audience).map_err(refuse)?;
     let found = found.map_err(refuse)?;
     let Some((i, _)) = found else {
         return Ok(Admitted { route: None, caller: Some(caller) });
@@ -154,7 +150,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     if let Need::Seat(role) = need {
         if caller.role < role {
             let said = format!("this needs the role {role}; {} is a {}", caller.user, caller.role);
-            return Err(refuse(Full::error(true, 403, "role", &said)));
+            return Err(refuse(refusal(403, "role", &said)));
         }
     }
     if matches!(need, Need::Seat(_) | Need::Link) {
@@ -189,10 +185,10 @@ fn find<'r>(request: &Request<'r>) -> Result<Option<(usize, &'r str)>, Full> {
             return Err(Full::empty(204).with("Allow", names));
         }
         let said = format!("{} is not for {}; there is {names}", request.method_name, request.path);
-        return Err(Full::error(true, 405, "method", &said).with("Allow", names));
+        return Err(refusal(405, "method", &said).with("Allow", names));
     }
-    if is_api(request.path) {
-        return Err(Full::error(true, 404, "not_found", "there is nothing at this path; see docs/protocol.md"));
+    if request.path.starts_with("/api/") {
+        return Err(refusal(404, "not_found", "there is nothing at this path; see docs/protocol.md"));
     }
     Ok(None)
 }
@@ -233,5 +229,5 @@ pub fn page_seat(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, 
 
 /// What a handler says of a query value that it cannot use.
 fn bad_query(name: &str, remedy: &str) -> Reply {
-    Full::error(true, 400, "query", &format!("`{name}` in the query: {remedy}")).into()
+    refusal(400, "query", &format!("`{name}` in the query: {remedy}")).into()
 }

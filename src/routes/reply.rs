@@ -1,12 +1,13 @@
 //! What a handler may see ([`Ctx`], [`Call`]) and what it may answer ([`Reply`]). Values only: no sockets.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::rc::Rc;
 
 use crate::config::Config;
 use crate::http::auth;
 use crate::http::request::Request;
+use crate::http::response::{Audience, JSON};
+pub use crate::http::response::Full;
 use crate::hub::Hub;
 use crate::json::Object;
 use crate::link::Link;
@@ -117,52 +118,17 @@ pub enum Reply {
     Later(Box<Job>),
 }
 
-/// A whole response.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Full {
-    /// Status code.
-    pub status: u16,
-    /// Content-Type; empty for a response without a body.
-    pub content_type: &'static str,
-    /// Further header fields.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The body.
-    pub body: Vec<u8>,
+/// A JSON object, written by `fill`.
+pub fn json(status: u16, fill: impl FnOnce(&mut Object<'_>)) -> Full {
+    let mut body = Vec::new();
+    fill(&mut Object::open(&mut body));
+    body.push(b'\n');
+    Full::new(status, JSON, body)
 }
 
-impl Full {
-    /// A response without a body.
-    pub fn empty(status: u16) -> Self {
-        Full { status, content_type: "", headers: Vec::new(), body: Vec::new() }
-    }
-
-    /// A JSON object, written by `fill`.
-    pub fn json(status: u16, fill: impl FnOnce(&mut Object<'_>)) -> Self {
-        let mut body = Vec::new();
-        fill(&mut Object::open(&mut body));
-        body.push(b'\n');
-        Full::bytes(status, "application/json", body)
-    }
-
-    /// Any body. What the server says of itself is true only now, so nobody keeps it.
-    pub fn bytes(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
-        Full { status, content_type, headers: vec![("Cache-Control", "no-store".into())], body }
-    }
-
-    /// The refusal of a request: a word for programs, a sentence with the remedy for people. JSON under `/api/`
-    /// and for the page client; a line of text elsewhere.
-    pub fn error(api: bool, status: u16, word: &'static str, message: &str) -> Self {
-        if api {
-            return Full::json(status, |o| drop(o.text("error", word).text("message", message)));
-        }
-        Full::bytes(status, "text/plain; charset=utf-8", format!("{status} {word}: {message}\n").into_bytes())
-    }
-
-    /// With one more header field.
-    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
+/// The refusal of something under `/api/`: a word for programs, a sentence with the remedy for people.
+pub fn refusal(status: u16, word: &str, message: &str) -> Full {
+    Full::error(status, word, message, Audience::Program)
 }
 
 impl From<Full> for Reply {

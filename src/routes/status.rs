@@ -3,13 +3,14 @@
 use crate::hub::Counters;
 use crate::metrics::Text;
 use crate::msg::{Evidence, LeftReason};
-use crate::routes::reply::{Call, Ctx, Full, Reply};
+use crate::http::response::TEXT;
+use crate::routes::reply::{Call, Ctx, Full, Reply, json};
 
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     let uptime = ctx.now.mono.since(ctx.site.started.mono).as_secs();
     let (hub, site, load) = (&*ctx.hub, &*ctx.site, ctx.load);
     let counters = hub.counters();
-    Full::json(200, |o| {
+    json(200, |o| {
         o.text("version", env!("CARGO_PKG_VERSION")).plain("uptime_s", uptime);
         o.time("started", site.started.wall_ms).text("epoch", hub.newest().epoch.as_str());
         o.object("seats").plain("max", hub.seats_max()).plain("taken", hub.seats_taken());
@@ -58,9 +59,9 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
         counters.detection_sum_ms,
     );
     ctx.site.metrics.write(&mut text);
-    Full::bytes(200, "text/plain; version=0.0.4; charset=utf-8", out).into()
+    Full::new(200, "text/plain; version=0.0.4; charset=utf-8", out).into()
 }
 
 pub(super) fn health(_: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
-    Full::bytes(200, "text/plain; charset=utf-8", b"ok\n".to_vec()).into()
+    Full::new(200, TEXT, b"ok\n".to_vec()).into()
 }

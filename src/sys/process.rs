@@ -204,7 +204,7 @@ impl User {
 }
 
 /// Becomes `user` for good: groups, group, user, in this order (the last one takes the right to do the others away).
-/// CAP_NET_ADMIN is kept if it was there: some options of links ask for it. Call it before any thread
+/// CAP_NET_ADMIN is kept if it was there: TCP_REPAIR on links asks for it. Call it before any thread
 /// is started. An error leaves the process half way: end it.
 pub fn drop_privileges(user: &User) -> io::Result<()> {
     let keep = capabilities()?.permitted & (1 << CAP_NET_ADMIN);
@@ -360,3 +360,6 @@ pub fn host_name() -> io::Result<String> {
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

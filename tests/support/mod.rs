@@ -407,7 +407,11 @@ impl Client {
 
     /// Any request over a connection of its own.
     pub fn request(&mut self, method: &str, target: &str, more: &str, body: &[u8]) -> Answer {
-        let length = if body.is_empty() && method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let length = if body.is_empty() && method == "GET" {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
         let head = self.head(method, target, &format!("Connection: close\r\n{length}{more}"));
         let mut stream = self.connect().unwrap();
         stream.write_all(head.as_bytes()).unwrap();
@@ -555,7 +559,8 @@ impl Link {
                 Some(("event", v)) => kind = v.trim_start().into(),
                 Some(("data", v)) => data += v.trim_start(),
                 _ if line.is_empty() && !kind.is_empty() => {
-                    let data = serde_json::from_str(&data).unwrap_or_else(|e| panic!("{e} in the data of {kind}: {data}"));
+                    let data =
+                        serde_json::from_str(&data).unwrap_or_else(|e| panic!("{e} in the data of {kind}: {data}"));
                     return Some(Heard { id, kind, data, at: Instant::now() });
                 }
                 _ => {} // a comment, or `retry:`
