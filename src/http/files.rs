@@ -116,9 +116,7 @@ pub struct Plan {
 
 /// Plans the answer to `request` for the file that `meta` describes and appends its head to `out`. `now_s`: seconds
 /// since 1970 by the wall clock.
-pub fn plan(
-    request: &Request<'_>, meta: &FileMeta, now_s: u64, envelope: &Envelope<'_>, out: &mut Vec<u8>,
-) -> Plan {
+pub fn plan(request: &Request<'_>, meta: &FileMeta, now_s: u64, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Plan {
     if let Err(status) = reads(request.method) {
         return short_text(out, status, envelope, b"This can only be read: GET, HEAD, OPTIONS.\n", |out| {
             push_field(out, "Allow", ALLOW_READ.as_bytes());
@@ -190,7 +188,11 @@ pub fn plan(
 }
 
 fn short_text(
-    out: &mut Vec<u8>, status: u16, envelope: &Envelope<'_>, text: &'static [u8], fields: impl FnOnce(&mut Vec<u8>),
+    out: &mut Vec<u8>,
+    status: u16,
+    envelope: &Envelope<'_>,
+    text: &'static [u8],
+    fields: impl FnOnce(&mut Vec<u8>),
 ) -> Plan {
     start_head(out, status, envelope);
     fields(out);
@@ -321,9 +323,9 @@ enum Number {
 fn number(digits: &[u8]) -> Number {
     match digits {
         [] => Number::Absent,
-        _ if digits.iter().all(u8::is_ascii_digit) => Number::Is(
-            digits.iter().fold(0_u64, |n, d| n.saturating_mul(10).saturating_add(u64::from(d - b'0'))),
-        ),
+        _ if digits.iter().all(u8::is_ascii_digit) => {
+            Number::Is(digits.iter().fold(0_u64, |n, d| n.saturating_mul(10).saturating_add(u64::from(d - b'0'))))
+        }
         _ => Number::Bad,
     }
 }

@@ -172,6 +172,15 @@ impl<'a> Request<'a> {
         self.headers_named(name).flat_map(elements).any(|t| t.eq_ignore_ascii_case(token.as_bytes()))
     }
 
+    /// Whether the peer asks for HTML by name, as browsers do for a page and programs do not.
+    pub fn lists_html(&self) -> bool {
+        let is_html = |e: &[u8]| {
+            let (kind, parameters) = e.split_at(e.len().min(9));
+            kind.eq_ignore_ascii_case(b"text/html") && matches!(trim(parameters), [] | [b';', ..])
+        };
+        self.headers_named("accept").flat_map(elements).any(is_html)
+    }
+
     /// Value of `key` in the query (`key=value&...`), raw as sent; `Some("")` for a key without value.
     pub fn query_value(&self, key: &str) -> Option<&'a str> {
         self.query?.split('&').find_map(|pair| match pair.split_once('=') {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use super::request::{Method, Request, Version, elements};
+use super::request::{Method, Request, Version};
 
 /// A date as HTTP writes it (IMF-fixdate; RFC 9110, section 5.6.7).
 pub type HttpDate = [u8; 29];
@@ -19,7 +19,8 @@ pub const HTML: &str = "text/html; charset=utf-8";
 pub const JSON: &str = "application/json";
 
 /// The policy of pages that bring everything along in themselves, such as error pages.
-pub const CSP_SELF_CONTAINED: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+pub const CSP_SELF_CONTAINED: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// What becomes of the connection after a response, and how the head says so (RFC 9112, section 9).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -286,8 +287,7 @@ impl Audience {
         if request.path.starts_with("/api/") {
             return Audience::Program;
         }
-        let takes_html = |value| elements(value).any(|e| e.get(..9).is_some_and(|t| t.eq_ignore_ascii_case(b"text/html")));
-        if request.headers_named("accept").any(takes_html) { Audience::Browser } else { Audience::Terminal }
+        if request.lists_html() { Audience::Browser } else { Audience::Terminal }
     }
 }
 

@@ -18,13 +18,13 @@ use std::time::Duration;
 use crate::http::files::encoding;
 use crate::http::files::path::{self, NoPath};
 use crate::http::files::{FileMeta, Plan, PlanBody, plan};
-use crate::http::request::{Method, Request};
+use crate::http::request::Request;
 use crate::http::response::{
-    ALLOW_READ, Audience, Envelope, Full, end_head, push_body_fields, push_field, reads, start_head,
+    ALLOW_READ, Audience, Envelope, Full, HTML, end_head, push_body_fields, push_field, reads, start_head,
 };
 use crate::msg::{Moment, Now};
 
-use cache::{Cache, Found, Open};
+use cache::{Cache, Content, Found};
 use root::Root;
 
 /// How long it is taken for granted that a file has not changed: a changed one is noticed within that time.
@@ -56,8 +56,23 @@ pub enum Body {
 pub struct Served {
     /// Status.
     pub status: u16,
+    /// It is a page: a file of HTML that is there, whichever of 200, 206 and 304 says so. Not an error page.
+    pub is_page: bool,
     /// What follows.
     pub body: Body,
+    /// It is an HTML page that was found (not an error page).
+    pub html: bool,
+}
+
+impl Served {
+    fn other(status: u16, body: Body) -> Self {
+        Served { status, is_page: false, body }
+    }
+
+    fn file(meta: &FileMeta, plan: Plan, body: Body) -> Self {
+        let is_page = meta.content_type == HTML && matches!(plan.status, 200 | 206 | 304);
+        Served { status: plan.status, is_page, body }
+    }
 }
 
 /// An error to be told, with an error page of the site if it has one.
@@ -110,7 +125,11 @@ impl Site {
             start_head(out, 204, envelope);
             push_field(out, "Allow", ALLOW_READ.as_bytes());
             end_head(out);
-            return Served { status: 204, body: Body::None };
+<<<<<<< HEAD
+            return Served { status: 204, body: Body::None, html: false };
+=======
+            return Served::other(204, Body::None);
+>>>>>>> http
         }
         let key = match path::plain(request.path) {
             Some(plain) => Cow::Borrowed(plain),
@@ -126,16 +145,24 @@ impl Site {
         };
         if let Some(page) = self.built_in.iter().find(|p| p.answers(&key, self.folder.is_some())) {
             let plan = plan(request, &page.meta, now.wall_ms / 1000, envelope, out);
-            return Served { status: plan.status, body: static_part(page.bytes, plan.body) };
+<<<<<<< HEAD
+            return Served { status: plan.status, body: static_part(page.bytes, plan.body), html: is_html(&page.meta) };
+=======
+            return Served::file(&page.meta, plan, static_part(page.bytes, plan.body));
+>>>>>>> http
         }
         let Some(folder) = &mut self.folder else {
             return self.error(now, &NOT_FOUND, Some(request), envelope, out);
         };
         match folder.cache.find(&folder.root, now, &key, encoding::preferred(request)) {
-            Found::File(open) => {
-                let meta = open.meta();
+            Found::File(meta, content) => {
                 let plan = plan(request, meta, now.wall_ms / 1000, envelope, out);
-                Served { status: plan.status, body: part(open, &plan) }
+<<<<<<< HEAD
+                let html = is_html(meta);
+                Served { status: plan.status, body: part(open, &plan), html }
+=======
+                Served::file(meta, plan, part(content, meta.len, plan.body))
+>>>>>>> http
             }
             Found::Directory => {
                 let mut location = path::encode(&key);
@@ -145,7 +172,11 @@ impl Site {
                     location.push_str(query);
                 }
                 Full::redirect(301, location).write(out, envelope);
-                Served { status: 301, body: Body::None }
+<<<<<<< HEAD
+                Served { status: 301, body: Body::None, html: false }
+=======
+                Served::other(301, Body::None)
+>>>>>>> http
             }
             Found::Nothing => self.error(now, &NOT_FOUND, Some(request), envelope, out),
             Found::Forbidden => {
@@ -168,25 +199,34 @@ impl Site {
     /// Tells `refusal`: by the site's `NNN.html` if there is one and the request is not for `/api/`, else in the form
     /// that suits who asked. `request`: `None` if it could not be read. Further fields go into the envelope.
     pub fn error(
-        &mut self, now: Now, refusal: &Refusal<'_>, request: Option<&Request<'_>>, envelope: &Envelope<'_>,
+        &mut self,
+        now: Now,
+        refusal: &Refusal<'_>,
+        request: Option<&Request<'_>>,
+        envelope: &Envelope<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
         self.error_with(now, refusal, &[], request, envelope, out)
     }
 
     fn error_with(
-        &mut self, now: Now, refusal: &Refusal<'_>, fields: &[(&'static str, &'static str)],
-        request: Option<&Request<'_>>, envelope: &Envelope<'_>, out: &mut Vec<u8>,
+        &mut self,
+        now: Now,
+        refusal: &Refusal<'_>,
+        fields: &[(&'static str, &'static str)],
+        request: Option<&Request<'_>>,
+        envelope: &Envelope<'_>,
+        out: &mut Vec<u8>,
     ) -> Served {
         let status = refusal.status;
         let audience = Audience::of(request);
         if audience != Audience::Program && request.is_some() {
-            if let Some((meta, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, status)) {
+            if let Some((content_type, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, status)) {
                 start_head(out, status, envelope);
                 for (name, value) in fields {
                     push_field(out, name, value.as_bytes());
                 }
-                push_body_fields(out, meta.content_type, data.len() as u64);
+                push_body_fields(out, content_type, data.len() as u64);
                 out.extend_from_slice(b"Cache-Control: no-store\r\n");
                 end_head(out);
                 let body = if envelope.is_head || data.is_empty() {
@@ -195,13 +235,21 @@ impl Site {
                     let all = 0..data.len();
                     Body::Shared(data, all)
                 };
-                return Served { status, body };
+<<<<<<< HEAD
+                return Served { status, body, html: false };
+=======
+                return Served::other(status, body);
+>>>>>>> http
             }
         }
         let mut full = Full::error(status, refusal.word, refusal.message, audience);
         full.fields.extend(fields.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
         full.write(out, envelope);
-        Served { status, body: Body::None }
+<<<<<<< HEAD
+        Served { status, body: Body::None, html: false }
+=======
+        Served::other(status, Body::None)
+>>>>>>> http
     }
 }
 
@@ -210,14 +258,14 @@ const NOT_FOUND: Refusal<'static> =
 
 impl Folder {
     /// The site's own page for errors of `status`, if it has one that is small.
-    fn error_page(&mut self, now: Now, status: u16) -> Option<(FileMeta, Rc<[u8]>)> {
+    fn error_page(&mut self, now: Now, status: u16) -> Option<(&'static str, Rc<[u8]>)> {
         let known = self.absent.iter().position(|&(s, _)| s == status);
         if known.is_some_and(|i| now.mono.since(self.absent[i].1) < RECHECK) {
             return None;
         }
         let name = [&status.to_string(), ".html"].concat();
         match self.cache.find(&self.root, now, &name, [encoding::Coding::Identity].into_iter()) {
-            Found::File(Open::Small(meta, data)) => Some((meta.clone(), data)),
+            Found::File(meta, Content::Small(data)) => Some((meta.content_type, data)),
             _ => {
                 match known {
                     Some(i) => self.absent[i].1 = now.mono,
@@ -229,19 +277,18 @@ impl Folder {
     }
 }
 
-fn part(open: Open<'_>, plan: &Plan) -> Body {
-    match (open, plan.body) {
-        (_, PlanBody::None) => Body::None,
-        (Open::Small(_, data), PlanBody::Whole) => {
-            let all = 0..data.len();
-            Body::Shared(data, all)
-        }
-        (Open::Small(_, data), PlanBody::Range { start, len }) => match small_range(start, len, data.len()) {
+fn part(content: Content, whole: u64, body: PlanBody) -> Body {
+    let (start, len) = match body {
+        PlanBody::None => return Body::None,
+        PlanBody::Whole => (0, whole),
+        PlanBody::Range { start, len } => (start, len),
+    };
+    match content {
+        Content::Small(data) => match small_range(start, len, data.len()) {
             Some(range) => Body::Shared(data, range),
             None => Body::None,
         },
-        (Open::Large(meta, file), PlanBody::Whole) => Body::File { file, offset: 0, len: meta.len },
-        (Open::Large(_, file), PlanBody::Range { start, len }) => Body::File { file, offset: start, len },
+        Content::Large(file) => Body::File { file, offset: start, len },
     }
 }
 
@@ -263,10 +310,17 @@ fn small_range(start: u64, len: u64, whole: usize) -> Option<Range<usize>> {
     (end <= whole).then_some(start..end)
 }
 
+<<<<<<< HEAD
+fn is_html(meta: &FileMeta) -> bool {
+    meta.content_type.starts_with("text/html")
+}
+
 /// Whether the request is a page load: what an answer with HTML would be shown as.
 pub fn is_page(request: &Request<'_>) -> bool {
     request.method == Method::Get && Audience::of(Some(request)) == Audience::Browser
 }
 
+=======
+>>>>>>> http
 #[cfg(test)]
 mod tests;

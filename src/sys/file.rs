@@ -24,9 +24,7 @@ impl Access {
         // O_NONBLOCK: a fifo must not hold the loop up; O_NOCTTY: nor may a terminal become ours; O_LARGEFILE: 32-bit
         // boards serve files beyond 2 GiB too.
         match self {
-            Access::Read => {
-                libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_LARGEFILE | libc::O_CLOEXEC
-            }
+            Access::Read => libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_LARGEFILE | libc::O_CLOEXEC,
             Access::Look => libc::O_PATH | libc::O_CLOEXEC,
             Access::Enter => libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC,
         }

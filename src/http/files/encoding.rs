@@ -1,5 +1,7 @@
 //! Content codings: which of those at hand the peer likes best (RFC 9110, section 12.5.3).
 
+use std::cmp::Reverse;
+
 use crate::http::request::{Request, elements, trim};
 
 /// How a file is encoded on disk.
@@ -36,15 +38,15 @@ impl Coding {
     }
 }
 
-/// The codings in the order in which the request likes them, best first; ended by identity, which is sent whatever
-/// the request says, since a file that may be read is better than a 406.
+/// The codings that the request takes, best liked first. Identity is always among them, whatever the request says,
+/// since a file that may be read is better than a 406.
 pub fn preferred(request: &Request<'_>) -> impl Iterator<Item = Coding> + use<> {
     let accepts = Accepts::of(request);
-    let mut order = [(accepts.brotli, Coding::Brotli), (accepts.gzip, Coding::Gzip), (accepts.identity, Coding::Identity)];
-    order.sort_by(|a, b| b.0.cmp(&a.0));
-    let end = order.iter().position(|&(_, c)| c == Coding::Identity).map_or(0, |i| i);
-    // Identity refused outright (weight 0) stands last, behind whatever is accepted.
-    order.into_iter().enumerate().filter(move |&(i, (q, c))| i <= end && (q > 0 || c == Coding::Identity)).map(|(_, (_, c))| c)
+    // The sort is stable: of codings liked the same, the smallest comes first.
+    let mut order =
+        [(accepts.brotli, Coding::Brotli), (accepts.gzip, Coding::Gzip), (accepts.identity, Coding::Identity)];
+    order.sort_by_key(|&(weight, _)| Reverse(weight));
+    order.into_iter().filter(|&(weight, c)| weight > 0 || c == Coding::Identity).map(|(_, c)| c)
 }
 
 /// Weights of the three in thousandths.

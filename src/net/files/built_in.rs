@@ -32,7 +32,7 @@ macro_rules! page {
 }
 
 /// Every built-in page.
-const TABLE: &[Row] = &[page!("index.html")];
+const TABLE: &[Row] = &[page!("index.html"), page!("app.js"), page!("tick.js"), page!("style.css"), page!("icon.svg")];
 
 /// The built-in pages with what is said of them. Their tags come from their bytes, so a new version has new ones.
 pub(super) fn pages() -> Vec<Page> {

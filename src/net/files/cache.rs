@@ -51,7 +51,7 @@ struct Variant {
 /// What a path leads to.
 pub(super) enum Found<'c> {
     /// A file, in the best of its encodings.
-    File(Open<'c>),
+    File(&'c FileMeta, Content),
     /// A directory, asked for without its slash.
     Directory,
     /// Nothing that is served.
@@ -62,26 +62,22 @@ pub(super) enum Found<'c> {
     Trouble(io::Error),
 }
 
-/// A file to be sent.
-pub(super) enum Open<'c> {
+/// What is in a file.
+pub(super) enum Content {
     /// All of its bytes.
-    Small(&'c FileMeta, Rc<[u8]>),
-    /// The file itself.
-    Large(&'c FileMeta, OwnedFd),
-}
-
-impl Open<'_> {
-    pub(super) fn meta(&self) -> &FileMeta {
-        match self {
-            Open::Small(meta, _) | Open::Large(meta, _) => meta,
-        }
-    }
+    Small(Rc<[u8]>),
+    /// The file itself, open for reading.
+    Large(OwnedFd),
 }
 
 impl Cache {
     /// The file at `key`, in the first of the codings `liked` in which it is there.
     pub(super) fn find<'c>(
-        &'c mut self, root: &Root, now: Now, key: &str, liked: impl Iterator<Item = Coding>,
+        &'c mut self,
+        root: &Root,
+        now: Now,
+        key: &str,
+        mut liked: impl Iterator<Item = Coding>,
     ) -> Found<'c> {
         let is_fresh = match self.files.get_mut(key) {
             Some(known) => {
@@ -108,7 +104,7 @@ impl Cache {
             }
         }
         let Some(known) = self.files.get(key) else { return Found::Nothing };
-        let best = liked.into_iter().find_map(|c| known.variants.iter().position(|v| v.meta.coding == c)).unwrap_or(0);
+        let best = liked.find_map(|c| known.variants.iter().position(|v| v.meta.coding == c)).unwrap_or(0);
         let Some(variant) = known.variants.get(best) else { return Found::Nothing };
         if variant.data.is_some() || variant.facts.len > SMALL_MAX {
             return self.open_known(root, key, best);
@@ -128,12 +124,12 @@ impl Cache {
             return Found::Nothing;
         };
         if let Some(data) = &variant.data {
-            return Found::File(Open::Small(&variant.meta, Rc::clone(data)));
+            return Found::File(&variant.meta, Content::Small(Rc::clone(data)));
         }
         match open_regular(root, &file_path(key, variant.meta.coding)) {
             Ok((file, facts)) => {
                 variant.take(facts);
-                Found::File(Open::Large(&variant.meta, file.into()))
+                Found::File(&variant.meta, Content::Large(file.into()))
             }
             Err(e) => refused(e),
         }
