@@ -60,8 +60,6 @@ pub struct Served {
     pub is_page: bool,
     /// What follows.
     pub body: Body,
-    /// It is an HTML page that was found (not an error page).
-    pub html: bool,
 }
 
 impl Served {
@@ -125,11 +123,7 @@ impl Site {
             start_head(out, 204, envelope);
             push_field(out, "Allow", ALLOW_READ.as_bytes());
             end_head(out);
-<<<<<<< HEAD
-            return Served { status: 204, body: Body::None, html: false };
-=======
             return Served::other(204, Body::None);
->>>>>>> http
         }
         let key = match path::plain(request.path) {
             Some(plain) => Cow::Borrowed(plain),
@@ -145,11 +139,7 @@ impl Site {
         };
         if let Some(page) = self.built_in.iter().find(|p| p.answers(&key, self.folder.is_some())) {
             let plan = plan(request, &page.meta, now.wall_ms / 1000, envelope, out);
-<<<<<<< HEAD
-            return Served { status: plan.status, body: static_part(page.bytes, plan.body), html: is_html(&page.meta) };
-=======
             return Served::file(&page.meta, plan, static_part(page.bytes, plan.body));
->>>>>>> http
         }
         let Some(folder) = &mut self.folder else {
             return self.error(now, &NOT_FOUND, Some(request), envelope, out);
@@ -157,12 +147,7 @@ impl Site {
         match folder.cache.find(&folder.root, now, &key, encoding::preferred(request)) {
             Found::File(meta, content) => {
                 let plan = plan(request, meta, now.wall_ms / 1000, envelope, out);
-<<<<<<< HEAD
-                let html = is_html(meta);
-                Served { status: plan.status, body: part(open, &plan), html }
-=======
                 Served::file(meta, plan, part(content, meta.len, plan.body))
->>>>>>> http
             }
             Found::Directory => {
                 let mut location = path::encode(&key);
@@ -172,11 +157,7 @@ impl Site {
                     location.push_str(query);
                 }
                 Full::redirect(301, location).write(out, envelope);
-<<<<<<< HEAD
-                Served { status: 301, body: Body::None, html: false }
-=======
                 Served::other(301, Body::None)
->>>>>>> http
             }
             Found::Nothing => self.error(now, &NOT_FOUND, Some(request), envelope, out),
             Found::Forbidden => {
@@ -235,21 +216,13 @@ impl Site {
                     let all = 0..data.len();
                     Body::Shared(data, all)
                 };
-<<<<<<< HEAD
-                return Served { status, body, html: false };
-=======
                 return Served::other(status, body);
->>>>>>> http
             }
         }
         let mut full = Full::error(status, refusal.word, refusal.message, audience);
         full.fields.extend(fields.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
         full.write(out, envelope);
-<<<<<<< HEAD
-        Served { status, body: Body::None, html: false }
-=======
         Served::other(status, Body::None)
->>>>>>> http
     }
 }
 
@@ -310,17 +283,5 @@ fn small_range(start: u64, len: u64, whole: usize) -> Option<Range<usize>> {
     (end <= whole).then_some(start..end)
 }
 
-<<<<<<< HEAD
-fn is_html(meta: &FileMeta) -> bool {
-    meta.content_type.starts_with("text/html")
-}
-
-/// Whether the request is a page load: what an answer with HTML would be shown as.
-pub fn is_page(request: &Request<'_>) -> bool {
-    request.method == Method::Get && Audience::of(Some(request)) == Audience::Browser
-}
-
-=======
->>>>>>> http
 #[cfg(test)]
 mod tests;
