@@ -106,7 +106,8 @@ impl Site {
             Some(www) => Some(Folder { root: Root::open(www)?, cache: Cache::default(), absent: Vec::new() }),
             None => None,
         };
-        Ok(Site { folder, built_in: built_in::pages() })
+        let built_in = if folder.is_none() { built_in::pages() } else { Vec::new() };
+        Ok(Site { folder, built_in })
     }
 
     /// Answers `request` (any method, any path outside of `/api/`): appends the head to `out` and says what follows.
@@ -137,12 +138,12 @@ impl Site {
                 }
             },
         };
-        if let Some(page) = self.built_in.iter().find(|p| p.answers(&key, self.folder.is_some())) {
+        let Some(folder) = &mut self.folder else {
+            let Some(page) = self.built_in.iter().find(|p| p.is_at(&key)) else {
+                return self.error(now, &NOT_FOUND, Some(request), envelope, out);
+            };
             let plan = plan(request, &page.meta, now.wall_ms / 1000, envelope, out);
             return Served::file(&page.meta, plan, static_part(page.bytes, plan.body));
-        }
-        let Some(folder) = &mut self.folder else {
-            return self.error(now, &NOT_FOUND, Some(request), envelope, out);
         };
         match folder.cache.find(&folder.root, now, &key, encoding::preferred(request)) {
             Found::File(meta, content) => {
