@@ -102,7 +102,7 @@
       if (r.status === 403) return end(body.reason || body.error, body.message);
       if (r.ok && body.seat === null) {
         seats = body.seats; wait = after || 1000;
-        say('full', seats ? 'Full house: ' + seats.taken + ' of ' + seats.max + ' seats are taken. You get the next free one.' : 'Full house. You get the next free seat.');
+        say('full', 'Full house' + (seats ? ': ' + seats.taken + ' of ' + seats.max + ' seats are taken' : '') + ', none is free for you now. You get the next one.');
         await roster();
       } else if (r.ok) wait = how === 'refused' ? wait : 250;
       else { text = 'The board refuses: ' + (body.message || r.status) + '.'; wait = after || 2000; say('down', text); }
@@ -204,7 +204,7 @@
 
   // ------------------------------------------------------------------------------------------ what is shown
 
-  function live() { say('live', 'Live. You see who is on board as it is now.'); }
+  function live() { say('live', 'Live: who is on board, as it is now.'); }
 
   function say(what, text) {
     const wasLive = state === 'live' || state === 'doubt';
@@ -229,7 +229,7 @@
     if (cls) e.className = cls;
     return e;
   };
-  const clock = d => d.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  const clock = d => d.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
   const rtt = ms => ms === null || ms === undefined ? '–' : ms < 10 ? ms.toFixed(1) + ' ms' : Math.round(ms) + ' ms';
   const seconds = ms => (ms / 1000).toFixed(1) + ' s';
 
@@ -246,7 +246,7 @@
       tr.dataset.session = m.session;
       tr.append(el('td', m.seat, 'seat'));
       const who = el('td', undefined, 'who');
-      who.append(el('b', m.user + (me && m.session === me.session ? ' (you)' : '')), el('small', m.role + ' · ' + m.addr));
+      who.append(el('b', m.user + (me && m.session === me.session ? ' (you)' : '')), el('small', m.role), el('small', m.addr));
       if (m.agent) who.title = m.agent;
       const presence = el('td', undefined, 'presence ' + m.state);
       presence.append(el('span', m.state), el('small', reason(m)));

@@ -3,17 +3,20 @@
 //! Field names are the names in the file (docs/settings.md). A new setting is one field here with its doc comment and
 //! its default, and one row in `schema.rs`; the environment, the complaints and the completeness test follow from that.
 //!
-//! Never does: reading a clock or the environment by itself.
+//! Never does: reading a clock or the environment by itself; only [`Source::load`] opens files.
 
+mod check;
 mod liveness;
 mod mistake;
-
+mod read;
+mod schema;
+mod source;
 mod units;
 pub mod users;
 
 pub use liveness::{LivenessValues, Profile};
 pub use mistake::{Mistake, Place};
-
+pub use source::{Environment, Loaded, Options, Source};
 pub use units::{AddrRange, ListenAddr, Rate};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -303,4 +306,4 @@ fn names(list: &[String], user: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

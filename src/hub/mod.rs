@@ -23,10 +23,16 @@ pub mod roster;
 pub mod seats;
 pub mod sessions;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::msg::{ConnId, Effects, Epoch, Evidence, LeftReason, Moment, Now, PeerAddr, Role, SessionId, Types};
+use crate::msg::{
+    CloseReason, ConnId, Effect, Effects, Epoch, EventId, Evidence, LeftReason, Message, Moment, Now, PeerAddr, Role,
+    SessionId, Types, What,
+};
+use event_log::{EventLog, Slice};
+use seats::{Cue, Facts, Stand, Taken, Tell};
 
 /// The settings that matter here.
 #[derive(Clone, PartialEq, Debug)]
@@ -257,62 +263,178 @@ impl Counters {
     pub const DETECTION_BOUNDS_MS: [u64; 12] =
         [250, 500, 1000, 1500, 2000, 2500, 3000, 5000, 8000, 10_000, 20_000, 40_000];
 }
+
+/// An address is told of in `turned_away` at most once in so long.
+const TURNED_AWAY_EVERY: Duration = Duration::from_secs(60);
+
+/// Addresses remembered for that; of more than so many in a minute the rest is not told of: one line tells of a
+/// crowd as well as a thousand.
+const TURNED_AWAY_MAX: usize = 256;
+
+/// The shortest period between beats that is taken: nothing divides by zero, no loop spins.
+const BEAT_MIN: Duration = Duration::from_millis(1);
+
 /// Everything that is known about who is here.
-pub struct Hub {}
+#[derive(Debug)]
+pub struct Hub {
+    settings: Settings,
+    sessions: sessions::Sessions,
+    links: BTreeMap<ConnId, roster::Link>,
+    parked: BTreeMap<ConnId, links::Parked>,
+    log: EventLog,
+    barred: Vec<sessions::Barred>,
+    turned_away: Vec<(PeerAddr, Moment)>,
+    counters: Counters,
+    names: u64,
+    beat_base: u64,
+    beat_start: Moment,
+    /// Not later than the first thing that time itself changes; none if there is no such thing.
+    next: Option<Moment>,
+}
 
-#[allow(unused_variables, missing_docs)]
 impl Hub {
+    /// An empty house.
     pub fn new(settings: Settings, seed: Seed, now: Now) -> Hub {
-        todo!()
+        let settings = sane(settings);
+        Hub {
+            log: EventLog::new(seed.epoch, settings.chat.history),
+            settings,
+            sessions: sessions::Sessions::default(),
+            links: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            barred: Vec::new(),
+            turned_away: Vec::new(),
+            counters: Counters::default(),
+            names: seed.names,
+            beat_base: seed.beat_base & ((1 << 48) - 1),
+            beat_start: now.mono,
+            next: None,
+        }
     }
+
+    /// Other settings from now on. A lowered `max` evicts nobody. Seats that wait already keep their time.
     pub fn reload(&mut self, now: Now, settings: Settings, fx: &mut Effects) {
-        todo!()
+        let settings = sane(settings);
+        if settings.beat != self.settings.beat {
+            // The numbers go on: a page may have answered the newest one.
+            self.beat_base = self.beat_number(now) + 1;
+            self.beat_start = now.mono;
+        }
+        self.log.set_history(settings.chat.history);
+        self.settings = settings;
+        self.next = self.soonest();
+        self.tick(now, fx);
     }
-    pub fn user_changed(&mut self, now: Now, user: &str, fx: &mut Effects) {
-        todo!()
-    }
-    pub fn role_changed(&mut self, user: &str, role: Role) {
-        todo!()
-    }
-    pub fn stood_still(&mut self, now: Now, gap: Duration) {
-        todo!()
-    }
+
+    /// When [`Hub::tick`] has something to do at the earliest. None with nobody here: no wake-ups.
     pub fn deadline(&self) -> Option<Moment> {
-        todo!()
+        self.next
     }
+
+    /// Does what time alone brings about.
     pub fn tick(&mut self, now: Now, fx: &mut Effects) {
-        todo!()
-    }
-    pub fn shutdown(&mut self, now: Now, fx: &mut Effects) {
-        todo!()
-    }
-
-    pub fn session_by_cookie(&mut self, now: Now, cookie: &[u8; 16]) -> Option<SessionView> {
-        todo!()
-    }
-    pub fn session_view(&self, id: SessionId) -> Option<SessionView> {
-        todo!()
-    }
-    pub fn enter(&mut self, now: Now, who: Newcomer<'_>) -> (SessionId, [u8; 16]) {
-        todo!()
-    }
-    pub fn barred(&self, now: Now, user: &str, addr: PeerAddr) -> bool {
-        todo!()
-    }
-    pub fn logout(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
-        todo!()
-    }
-    pub fn evict(&mut self, now: Now, by: SessionId, id: SessionId, fx: &mut Effects) -> Result<(), EvictError> {
-        todo!()
+        if self.next.is_none_or(|next| next > now.mono) {
+            return;
+        }
+        let seated: Vec<SessionId> = self.sessions.seated().collect();
+        for id in seated {
+            self.check_pages(now, id, fx);
+            let Some(s) = self.sessions.get(id) else { continue };
+            let past = |at: Option<Moment>| at.is_some_and(|at| at <= now.mono);
+            if past(self.expires_at(s)) {
+                self.expire(now, id, fx);
+            } else if past(self.idle_at(s)) {
+                self.end(now, id, LeftReason::Idle, fx);
+            } else {
+                self.cue(now, id, Cue::Tick, fx);
+            }
+        }
+        self.next = self.soonest();
     }
 
+    /// The loop did not run for `gap` (stopped, blocked, suspended): what was waited for could not be heard, and is
+    /// waited for as much longer.
+    pub fn stood_still(&mut self, gap: Duration) {
+        let seated: Vec<SessionId> = self.sessions.seated().collect();
+        for id in seated {
+            if let Some(s) = self.sessions.get_mut(id) {
+                s.stand = s.stand.later(gap);
+            }
+        }
+        for link in self.links.values_mut() {
+            if let roster::Page::Answers { owes_since: Some(since), .. } = &mut link.page {
+                *since = *since + gap;
+            }
+        }
+        self.next = self.soonest();
+    }
+
+    /// The server stops: every link is told and closed. Nobody has left.
+    pub fn shutdown(&mut self, fx: &mut Effects) {
+        let why = CloseReason::Shutdown;
+        for (conn, link) in std::mem::take(&mut self.links) {
+            fx.push(Effect::Close { conn, why });
+            if let Some(s) = self.sessions.get_mut(link.session) {
+                s.links.clear();
+            }
+        }
+        self.close_parked(|_| true, why, fx);
+        let seated: Vec<SessionId> = self.sessions.seated().collect();
+        for id in seated {
+            if let Some(s) = self.sessions.get_mut(id) {
+                s.stand = Stand::Unseated;
+            }
+            self.sessions.unseat(id);
+        }
+        self.next = None;
+    }
+
+    // ------------------------------------------------------------------------------------------------- seats
+
+    /// A complete request of session `id`: takes a seat if it needs one and has none. Returns the seat that it has.
+    /// Not to be called for `logout`, `bye`, `beat`, errors and open paths.
+    ///
+    /// # Errors
+    /// No seat, or no such session. Those inside are told `turned_away`.
     pub fn request(&mut self, now: Now, id: SessionId, asked: Asked, fx: &mut Effects) -> Result<Option<u16>, NoSeat> {
-        todo!()
+        let s = self.sessions.get_mut(id).ok_or(NoSeat::Unknown)?;
+        if let Stand::Ended(reason) = s.stand {
+            return Err(NoSeat::Ended(reason));
+        }
+        s.used = now.mono;
+        if asked != Asked::Read {
+            self.ensure_seat(now, id, fx)?;
+        }
+        if let Some(s) = self.sessions.get_mut(id) {
+            (s.asked, s.heard) = (now.mono, now.mono);
+            if matches!(asked, Asked::Page { .. } | Asked::Act) {
+                s.active = now.mono;
+            }
+            s.html |= asked == Asked::Page { html: true };
+        }
+        self.cue(now, id, Cue::Asked(asked), fx);
+        self.refresh(now, id, fx);
+        Ok(self.sessions.get(id).and_then(|s| s.seat))
     }
+
+    /// Whether [`Hub::request`] would find a seat; changes nothing, tells nobody. For the check before a body is read.
+    ///
+    /// # Errors
+    /// As [`Hub::request`].
     pub fn seat_available(&self, now: Now, id: SessionId) -> Result<(), NoSeat> {
-        todo!()
+        let s = self.sessions.get(id).filter(|s| !self.is_expired(now, s)).ok_or(NoSeat::Unknown)?;
+        if let Stand::Ended(reason) = s.stand {
+            return Err(NoSeat::Ended(reason));
+        }
+        if s.seat.is_some() {
+            return Ok(());
+        }
+        self.admits(id, None).or_else(|no| self.yielding(id, no).map(|_| ()).ok_or(no))
     }
-    /// `others`: another connection of that session is open (the loop knows).
+
+    /// A plain connection (no link) of session `id` was called lost `after` its last sign of life. `others`: another
+    /// plain connection of that session is open and not called lost, as the loop knows. Ends the session's seat only
+    /// if nothing else carries it.
     pub fn plain_lost(
         &mut self,
         now: Now,
@@ -322,85 +444,241 @@ impl Hub {
         others: bool,
         fx: &mut Effects,
     ) {
-        todo!()
+        let Some(s) = self.sessions.get(id) else { return };
+        if s.links.is_empty() && !others {
+            self.cue(now, id, Cue::PlainVanished { last: now.mono - after, evidence }, fx);
+        }
     }
 
-    pub fn open_link(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        conn: ConnId,
-        spec: LinkSpec,
-        fx: &mut Effects,
-    ) -> Result<(), NoLink> {
-        todo!()
-    }
-    pub fn link_ended(&mut self, now: Now, conn: ConnId, end: crate::msg::LinkEnd, fx: &mut Effects) {
-        todo!()
-    }
-    pub fn link_changed(&mut self, now: Now, conn: ConnId, change: crate::msg::Change, fx: &mut Effects) {
-        todo!()
-    }
-    pub fn link_rtt(&mut self, conn: ConnId, rtt_ms: f32) {
-        todo!()
-    }
-    pub fn link_heard_after_lost(&mut self, now: Now, conn: ConnId) {
-        todo!()
-    }
-    pub fn bye(&mut self, now: Now, id: SessionId, tab: &str, n: u64, fx: &mut Effects) {
-        todo!()
+    /// Makes sure that `id` sits or may sit down, if need be by taking the seat of one who yields.
+    fn ensure_seat(&mut self, now: Now, id: SessionId, fx: &mut Effects) -> Result<(), NoSeat> {
+        if self.sessions.get(id).is_none_or(|s| s.seat.is_some()) {
+            return Ok(());
+        }
+        let Err(no) = self.admits(id, None) else { return Ok(()) };
+        if let Some((other, reason)) = self.yielding(id, no) {
+            self.end(now, other, reason, fx);
+            return Ok(());
+        }
+        self.turn_away(now, id, fx);
+        Err(no)
     }
 
-    pub fn beat_number(&self, now: Now) -> u64 {
-        todo!()
-    }
-    pub fn next_beat_at(&self, now: Now, phase: Duration) -> Moment {
-        todo!()
-    }
-    pub fn beat_sent(&mut self, now: Now, conn: ConnId, n: u64) {
-        todo!()
-    }
-    pub fn beat_answer(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        tab: &str,
-        n: u64,
-        hold: &[&str],
-        fx: &mut Effects,
-    ) -> BeatAnswer {
-        todo!()
+    /// Whether `id` may sit down (if `without` stood up).
+    fn admits(&self, id: SessionId, without: Option<SessionId>) -> Result<(), NoSeat> {
+        let Some(s) = self.sessions.get(id) else { return Err(NoSeat::Unknown) };
+        let mut taken = Taken::default();
+        for other in self.sessions.seated().filter(|&o| Some(o) != without).filter_map(|o| self.sessions.get(o)) {
+            taken.all += 1;
+            taken.admins += u16::from(other.role == Role::Admin);
+            taken.of_user += u16::from(other.user == s.user);
+        }
+        seats::admits(&self.settings.seats, taken, s.role)
     }
 
-    pub fn say(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        text: &str,
-        fx: &mut Effects,
-    ) -> Result<crate::msg::EventId, SayError> {
-        todo!()
+    /// Who gives way to `id`, for which there is no seat: the newcomer's own session that is suspect or whose page
+    /// has stopped; at a full house whoever's page has stopped for the longest. Never one that holds control.
+    fn yielding(&self, id: SessionId, no: NoSeat) -> Option<(SessionId, LeftReason)> {
+        let me = self.sessions.get(id)?;
+        let longest = |which: &dyn Fn(&sessions::Session) -> bool| {
+            self.sessions
+                .seated()
+                .filter_map(|o| self.sessions.get(o).filter(|s| which(s)).map(|s| (s.shown.since, o)))
+                .filter(|&(_, o)| !self.holds_control(o) && self.admits(id, Some(o)).is_ok())
+                .min()
+                .map(|(_, o)| o)
+        };
+        // Behind a proxy on a unix socket one address says nothing.
+        let own = longest(&|s| {
+            let absent = s.shown.state == crate::msg::Presence::Suspect || s.shown.page_stalled();
+            absent && s.user == me.user && s.addr == me.addr && s.addr != PeerAddr::Unix
+        });
+        if let Some(own) = own {
+            return Some((own, LeftReason::Replaced));
+        }
+        match no {
+            NoSeat::Full => longest(&|s| s.shown.page_stalled()).map(|o| (o, LeftReason::Stalled)),
+            _ => None,
+        }
     }
 
-    pub fn members(&self) -> Vec<Rc<crate::msg::Member>> {
-        todo!()
+    /// Whether the member holds control of a device. There are no devices yet.
+    fn holds_control(&self, _id: SessionId) -> bool {
+        false
     }
+
+    fn turn_away(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
+        let Some(s) = self.sessions.get(id) else { return };
+        let (addr, user) = (s.addr, s.user.clone());
+        self.turned_away.retain(|&(_, at)| now.mono.since(at) < TURNED_AWAY_EVERY);
+        if self.turned_away.len() < TURNED_AWAY_MAX && self.turned_away.iter().all(|&(a, _)| a != addr) {
+            self.turned_away.push((addr, now.mono));
+            self.counters.turned_away += 1;
+            self.record(now, What::TurnedAway { addr, user }, fx);
+        }
+    }
+
+    /// Moves the state machine of `id`, and does what follows for its seat.
+    fn cue(&mut self, now: Now, id: SessionId, cue: Cue, fx: &mut Effects) {
+        let Some(s) = self.sessions.get_mut(id) else { return };
+        let facts = Facts {
+            now: now.mono,
+            linger: self.settings.seats.linger,
+            plain: self.settings.seats.plain,
+            returned_within: self.settings.returned_within,
+            beat: self.settings.beat,
+            asked: s.asked,
+            heard: s.heard,
+            html: s.html,
+            cookieless: !s.has_shown_cookie,
+        };
+        let (next, tell) = s.stand.next(cue, &facts);
+        s.stand = next;
+        match tell {
+            Tell::Nothing => {}
+            Tell::Joined { returned } => {
+                self.sessions.seat(id);
+                if let Some(s) = self.sessions.get_mut(id) {
+                    s.since_ms = now.wall_ms;
+                    s.active = now.mono;
+                    s.shown = roster::Shown::present(now.mono);
+                }
+                self.counters.joined += 1;
+                self.counters.returned += u64::from(returned);
+                if let Some(member) = self.member(id) {
+                    self.record(now, What::Joined { member, returned }, fx);
+                }
+            }
+            Tell::Left(reason) => {
+                let member = self.member(id);
+                self.sessions.unseat(id);
+                self.counters.left[reason as usize] += 1;
+                if let Some(member) = member {
+                    self.record(now, What::Left { member, reason }, fx);
+                }
+            }
+            Tell::Lost { last, evidence } => {
+                let member = self.member(id);
+                self.sessions.unseat(id);
+                let after_ms = roster::millis(now.mono.since(last));
+                self.counters.lost[evidence as usize] += 1;
+                self.counters.detection_sum_ms += after_ms;
+                let bucket = Counters::DETECTION_BOUNDS_MS.partition_point(|&bound| bound < after_ms);
+                self.counters.detection[bucket] += 1;
+                if let Some(member) = member {
+                    self.record(now, What::Lost { member, after_ms, evidence }, fx);
+                }
+            }
+        }
+        let due = self.sessions.get(id).and_then(|s| self.due(s));
+        self.arm(due);
+    }
+
+    /// Keeps what happened, logs it and tells all who want to hear it.
+    fn record(&mut self, now: Now, what: What, fx: &mut Effects) -> EventId {
+        let event = self.log.push(now, what);
+        log_line(&event.what);
+        let id = event.id;
+        self.deliver(Message::Logged(event), fx);
+        id
+    }
+
+    // -------------------------------------------------------------------------------------------------- time
+
+    fn arm(&mut self, at: Option<Moment>) {
+        if let Some(at) = at {
+            self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        }
+    }
+
+    fn soonest(&self) -> Option<Moment> {
+        self.sessions.seated().filter_map(|id| self.due(self.sessions.get(id)?)).min()
+    }
+
+    /// When time itself changes something for a session. Only the seated ones need that.
+    fn due(&self, s: &sessions::Session) -> Option<Moment> {
+        s.seat?;
+        let pages = s.links.iter().filter_map(|c| self.links.get(c)?.page_due(self.settings.page_after)).min();
+        [s.stand.deadline(), self.expires_at(s), self.idle_at(s), pages].into_iter().flatten().min()
+    }
+
+    fn expires_at(&self, s: &sessions::Session) -> Option<Moment> {
+        s.links.is_empty().then(|| s.used + self.settings.lifetime)
+    }
+
+    fn idle_at(&self, s: &sessions::Session) -> Option<Moment> {
+        let idle = self.settings.seats.idle;
+        (!idle.is_zero()).then(|| s.active + idle)
+    }
+
+    // ----------------------------------------------------------------------------------------------- reading
+
+    /// Seats taken; may be more than [`Hub::seats_max`] after that was lowered.
     pub fn seats_taken(&self) -> u16 {
-        todo!()
+        u16::try_from(self.sessions.taken()).unwrap_or(u16::MAX)
     }
+
+    /// Seats in all.
     pub fn seats_max(&self) -> u16 {
-        todo!()
+        self.settings.seats.max
     }
+
+    /// Links open now.
     pub fn links(&self) -> usize {
-        todo!()
+        self.links.len()
     }
-    pub fn newest(&self) -> crate::msg::EventId {
-        todo!()
+
+    /// Sockets of lost links that the loop still listens on.
+    pub fn parked(&self) -> usize {
+        self.parked.len()
     }
-    pub fn log_since(&self, since: Option<&str>, limit: usize) -> event_log::Slice {
-        todo!()
+
+    /// Name of the newest event, or of the place before the first.
+    pub fn newest(&self) -> EventId {
+        self.log.newest()
     }
+
+    /// A part of the log: with an id (as text) the first `limit` events after it, else the last `limit`.
+    pub fn log_since(&self, since: Option<&str>, limit: usize) -> Slice {
+        self.log.since(since, limit)
+    }
+
+    /// What was counted since start.
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.counters
     }
 }
+
+/// Settings that nothing here can stumble over; the configuration has refused them already.
+fn sane(mut settings: Settings) -> Settings {
+    settings.beat = settings.beat.max(BEAT_MIN);
+    settings
+}
+
+/// One line a seat change, in the words of the events.
+fn log_line(what: &What) {
+    match what {
+        What::Joined { member: m, returned } => log::info!(
+            "joined session={} user={} seat={} addr={} returned={returned}",
+            m.session,
+            m.user,
+            m.seat,
+            m.addr
+        ),
+        What::Left { member: m, reason } => {
+            log::info!("left session={} user={} seat={} addr={} reason={reason}", m.session, m.user, m.seat, m.addr)
+        }
+        What::Lost { member: m, after_ms, evidence } => log::info!(
+            "lost session={} user={} seat={} addr={} after_ms={after_ms} evidence={evidence}",
+            m.session,
+            m.user,
+            m.seat,
+            m.addr
+        ),
+        What::TurnedAway { addr, user } => log::info!("turned_away user={user} addr={addr}"),
+        What::Said { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,10 @@
 //! Never does: deciding about requests or members. An idle connection holds no buffer.
 
 use std::io;
+use std::rc::Rc;
 
 use crate::http::exchange::Exchange;
-use crate::hub::liveness::{Carrier, Liveness};
+use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::link::Link;
 use crate::msg::{CloseReason, Moment, SessionId};
 use crate::net::send_queue::SendQueue;
@@ -58,6 +59,8 @@ pub struct Conn {
     pub requests: u32,
     /// Bytes written.
     pub sent: u64,
+    /// The liveness rules that a link began with: a reload changes them for new links only.
+    pub rules: Option<Rc<Rules>>,
     /// The next round-trip time for the roster is due then.
     pub rtt_at: Moment,
     armed: Armed,
@@ -121,6 +124,7 @@ impl Conn {
             taken: now,
             requests: 0,
             sent: 0,
+            rules: None,
             rtt_at: now,
             armed: Armed::default(),
         }

@@ -1,7 +1,7 @@
 //! Slow work off the loop: one helper thread, started for the first job and gone after the last one.
 //!
-//! Starting a thread costs some 50 us, the work it is for (hashing a password, fsync) tens of milliseconds; so it ends
-//! as soon as every result was fetched, and at rest there is no thread, no stack, and no arena of the allocator.
+//! Starting a thread costs microseconds, the work it is for (hashing a password, fsync) tens of milliseconds; so it ends
+//! as soon as every result was fetched, and at rest there is no thread and no stack.
 //! Never does: touching anything of the loop's. A job goes in by value, a result comes out by value.
 
 use crate::sys::process;

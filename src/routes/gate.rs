@@ -144,6 +144,12 @@ impl Gate {
         self.watch(now, job.addr, &job.user).asking += 1;
     }
 
+    /// Takes [`Gate::asking`] back: nobody could be found to check.
+    pub fn not_asked(&mut self, now: Moment, job: &Job) {
+        let watch = self.watch(now, job.addr, &job.user);
+        watch.asking = watch.asking.saturating_sub(1);
+    }
+
     /// Takes the outcome of a job. Whether it holds: not if the users file has changed since.
     pub fn settle(&mut self, now: Moment, outcome: &Outcome) -> bool {
         let current = outcome.generation == self.users.generation();

@@ -36,7 +36,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
             return Full::new(200, "text/event-stream", body).into();
         }
     }
-    Reply::Stream { link: Box::new(link), opening }
+    Reply::Stream { link: Box::new(link), opening, beats }
 }
 
 /// `POST /api/beat?tab=T`: `{"beat":N,"hold":["pump-1"]}`.

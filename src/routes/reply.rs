@@ -113,6 +113,8 @@ pub enum Reply {
         link: Box<dyn Link>,
         /// The body's first bytes.
         opening: Vec<u8>,
+        /// Whether beats are sent on it.
+        beats: bool,
     },
     /// Somebody has to check a password first; ask again with the verdict.
     Later(Box<Job>),

@@ -152,6 +152,17 @@ pub fn prepare_plain(fd: BorrowedFd<'_>, times: &Times) -> io::Result<()> {
     set_keepalive(fd, times.keepalive)
 }
 
+/// Sets up the socket of a response that its peer does not take: retransmissions and window probes that do not thin
+/// out, so that silence means something. Failures as for [`prepare_link`].
+pub fn prepare_response(fd: BorrowedFd<'_>, helps: &Helps) {
+    if helps.thin {
+        let _ = set_thin(fd);
+    }
+    if helps.rto_max {
+        let _ = set_rto_max(fd, RTO_MAX);
+    }
+}
+
 /// Bytes written but not yet acknowledged (SIOCOUTQ, tcp(7)). On a unix socket buffer overhead is counted too.
 ///
 /// # Errors
