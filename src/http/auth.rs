@@ -90,3 +90,6 @@ pub fn set_cookie(name: &str, value: &str) -> String {
 pub fn forget_cookie(name: &str) -> String {
     [name, "=; Max-Age=0; HttpOnly; SameSite=Lax; Path=/"].concat()
 }
+
+#[cfg(test)]
+mod tests;

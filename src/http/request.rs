@@ -279,10 +279,11 @@ fn complaint(e: httparse::Error, head: &[u8]) -> ProtoError {
     }
 }
 
-/// Whether the request line ends in a well-formed version that is none of ours (`HTTP/2.0`).
+/// Whether the request line is `METHOD TARGET VERSION` with a well-formed version that is none of ours (`HTTP/2.0`).
 fn is_other_version(head: &[u8]) -> bool {
     let line = head.split(|&b| b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).find(|l| !l.is_empty());
-    let version = line.and_then(|l| l.rsplit(|&b| b == b' ').next()).unwrap_or_default();
+    let mut parts = line.unwrap_or_default().split(|&b| b == b' ').skip(2);
+    let (Some(version), None) = (parts.next(), parts.next()) else { return false };
     matches!(version, [b'H', b'T', b'T', b'P', b'/', a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit())
 }
 

@@ -57,19 +57,19 @@ pub struct Served {
     /// Status.
     pub status: u16,
     /// It is a page: a file of HTML that is there, whichever of 200, 206 and 304 says so. Not an error page.
-    pub is_page: bool,
+    pub html: bool,
     /// What follows.
     pub body: Body,
 }
 
 impl Served {
     fn other(status: u16, body: Body) -> Self {
-        Served { status, is_page: false, body }
+        Served { status, html: false, body }
     }
 
     fn file(meta: &FileMeta, plan: Plan, body: Body) -> Self {
-        let is_page = meta.content_type == HTML && matches!(plan.status, 200 | 206 | 304);
-        Served { status: plan.status, is_page, body }
+        let html = meta.content_type == HTML && matches!(plan.status, 200 | 206 | 304);
+        Served { status: plan.status, html, body }
     }
 }
 
@@ -106,7 +106,8 @@ impl Site {
             Some(www) => Some(Folder { root: Root::open(www)?, cache: Cache::default(), absent: Vec::new() }),
             None => None,
         };
-        Ok(Site { folder, built_in: built_in::pages() })
+        let built_in = if folder.is_none() { built_in::pages() } else { Vec::new() };
+        Ok(Site { folder, built_in })
     }
 
     /// Answers `request` (any method, any path outside of `/api/`): appends the head to `out` and says what follows.
@@ -137,12 +138,12 @@ impl Site {
                 }
             },
         };
-        if let Some(page) = self.built_in.iter().find(|p| p.answers(&key, self.folder.is_some())) {
+        let Some(folder) = &mut self.folder else {
+            let Some(page) = self.built_in.iter().find(|p| p.is_at(&key)) else {
+                return self.error(now, &NOT_FOUND, Some(request), envelope, out);
+            };
             let plan = plan(request, &page.meta, now.wall_ms / 1000, envelope, out);
             return Served::file(&page.meta, plan, static_part(page.bytes, plan.body));
-        }
-        let Some(folder) = &mut self.folder else {
-            return self.error(now, &NOT_FOUND, Some(request), envelope, out);
         };
         match folder.cache.find(&folder.root, now, &key, encoding::preferred(request)) {
             Found::File(meta, content) => {

@@ -10,24 +10,23 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestors 'self
 #[derive(Debug)]
 pub(super) struct Page {
     path: &'static str,
-    always: bool,
     pub(super) bytes: &'static [u8],
     pub(super) meta: FileMeta,
 }
 
 impl Page {
-    /// Whether this is the page at `key`, a path below the root; `has_folder`: the user's own folder is served.
-    pub(super) fn answers(&self, key: &str, has_folder: bool) -> bool {
-        (self.always || !has_folder) && (self.path == key || (key.is_empty() && self.path == "index.html"))
+    /// Whether this is the page at `key`, a path below the root.
+    pub(super) fn is_at(&self, key: &str) -> bool {
+        self.path == key || (key.is_empty() && self.path == "index.html")
     }
 }
 
-/// Path, bytes, and whether it is there also beside the user's own pages.
-type Row = (&'static str, &'static [u8], bool);
+/// Path and bytes.
+type Row = (&'static str, &'static [u8]);
 
 macro_rules! page {
     ($path:literal) => {
-        ($path, include_bytes!(concat!("../../../www/", $path)), false)
+        ($path, include_bytes!(concat!("../../../www/", $path)))
     };
 }
 
@@ -36,7 +35,7 @@ const TABLE: &[Row] = &[page!("index.html"), page!("app.js"), page!("tick.js"), 
 
 /// The built-in pages with what is said of them. Their tags come from their bytes, so a new version has new ones.
 pub(super) fn pages() -> Vec<Page> {
-    let page = |&(path, bytes, always): &Row| {
+    let page = |&(path, bytes): &Row| {
         let content_type = types::content_type(path);
         let meta = FileMeta {
             len: bytes.len() as u64,
@@ -47,7 +46,7 @@ pub(super) fn pages() -> Vec<Page> {
             varies: false,
             policy: content_type.starts_with("text/html").then_some(POLICY),
         };
-        Page { path, always, bytes, meta }
+        Page { path, bytes, meta }
     };
     TABLE.iter().map(page).collect()
 }

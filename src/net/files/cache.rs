@@ -285,7 +285,7 @@ fn etag(facts: &Facts) -> Etag {
     Etag::of_file(facts.modified.0, facts.modified.1, facts.len, facts.inode)
 }
 
-fn refused<'c>(e: io::Error) -> Found<'c> {
+pub(super) fn refused<'c>(e: io::Error) -> Found<'c> {
     match e.raw_os_error() {
         // EXDEV, ELOOP: a link that leaves, or (on an old kernel) any link. ENXIO: a socket, or a fifo.
         Some(

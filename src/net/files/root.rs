@@ -44,6 +44,11 @@ impl Root {
         Ok(Root { folder: open_folder(path)?, how: How::Walk })
     }
 
+    #[cfg(test)]
+    pub(super) fn follows_links(&self) -> bool {
+        self.how == How::Beneath
+    }
+
     /// Opens `path`, names joined by `/`. Errors: as of open(2).
     pub(super) fn open_file(&self, path: &str, access: Access) -> io::Result<File> {
         let fd = match self.how {
