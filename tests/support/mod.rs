@@ -12,6 +12,8 @@ pub fn play_role() {
         Ok("victims") => clients::victims(),
         Ok("observer") => clients::observer(),
         Ok("chatter") => clients::chatter(),
+        Ok("classic_server") => clients::classic_server(),
+        Ok("classic_clients") => clients::classic_clients(),
         Ok("detector") => detector::detector(),
         _ => {}
     }
