@@ -250,7 +250,8 @@ impl World {
         let actor = Actor::start(&mut command, number, &self.to);
         let cell =
             Cell { state, cut, number, ns: Some(ns), actor: Some(actor), addresses, cut_at: None, stopped_at: None };
-        let up = |heard: &[Line]| heard.iter().filter(|l| l.from == number && l.text.starts_with("up")).count() == count;
+        let up =
+            |heard: &[Line]| heard.iter().filter(|l| l.from == number && l.text.starts_with("up")).count() == count;
         let served = self.wait(20, up);
         let refused = self.heard.iter().find(|l| l.text.starts_with("refused"));
         assert!(served, "{}/{}: not everybody was served ({refused:?})", state.word(), cut.word());
@@ -368,6 +369,11 @@ impl World {
         (self.heard.iter().filter(lost).count(), classic)
     }
 
+    /// Undoes the cut of `cell`.
+    pub fn mend(&self, cell: &Cell) -> Armed {
+        self.switch.unrule(&World::port(cell.number))
+    }
+
     /// Where the people of `cell` are plugged in.
     pub fn port_of(&self, cell: &Cell) -> String {
         World::port(cell.number)
@@ -398,5 +404,13 @@ pub fn summary(verdicts: &[Verdict]) -> String {
         return format!("none of {} ({})", verdicts.len(), kinds.join(", "));
     }
     let at = |q: f64| times[((times.len() as f64 * q).ceil() as usize).clamp(1, times.len()) - 1];
-    format!("{:.2}/{:.2}/{:.2} {} of {} ({})", at(0.0), at(0.5), at(0.99), times.len(), verdicts.len(), kinds.join(", "))
+    format!(
+        "{:.2}/{:.2}/{:.2} {} of {} ({})",
+        at(0.0),
+        at(0.5),
+        at(0.99),
+        times.len(),
+        verdicts.len(),
+        kinds.join(", ")
+    )
 }
