@@ -26,6 +26,14 @@ pub(super) fn settings() -> Settings {
         returned_within: Duration::from_secs(30),
         beat: Duration::from_millis(500),
         chat: ChatSettings { history: 500, text_max: 2000, rate_count: 5, rate_per: Duration::from_secs(1) },
+        control: ControlSettings {
+            page_after: Duration::from_secs(3),
+            max_silence: Duration::from_secs(5),
+            lease_max: Duration::from_secs(60),
+            command_age: Duration::from_secs(2),
+            answer_after: Duration::from_secs(30),
+        },
+        silent_after: Duration::from_secs(5),
     }
 }
 
@@ -116,6 +124,7 @@ impl World {
                 }
                 Effect::Close { conn, why } => self.closed.push((conn, why)),
                 Effect::Park { conn, until } => self.parked.push((conn, until.micros() / 1000)),
+                Effect::Device(effect) => self.machines.take(effect),
             }
         }
         self.hub.check_invariants();

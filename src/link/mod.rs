@@ -3,6 +3,7 @@
 //!
 //! Never does: sockets, timers, deciding who hears what. A link turns messages into bytes and bytes into steps.
 
+pub mod lines;
 pub mod sse;
 
 use crate::codec::{Decoded, ProtoError};
