@@ -56,8 +56,7 @@ fn matrix() -> Vec<(State, Cut)> {
 
 /// Some cells side by side, on one server.
 fn run(world: &mut World, cells: &[(State, Cut)], runs: usize, patience: Duration) -> Vec<String> {
-    let mut entered: Vec<Cell> =
-        cells.iter().map(|&(state, cut)| world.enter(state, cut, runs)).collect();
+    let mut entered: Vec<Cell> = cells.iter().map(|&(state, cut)| world.enter(state, cut, runs)).collect();
     let longest = cells.iter().map(|(s, _)| if let State::Stopped(s) = s { *s } else { 2 }).max().unwrap_or(2);
     // Who is to have stopped reading for so long before the cut stops now or later.
     let end = Instant::now() + Duration::from_secs(longest);
@@ -67,7 +66,8 @@ fn run(world: &mut World, cells: &[(State, Cut)], runs: usize, patience: Duratio
                 world.stop_reading(cell);
             }
         }
-        let left = end.saturating_duration_since(Instant::now()).saturating_sub(Duration::from_secs(wait.saturating_sub(1)));
+        let left =
+            end.saturating_duration_since(Instant::now()).saturating_sub(Duration::from_secs(wait.saturating_sub(1)));
         if wait > 0 {
             world.rest(left);
         }
@@ -78,8 +78,11 @@ fn run(world: &mut World, cells: &[(State, Cut)], runs: usize, patience: Duratio
         world.rest(Duration::from_millis(130));
         world.cut(cell, armed);
     }
-    entered.iter().map(|c| {
-        let verdicts = world.verdicts(c, patience);
-        format!("| {}/{} | {} |", c.state.word(), c.cut.word(), summary(&verdicts))
-    }).collect()
+    entered
+        .iter()
+        .map(|c| {
+            let verdicts = world.verdicts(c, patience);
+            format!("| {}/{} | {} |", c.state.word(), c.cut.word(), summary(&verdicts))
+        })
+        .collect()
 }

@@ -1,4 +1,5 @@
 //! The commands that are not the server, run as a user runs them.
+#![allow(clippy::unwrap_used)] // the helpers are tests too
 
 use std::fs;
 use std::io::Write;

@@ -5,6 +5,7 @@
 pub mod args;
 pub mod check;
 pub mod passwd;
+pub mod serve;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

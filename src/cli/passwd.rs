@@ -159,8 +159,8 @@ fn ask(user: &str) -> Result<String, String> {
     }
     let typed = |prompt: &str| {
         // A prompt that cannot be shown is no reason not to read.
-        let _ = write!(io::stderr(), "{prompt}");
-        match terminal::read_secret(stdin.as_fd()) {
+        let show = || drop(write!(io::stderr(), "{prompt}"));
+        match terminal::read_secret(stdin.as_fd(), show) {
             Ok(Typed::Line(line)) => {
                 let _ = writeln!(io::stderr());
                 utf8(line)

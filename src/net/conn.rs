@@ -41,6 +41,8 @@ pub struct Conn {
     pub peer_closed: bool,
     /// It is on the ready queue.
     pub queued: bool,
+    /// Requests lie in the input that were not looked at because too much was owed.
+    pub held: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
     pub reserve: bool,
     /// To be closed once nothing is owed, and why.
@@ -61,8 +63,8 @@ pub struct Conn {
     pub sent: u64,
     /// The liveness rules that a link began with: a reload changes them for new links only.
     pub rules: Option<Rc<Rules>>,
-    /// The next round-trip time for the roster is due then.
-    pub rtt_at: Moment,
+    /// Round-trip time as the roster knows it, in microseconds.
+    pub rtt_us: Option<u32>,
     armed: Armed,
 }
 
@@ -103,18 +105,19 @@ pub struct Patience {
 
 impl Conn {
     /// A connection accepted at `now`. `phase` is random and spreads heartbeats.
-    pub fn new(stream: Stream, now: Moment, phase: u32) -> Conn {
+    pub fn new(stream: Stream, rules: &Rules, now: Moment, phase: u32) -> Conn {
         Conn {
             stream,
             protocol: Protocol::Http(Stage::Head, Exchange::default()),
             input: Vec::new(),
             output: SendQueue::new(),
-            live: Liveness::new(Carrier::Response, now, phase),
+            live: Liveness::new(Carrier::Response, rules, now, phase),
             readable: false,
             writable: true,
             read_on: false,
             peer_closed: false,
             queued: false,
+            held: false,
             reserve: false,
             closing: None,
             parked: None,
@@ -125,7 +128,7 @@ impl Conn {
             requests: 0,
             sent: 0,
             rules: None,
-            rtt_at: now,
+            rtt_us: None,
             armed: Armed::default(),
         }
     }

@@ -1,10 +1,9 @@
-//! Doing what the hub wants done, and saying in the log what happened.
+//! Doing what the hub wants done, and the log line of every connection's end.
 
 use std::rc::Rc;
 
 use crate::http::response::{Audience, Envelope, Full, Persist};
-use crate::hub::Hub;
-use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now, What};
+use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
 use crate::net::server::Server;
@@ -91,34 +90,6 @@ pub(super) fn turn_away(conn: &mut Conn, world: &mut World, now: Now, crowd: boo
     world.site.metrics.response(503);
     conn.output.push(Chunk::Bytes(out));
     conn.close_after_output(now.mono, CloseReason::Limit);
-}
-
-/// One line for what happened since event number `logged`; says up to which number that is now.
-pub(super) fn log_events(hub: &Hub, logged: u64) -> u64 {
-    let newest = hub.newest();
-    if newest.seq == logged {
-        return logged;
-    }
-    let since = crate::msg::EventId { epoch: newest.epoch, seq: logged };
-    for event in hub.log_since(Some(&since.to_string()), usize::MAX).events {
-        let id = event.id.seq;
-        match &event.what {
-            What::Joined { member: m, returned } => log::info!(
-                "joined id={id} session={} user={} role={} seat={} addr={} returned={returned}",
-                m.session, m.user, m.role, m.seat, m.addr
-            ),
-            What::Left { member: m, reason } => {
-                log::info!("left id={id} session={} user={} seat={} addr={} reason={reason}", m.session, m.user, m.seat, m.addr);
-            }
-            What::Lost { member: m, after_ms, evidence } => log::info!(
-                "lost id={id} session={} user={} seat={} addr={} after_ms={after_ms} evidence={evidence}",
-                m.session, m.user, m.seat, m.addr
-            ),
-            What::TurnedAway { addr, user } => log::info!("turned_away id={id} user={user} addr={addr}"),
-            What::Said { .. } => {}
-        }
-    }
-    newest.seq
 }
 
 /// The one line of a connection's end.

@@ -101,7 +101,12 @@ pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key
 /// Serves as many of the requests in `input` as may be served now; says how many bytes they took.
 fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u8]) -> usize {
     let mut used = 0;
-    while conn.closing.is_none() && conn.output.owed() < PIPELINE_MAX {
+    conn.held = false;
+    while conn.closing.is_none() {
+        if conn.output.owed() >= PIPELINE_MAX {
+            conn.held = used < input.len();
+            break;
+        }
         let Protocol::Http(stage, exchange) = &mut conn.protocol else { break };
         if matches!(stage, Stage::Waiting(_)) {
             break;
@@ -133,7 +138,13 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
 
 /// A head is complete: is it let in? `Some`: the request is done with, and took so many bytes.
 fn decide(
-    conn: &mut Conn, id: ConnId, world: &mut World, now: Now, rest: &[u8], len: usize, verdict: Option<(Key, bool)>,
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    rest: &[u8],
+    len: usize,
+    verdict: Option<(Key, bool)>,
 ) -> Option<usize> {
     let mut room = slots();
     let request = match Request::parse(&rest[..len], &mut room, &world.heads) {
@@ -159,7 +170,7 @@ fn decide(
             let unread = exchange.refuse_body(&request, rest);
             *stage = Stage::Skip;
             let close = unread == Unread::Close;
-            respond(conn, id, world, now, &request, caller.as_ref(), reply, close);
+            respond(conn, world, now, &request, caller.as_ref(), reply, close);
             return if close { Some(rest.len()) } else { None };
         }
     };
@@ -169,7 +180,7 @@ fn decide(
         world.site.metrics.refused_limit += 1;
         let said = "the last connections are kept for those who have a seat; try again in a moment";
         let full = Full::error(503, "busy", said, Audience::of(Some(&request))).with("Retry-After", "5");
-        respond(conn, id, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+        respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
         return Some(rest.len());
     }
     conn.reserve = false;
@@ -194,7 +205,7 @@ fn decide(
         Err(e) => {
             let said = format!("{}; at most {} bytes are taken", e.what, world.site.config.limits.body_bytes);
             let full = Full::error(e.status, "too_large", &said, Audience::of(Some(&request)));
-            respond(conn, id, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+            respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
             Some(rest.len())
         }
     }
@@ -221,7 +232,13 @@ fn complete(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, whole: &[u
 /// Answers a complete request.
 #[allow(clippy::too_many_arguments)] // one call for each of two callers; a struct would only rename the list
 fn finish(
-    conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Request<'_>, admitted: &Admitted, body: &[u8],
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    request: &Request<'_>,
+    admitted: &Admitted,
+    body: &[u8],
     close: bool,
 ) {
     conn.requests += 1;
@@ -230,12 +247,18 @@ fn finish(
         return page(conn, id, world, now, request, admitted, close);
     }
     let reply = with_ctx(conn, id, world, now, None, |ctx| routes::answer(ctx, request, admitted, body));
-    respond(conn, id, world, now, request, admitted.caller.as_ref(), reply, close);
+    respond(conn, world, now, request, admitted.caller.as_ref(), reply, close);
 }
 
 /// Answers with a file. Whether there is one is known before a seat is taken for it.
 fn page(
-    conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Request<'_>, admitted: &Admitted, close: bool,
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    request: &Request<'_>,
+    admitted: &Admitted,
+    close: bool,
 ) {
     let mut head = std::mem::take(&mut world.head);
     head.clear();
@@ -246,11 +269,11 @@ fn page(
     let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
     let served = world.pages.serve(now, request, &envelope, &mut head);
     if matches!(served.status, 200 | 206 | 304) {
-        let html = served.html && served.status == 200 && request.method == Method::Get;
+        let html = served.is_page && request.method == Method::Get;
         let seat = with_ctx(conn, id, world, now, None, |ctx| routes::page_seat(ctx, request, admitted, html));
         if let Err(full) = seat {
             world.head = head;
-            return respond(conn, id, world, now, request, admitted.caller.as_ref(), full.into(), close);
+            return respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), close);
         }
     }
     world.site.metrics.response(served.status);
@@ -268,8 +291,13 @@ fn page(
 /// Answers with what a route said.
 #[allow(clippy::too_many_arguments)]
 fn respond(
-    conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Request<'_>, caller: Option<&Caller>,
-    reply: Reply, close: bool,
+    conn: &mut Conn,
+    world: &mut World,
+    now: Now,
+    request: &Request<'_>,
+    caller: Option<&Caller>,
+    reply: Reply,
+    close: bool,
 ) {
     let date = world.date(now);
     let extra = cookie_line(conn, caller);
@@ -369,7 +397,7 @@ fn wait(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Requ
                 world.site.gate.not_asked(now.mono, &job);
                 let said = "too many passwords are being checked; try again in a moment";
                 let full = Full::error(503, "busy", said, Audience::of(Some(request))).with("Retry-After", "1");
-                return respond(conn, id, world, now, request, None, full.into(), true);
+                return respond(conn, world, now, request, None, full.into(), true);
             }
         }
     }
@@ -391,7 +419,11 @@ fn cookie_line(conn: &Conn, caller: Option<&Caller>) -> String {
 
 /// Calls a route with what it may see.
 fn with_ctx<T>(
-    conn: &Conn, id: ConnId, world: &mut World, now: Now, verdict: Option<(Key, bool)>,
+    conn: &Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    verdict: Option<(Key, bool)>,
     run: impl FnOnce(&mut Ctx<'_>) -> T,
 ) -> T {
     let load = world.load;

@@ -14,6 +14,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::config::Config;
 use crate::config::users::Users;
-use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::metrics::Metrics;
+use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
 use crate::net::files::Site as Pages;
 use crate::net::listener::{Accept, Listener};
@@ -35,6 +36,7 @@ use crate::net::world::World;
 use crate::net::{clock, effects, serve, verdict};
 use crate::routes::gate::Gate;
 use crate::sys::process::{self, Signal, Signals};
+use crate::sys::socket;
 use crate::sys::tcp::{self, Helps};
 
 /// Events taken from the kernel at once.
@@ -62,7 +64,6 @@ pub struct Server {
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
-    logged: u64,
     reload: Box<Reload>,
 }
 
@@ -98,7 +99,11 @@ pub enum Ended {
 impl Server {
     /// A server with these listeners, not running yet. Errors: the kernel's.
     pub fn new(
-        config: Config, users: Users, listeners: Vec<Listener>, signals: Signals, helps: Helps,
+        config: Config,
+        users: Users,
+        listeners: Vec<Listener>,
+        signals: Signals,
+        helps: Helps,
         reload: Box<Reload>,
     ) -> io::Result<Server> {
         let now = clock::read();
@@ -117,7 +122,7 @@ impl Server {
             if listener.port() != 0 {
                 // inherited by every connection: saves six calls for each. What links need is set when one becomes a link
                 tcp::prepare_plain(listener.as_fd(), &world.times)?;
-                tcp::set_nodelay(listener.as_fd())?;
+                socket::set_nodelay(listener.as_fd())?;
             }
             log::info!("listening addr={} kind=web", listener.address());
             doors.push(Door { listener, ready: true, paused: None });
@@ -133,9 +138,24 @@ impl Server {
             world,
             stopping: None,
             planned: None,
-            logged: 0,
             reload,
         })
+    }
+
+    /// Which of the kernel's helps are there, and the worst case that follows: one line for the log.
+    pub fn kernel_line(&self) -> String {
+        let rules = &self.world.rules;
+        let seconds = |d: Duration| format!("{:.2} s", d.as_secs_f64());
+        let stalled = match rules.worst_stalled() {
+            Some(d) => format!("within {}", seconds(d)),
+            None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
+        };
+        let profile = self.world.site.config.liveness.profile.word();
+        let worst = seconds(rules.worst());
+        format!(
+            "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
+            self.world.helps
+        )
     }
 
     /// Runs until it is told to stop. Errors: the poller's.
@@ -187,7 +207,7 @@ impl Server {
                 conn.live.loop_gap(now.mono, late);
             }
         }
-        self.world.hub.stood_still(now, late);
+        self.world.hub.stood_still(late);
     }
 
     /// Notes what an event says; acts on nothing. Whether it was a signal.
@@ -240,7 +260,6 @@ impl Server {
                 break;
             }
         }
-        self.logged = effects::log_events(&self.world.hub, self.logged);
     }
 
     /// Takes new connections, a bounded batch of each listener.
@@ -259,7 +278,9 @@ impl Server {
                     Accept::Empty => self.listeners[i].ready = false,
                     Accept::Pause(e) => {
                         if self.world.site.metrics.accept_pauses == 0 {
-                            log::warn!("accept: {e}; raise the limit on open files (ulimit -n) or lower limits.connections");
+                            log::warn!(
+                                "accept: {e}; raise the limit on open files (ulimit -n) or lower limits.connections"
+                            );
                         }
                         self.world.site.metrics.accept_pauses += 1;
                         self.listeners[i].paused = Some(now.mono + Listener::PAUSE);
@@ -280,7 +301,8 @@ impl Server {
         let crowd = stream.peer != PeerAddr::Unix && *from >= per_address;
         *from += 1;
         let peer = stream.peer;
-        let mut conn = Conn::new(stream, now.mono, self.world.phase());
+        let phase = self.world.phase();
+        let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
         let refused = crowd || self.conns.len() >= max;
         conn.reserve = self.conns.len() + crate::config::KEPT_FOR_SEATED as usize >= max;
         if refused {
@@ -313,7 +335,7 @@ impl Server {
                 Ok(_) => {}
                 Err(e) => return verdict::broken(self, now, id, &e),
             }
-        } else if !conn.input.is_empty() && conn.output.is_empty() {
+        } else if conn.held && conn.output.is_empty() {
             serve::again(conn, id, &mut self.world, now);
         }
         let Some(conn) = self.conns.touch(id) else { return };
@@ -434,7 +456,7 @@ impl Server {
         notify("STOPPING=1");
         self.stopping = Some(now.mono + self.world.site.config.drain);
         self.listeners.clear();
-        self.world.hub.shutdown(now, &mut self.world.fx);
+        self.world.hub.shutdown(&mut self.world.fx);
         let ids: Vec<ConnId> = self.conns.ids().collect();
         for id in ids {
             let _ = self.conns.touch(id); // settling closes those that are idle
@@ -512,10 +534,9 @@ fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
         if let Some(why) = conn.closing {
             return Settled::Said(why);
         }
-        if let Protocol::Http(stage, exchange) = &conn.protocol {
+        if let Protocol::Http(stage, _) = &conn.protocol {
             // what was held back while answers were owed: requests, or the end of the peer's stream
-            let waits = matches!(stage, Stage::Waiting(_));
-            more |= !waits && (conn.peer_closed || (conn.readable || (exchange.is_fresh() && !conn.input.is_empty())));
+            more |= !matches!(stage, Stage::Waiting(_)) && (conn.peer_closed || conn.readable || conn.held);
         }
     }
     Settled::Stays { more }

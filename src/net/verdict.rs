@@ -13,9 +13,6 @@ use crate::net::server::Server;
 use crate::net::{effects, serve};
 use crate::sys::tcp;
 
-/// How often the roster's round-trip time is looked up for a link.
-const RTT_EVERY: Duration = Duration::from_secs(5);
-
 /// The liveness rules want a look at this connection.
 pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
     let Some(conn) = server.conns.touch(id) else { return };
@@ -76,11 +73,9 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
     if let Some(change) = outcome.change {
         world.hub.link_changed(now, id, change, &mut world.fx);
     }
-    if now.mono >= conn.rtt_at && conn.is_tcp() && outcome.end.is_none() {
-        conn.rtt_at = now.mono + RTT_EVERY;
-        if let Some(us) = info(conn).rtt_us {
-            world.hub.link_rtt(id, us as f32 / 1000.0);
-        }
+    if conn.live.rtt_us() != conn.rtt_us {
+        conn.rtt_us = conn.live.rtt_us();
+        world.hub.link_rtt(id, conn.rtt_us.unwrap_or_default() as f32 / 1000.0);
     }
     match outcome.end {
         None => {}

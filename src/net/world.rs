@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::hub::liveness::Rules;
-use crate::hub::{ChatSettings, Hub, SeatSettings, Seed, Settings};
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
+use crate::hub::liveness::Rules;
+use crate::hub::{ChatSettings, Hub, SeatSettings, Seed, Settings};
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, Epoch, Keepalive, Now, Times};
 use crate::net::conn::Patience;
@@ -67,11 +67,7 @@ impl World {
     /// A world by `config`. Errors: `www` cannot be opened.
     pub fn new(config: Rc<Config>, gate: Gate, helps: Helps, waker: Arc<mio::Waker>, now: Now) -> io::Result<World> {
         let mut random = Random::default();
-        let seed = Seed {
-            epoch: Epoch::from_random(random.u64()),
-            beat_base: random.u64(),
-            names: random.u64(),
-        };
+        let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
         let times = times(&config);
         Ok(World {
             hub: Hub::new(settings(&config), seed, now),

@@ -26,7 +26,7 @@ pub fn unauthorized(ctx: &Ctx<'_>, audience: Audience) -> Full {
 /// Refuses addresses outside `seats.allow` and Host names that are not ours.
 pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let config = &ctx.site.config;
-    if !config.allows(ctx.peer.addr) {
+    if !config.seats.allows(ctx.peer.addr) {
         let addr = ctx.peer.addr;
         let said = format!("the address {addr} may not come here: it is in none of the ranges of seats.allow");
         return Err(Full::error(403, "address", &said, audience));
@@ -184,7 +184,9 @@ pub fn origin(request: &Request<'_>, audience: Audience) -> Result<(), Full> {
         }
     }
     let is = |name: &str, value: &[u8]| request.header(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
-    if is("sec-fetch-site", b"cross-site") && (acts || (audience == Audience::Program && !is("sec-fetch-mode", b"navigate"))) {
+    if is("sec-fetch-site", b"cross-site")
+        && (acts || (audience == Audience::Program && !is("sec-fetch-mode", b"navigate")))
+    {
         return refused("a page of another site may not ask this here");
     }
     Ok(())
@@ -211,12 +213,24 @@ mod tests {
     fn names_that_only_mean_this_server_are_known_and_names_that_anybody_can_point_here_are_not() {
         let hosts = vec!["panel.example.com".to_string()];
         for good in [
-            "127.0.0.1", "127.0.0.1:8080", "[::1]", "[fe80::1]:8080", "localhost:80", "pump", "PUMP.local", "a.lan",
-            "x.home.arpa", "board7.factory.example", "Panel.Example.com:443", "pump.local.",
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[fe80::1]:8080",
+            "localhost:80",
+            "pump",
+            "PUMP.local",
+            "a.lan",
+            "x.home.arpa",
+            "board7.factory.example",
+            "Panel.Example.com:443",
+            "pump.local.",
         ] {
             assert!(known_host(host_name(good), &hosts, "board7.factory.example"), "{good}");
         }
-        for bad in ["", "evil.test", "evil.test:8080", ".local", "local.evil.test", "panel.example.com.evil.test", "1.2.3.4.5"] {
+        for bad in
+            ["", "evil.test", "evil.test:8080", ".local", "local.evil.test", "panel.example.com.evil.test", "1.2.3.4.5"]
+        {
             assert!(!known_host(host_name(bad), &hosts, "board7.factory.example"), "{bad}");
         }
     }

@@ -19,7 +19,10 @@ pub(super) fn say(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let max = ctx.site.config.chat.text_max;
     let refused = |status, word, said: &str| Reply::from(refusal(status, word, said));
     match ctx.hub.say(ctx.now, call.caller.session, &text, ctx.fx) {
-        Ok(id) => json(201, |o| drop(o.shown("id", id))).into(),
+        Ok(id) => json(201, |o| {
+            o.shown("id", id);
+        })
+        .into(),
         Err(SayError::Empty) => refused(400, "empty", "there is no text in the body"),
         Err(SayError::TooLong) => refused(413, "too_long", &format!("a message has at most {max} characters")),
         Err(SayError::TooFast { retry_after }) => {
@@ -50,7 +53,9 @@ fn text(call: &Call<'_>) -> Result<String, Full> {
         },
         _ => {
             let host = call.request.host.filter(|h| !h.is_empty()).unwrap_or("HOST");
-            let said = format!("send it as text: curl -u USER -H 'Content-Type: text/plain' -d 'hello' http://{host}/api/chat");
+            let said = format!(
+                "send it as text: curl -u USER -H 'Content-Type: text/plain' -d 'hello' http://{host}/api/chat"
+            );
             Err(refusal(415, "type", &said))
         }
     }

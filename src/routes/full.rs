@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::hub::NoSeat;
 use crate::http::request::Request;
-use crate::msg::Presence;
 use crate::http::response::HTML;
+use crate::hub::NoSeat;
+use crate::msg::Presence;
 use crate::routes::reply::{Ctx, Full, json, refusal};
 
 /// The page for a browser: self-contained, names who is on, retries by itself.

@@ -47,7 +47,7 @@ impl Job {
     pub fn run(self) -> Outcome {
         let matches = self.hash.verify(&self.password);
         let good = matches && self.exists;
-        Outcome { key: self.key, generation: self.users.generation(), addr: self.addr, user: self.user, good }
+        Outcome { key: self.key, generation: self.generation, addr: self.addr, user: self.user, good }
     }
 }
 

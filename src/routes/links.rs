@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::hub::{LinkSpec, NoLink, Tab};
 use crate::http::request::{Method, Request, Version};
+use crate::hub::{LinkSpec, NoLink, Tab};
 use crate::link::Link;
 use crate::link::sse::Sse;
 use crate::msg::{CloseReason, Types};

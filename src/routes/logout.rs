@@ -1,8 +1,8 @@
 //! `/api/logout`: POST ends the session; GET lets a page make the browser forget the password.
 
 use crate::http::auth::{Credentials, credentials, forget_cookie};
-use crate::routes::access::unauthorized;
 use crate::http::response::{Audience, TEXT};
+use crate::routes::access::unauthorized;
 use crate::routes::reply::{Call, Ctx, Full, Reply, cookie_name};
 
 pub(super) fn leave(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {

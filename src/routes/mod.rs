@@ -19,25 +19,25 @@ mod roster;
 mod session;
 mod status;
 
-use crate::hub::{Asked, NoSeat};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
+use crate::hub::Asked;
 use crate::msg::Role;
 use reply::{Call, Caller, Ctx, Full, Reply, refusal};
 
 /// Every endpoint: method, path, what it takes to be let in, and who answers. A `*` stands for one part of a path.
 pub const ROUTES: &[Route] = &[
     Route::get("/api/session", Need::Name, session::show),
-    Route::post("/api/logout", Need::Name, Body::Any, logout::leave),
+    Route::post("/api/logout", Need::Name, logout::leave),
     Route::get("/api/logout", Need::Nothing, logout::forget),
     Route::get("/api/roster", Need::Name, roster::show),
     Route::get("/api/events", Need::Link, events::open),
     Route::get("/api/chat", Need::Link, chat::open),
-    Route::post("/api/chat", Need::Seat(Role::Viewer), Body::Read, chat::say),
-    Route::post("/api/beat", Need::Name, Body::Read, links::beat),
-    Route::post("/api/bye", Need::Name, Body::Any, links::bye),
+    Route::post("/api/chat", Need::Seat(Role::Viewer), chat::say),
+    Route::post("/api/beat", Need::Name, links::beat),
+    Route::post("/api/bye", Need::Name, links::bye),
     Route::get("/api/log", Need::Name, log::show),
-    Route::post("/api/members/*/evict", Need::Seat(Role::Admin), Body::Any, evict::evict),
+    Route::post("/api/members/*/evict", Need::Seat(Role::Admin), evict::evict),
     Route::get("/api/status", Need::Name, status::show),
     Route::get("/metrics", Need::Name, status::metrics),
     Route::get("/healthz", Need::Name, status::health),
@@ -48,17 +48,16 @@ pub struct Route {
     method: Method,
     path: &'static str,
     need: Need,
-    body: Body,
     run: fn(&mut Ctx<'_>, &Call<'_>) -> Reply,
 }
 
 impl Route {
     const fn get(path: &'static str, need: Need, run: fn(&mut Ctx<'_>, &Call<'_>) -> Reply) -> Route {
-        Route { method: Method::Get, path, need, body: Body::Any, run }
+        Route { method: Method::Get, path, need, run }
     }
 
-    const fn post(path: &'static str, need: Need, body: Body, run: fn(&mut Ctx<'_>, &Call<'_>) -> Reply) -> Route {
-        Route { method: Method::Post, path, need, body, run }
+    const fn post(path: &'static str, need: Need, run: fn(&mut Ctx<'_>, &Call<'_>) -> Reply) -> Route {
+        Route { method: Method::Post, path, need, run }
     }
 
     /// Whether `path` is this route's; with the part that its `*` stands for.
@@ -84,15 +83,6 @@ pub enum Need {
     Link,
     /// A seat too, and this role or a higher one.
     Seat(Role),
-}
-
-/// What becomes of a request's body.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Body {
-    /// Taken whatever it is, and not looked at.
-    Any,
-    /// Read up to `limits.body_bytes`.
-    Read,
 }
 
 /// A request that has been let in so far.
@@ -131,7 +121,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let nobody = |full: Full| Refused { reply: full.into(), caller: None };
     access::address_and_host(ctx, request, audience).map_err(nobody)?;
     let found = find(request);
-    if ctx.site.config.is_open(request.path) {
+    if ctx.site.config.auth.is_open(request.path) {
         return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
     }
     if let Ok(Some((i, _))) = found {

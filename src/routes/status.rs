@@ -1,9 +1,9 @@
 //! `/api/status`, `/metrics`, `/healthz`: how the server is.
 
+use crate::http::response::TEXT;
 use crate::hub::Counters;
 use crate::metrics::Text;
 use crate::msg::{Evidence, LeftReason};
-use crate::http::response::TEXT;
 use crate::routes::reply::{Call, Ctx, Full, Reply, json};
 
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {

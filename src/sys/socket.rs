@@ -134,6 +134,12 @@ pub fn sendfile(to: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len: usiz
     retry(|| unsafe { libc::sendfile64(to.as_raw_fd(), file.as_raw_fd(), &mut at, len) })
 }
 
+/// Sends small segments at once (TCP_NODELAY, tcp(7)): responses and events are written whole, so holding them back for
+/// more would only delay them. Accepted connections inherit it from their listener.
+pub fn set_nodelay(fd: BorrowedFd<'_>) -> io::Result<()> {
+    SockRef::from(&fd).set_tcp_nodelay(true)
+}
+
 /// shutdown(2) of the writing side.
 pub fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     SockRef::from(&fd).shutdown(Shutdown::Write)

@@ -15,18 +15,20 @@ pub enum Typed {
 /// Bytes of a line that are kept; more is read and dropped.
 const LINE_MAX: usize = 4096;
 
-/// Reads a line from a terminal without showing it. Backspace and Ctrl-U work. Signals of the keyboard are off
+/// Reads a line from a terminal without showing it, after `prompt` has asked for it: only once the terminal is mute, so
+/// that nothing is shown or lost of what is typed as soon as the question is seen. Backspace and Ctrl-U work. Signals of the keyboard are off
 /// meanwhile, so that Ctrl-C comes here and cannot leave the terminal mute. (termios(3), `ECHO`, `ICANON`, `ISIG`.)
-pub fn read_secret(terminal: BorrowedFd<'_>) -> io::Result<Typed> {
+pub fn read_secret(terminal: BorrowedFd<'_>, prompt: impl FnOnce()) -> io::Result<Typed> {
     let before = get(terminal)?;
     let mut mute = before;
     mute.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::ISIG);
     mute.c_cc[libc::VMIN] = 1;
     mute.c_cc[libc::VTIME] = 0;
-    set(terminal, &mute)?;
+    set(terminal, &mute, libc::TCSAFLUSH)?;
+    prompt();
     let typed = read_line(terminal);
     // Also when reading failed: a terminal that shows nothing is worse than a lost error.
-    set(terminal, &before)?;
+    set(terminal, &before, libc::TCSADRAIN)?;
     typed
 }
 
@@ -87,10 +89,10 @@ fn get(fd: BorrowedFd<'_>) -> io::Result<libc::termios> {
     }
 }
 
-/// tcsetattr(3), after what was written and dropping what was typed ahead.
-fn set(fd: BorrowedFd<'_>, termios: &libc::termios) -> io::Result<()> {
+/// tcsetattr(3), once all that was written is out; `TCSAFLUSH` also drops what was typed ahead.
+fn set(fd: BorrowedFd<'_>, termios: &libc::termios, when: libc::c_int) -> io::Result<()> {
     // SAFETY: the pointer is to a whole termios that lives during the call.
-    match unsafe { libc::tcsetattr(fd.as_raw_fd(), libc::TCSAFLUSH, termios) } {
+    match unsafe { libc::tcsetattr(fd.as_raw_fd(), when, termios) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -114,18 +116,11 @@ mod tests {
         unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) }
     }
 
-    /// Types `keys` as soon as the terminal is mute; what was read, and what was shown.
+    /// Types `keys` when asked; what was read, and what was shown.
     fn type_in(keys: &[u8]) -> (Typed, Vec<u8>) {
         let (mut ours, theirs) = pair();
         let before = get(theirs.as_fd()).unwrap();
-        let typed = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read_secret(theirs.as_fd()).unwrap());
-            while get(theirs.as_fd()).unwrap().c_lflag & libc::ECHO != 0 {
-                std::thread::yield_now();
-            }
-            ours.write_all(keys).unwrap();
-            reader.join().unwrap()
-        });
+        let typed = read_secret(theirs.as_fd(), || (&ours).write_all(keys).unwrap()).unwrap();
         let after = get(theirs.as_fd()).unwrap();
         assert_eq!(before.c_lflag, after.c_lflag, "the terminal is as it was");
         (&theirs).write_all(b"|").unwrap();
@@ -155,6 +150,6 @@ mod tests {
     #[test]
     fn what_is_no_terminal_is_an_error() {
         let null = File::open("/dev/null").unwrap();
-        assert!(read_secret(null.as_fd()).is_err());
+        assert!(read_secret(null.as_fd(), || ()).is_err());
     }
 }
