@@ -10,7 +10,7 @@ need nginx lighttpd wrk strace taskset curl
 ROUNDS=${ROUNDS:-5} SECONDS_EACH=${SECONDS_EACH:-3} CONNECTIONS=${CONNECTIONS:-100}
 
 mkdir "$OUT/www"
-{ echo '<!doctype html><title>1 KB</title><p>'; head -c 980 /dev/zero | tr '\0' x; } | head -c 1024 >"$OUT/www/index.html"
+{ echo '<!doctype html><title>1 KB</title><p>'; head -c 1024 /dev/zero | tr '\0' x; } | head -c 1024 >"$OUT/www/index.html"
 chmod -R a+rX "$OUT"
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }

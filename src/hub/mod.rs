@@ -5,10 +5,12 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | `seats` | the state machine of one session, and who may sit |
+//! | `seats` | the state machine of one session, and who may sit, over plain values |
+//! | `seating` | who sits down, who gives way, who is turned away |
 //! | `sessions` | which request belongs to which session; the end of sessions |
 //! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
 //! | `roster` | how a member looks to the others |
+//! | `terms` | what is said at this door |
 //! | `chat` | what may be said and how fast |
 //! | `event_log` | the log and its replay |
 //! | `liveness` | one link's verdict from what the kernel tells (used by the loop, not by the hub) |
@@ -20,256 +22,21 @@ pub mod event_log;
 mod links;
 pub mod liveness;
 pub mod roster;
+mod seating;
 pub mod seats;
 pub mod sessions;
+mod terms;
+
+pub use terms::*;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::msg::{
-    CloseReason, ConnId, Effect, Effects, Epoch, EventId, Evidence, LeftReason, Message, Moment, Now, PeerAddr, Role,
-    SessionId, Types, What,
+    CloseReason, ConnId, Effect, Effects, EventId, LeftReason, Message, Moment, Now, PeerAddr, SessionId, What,
 };
 use event_log::{EventLog, Slice};
-use seats::{Cue, Facts, Stand, Taken, Tell};
-
-/// The settings that matter here.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Settings {
-    /// Of the seats.
-    pub seats: SeatSettings,
-    /// A session unused for so long is forgotten (`auth.lifetime`); one with a link is in use.
-    pub lifetime: Duration,
-    /// A page that answered beats and stops for so long is stalled (`liveness.page_after`); zero: off.
-    pub page_after: Duration,
-    /// How long a lost session may come back as `returned` (the profile's value).
-    pub returned_within: Duration,
-    /// Between two beats: 500 ms, or the profile's heartbeat if that is longer. At least 1 ms.
-    pub beat: Duration,
-    /// Of the chat.
-    pub chat: ChatSettings,
-}
-
-/// `[seats]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct SeatSettings {
-    /// Seats in all.
-    pub max: u16,
-    /// Of one user; 0: no limit.
-    pub per_user: u16,
-    /// Kept for admins; 0 if no admins are configured.
-    pub reserved: u16,
-    /// A seat waits so long after the last link closed in order.
-    pub linger: Duration,
-    /// A session without a link keeps its seat so long after its last request.
-    pub plain: Duration,
-    /// Zero: never; else a session without page, chat or command for so long is evicted.
-    pub idle: Duration,
-}
-
-/// `[chat]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ChatSettings {
-    /// Events of the chat kept for replay; as many of presence beside them.
-    pub history: usize,
-    /// Characters of one message.
-    pub text_max: usize,
-    /// So many messages ...
-    pub rate_count: u32,
-    /// ... in so long, for each session.
-    pub rate_per: Duration,
-}
-
-/// What chance gives to one run.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Seed {
-    /// Name of this run's log.
-    pub epoch: Epoch,
-    /// The first beat's number. Its upper 16 bits are dropped, so that every number fits a page's 53 bits.
-    pub beat_base: u64,
-    /// For the public names of sessions, which are no secrets.
-    pub names: u64,
-}
-
-/// A session as the routes see it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct SessionView {
-    /// Public name.
-    pub id: SessionId,
-    /// User name.
-    pub user: Rc<str>,
-    /// What the user may do.
-    pub role: Role,
-    /// Where it came from when it began.
-    pub addr: PeerAddr,
-    /// Its seat, if it has one.
-    pub seat: Option<u16>,
-    /// Wall-clock milliseconds: since it has the seat, or else since it began.
-    pub since_ms: u64,
-    /// Over for good, and why: `evicted`, `idle`, `logout` or `replaced`. Its cookie opens nothing any more:
-    /// `tab=` requests get 403, others need good credentials and then [`Hub::enter`].
-    pub ended: Option<LeftReason>,
-}
-
-/// Somebody with good credentials and without a session's cookie.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Newcomer<'a> {
-    /// User name.
-    pub user: &'a str,
-    /// What that user may do.
-    pub role: Role,
-    /// Where the request comes from.
-    pub addr: PeerAddr,
-    /// Its User-Agent; empty without one. Cut to `Member::AGENT_MAX` bytes.
-    pub agent: &'a str,
-    /// The cookie that it showed, if that one is unknown, of another user or of an ended session.
-    pub stale: Option<[u8; 16]>,
-    /// Secret random bytes: the cookie, if a new session begins.
-    pub random: [u8; 16],
-}
-
-/// What a complete request asks for, as far as seats go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
-    /// A page or a file: needs a seat, is activity.
-    Page {
-        /// It asked for HTML by navigation (a browser's address bar, link or reload), not for a page's part.
-        html: bool,
-    },
-    /// Something is changed (chat, a command, an eviction): needs a seat, is activity.
-    Act,
-    /// A link is opened: needs a seat, is no activity (pages reconnect by themselves). [`Hub::open_link`] asks
-    /// by itself; ask so before it only to answer 503 in good time.
-    Link,
-    /// One of the lists that need credentials only. Takes no seat, but is a sign of life.
-    Read,
-}
-
-/// Why there is no seat.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoSeat {
-    /// None is free (for this role).
-    Full,
-    /// The user has as many as `seats.per_user` allows; told as full.
-    PerUser,
-    /// The session is over for good.
-    Ended(LeftReason),
-    /// No such session (any more): its lifetime ended, or too many newer ones came.
-    Unknown,
-}
-
-/// Why a link was not opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoLink {
-    /// No seat for its session.
-    Seat(NoSeat),
-    /// A request that its page has given up long ago: that page has a newer link, or said goodbye. To be told
-    /// `closing` `replaced` and closed.
-    Ghost,
-}
-
-/// A page's name and the rising number of its connection (`?tab=T&n=N`).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tab {
-    /// Drawn by the page; at most [`Tab::NAME_MAX`] bytes, longer ones are for the routes to refuse.
-    pub name: Rc<str>,
-    /// Grows with each connection that the page opens.
-    pub n: u64,
-}
-
-impl Tab {
-    /// Bytes of a page's name: pages draw about 11 characters; more would let a client make us remember a lot.
-    pub const NAME_MAX: usize = 64;
-}
-
-/// What a link asked for.
-#[derive(Clone, PartialEq, Debug)]
-pub struct LinkSpec {
-    /// What it wants to hear; `Types::ALWAYS` is added.
-    pub types: Types,
-    /// Whether beats are sent to it.
-    pub beats: bool,
-    /// The id after which it asks for a replay, as it came (`Last-Event-ID` or `?last=`).
-    pub last: Option<Rc<str>>,
-    /// Its page, if it is one.
-    pub tab: Option<Tab>,
-}
-
-/// Why something was not said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SayError {
-    /// Nothing but white space.
-    Empty,
-    /// More than `chat.text_max` characters.
-    TooLong,
-    /// Faster than `chat.rate`.
-    TooFast {
-        /// When the next one may come.
-        retry_after: Duration,
-    },
-    /// The session has no seat ([`Hub::request`] comes first).
-    NoSeat,
-}
-
-/// What an answer to a beat was worth.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BeatAnswer {
-    /// Fresh: the page can act.
-    Counted,
-    /// Answered before, or older than one that was.
-    Old,
-    /// No link of that page here, or a number that was never sent to it.
-    Unknown,
-}
-
-/// Why nobody was evicted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EvictError {
-    /// Only admins may.
-    Role,
-    /// No member of that name.
-    Nobody,
-}
-
-/// What was counted since start.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Counters {
-    /// Seats taken.
-    pub joined: u64,
-    /// Of these: lost ones that came back.
-    pub returned: u64,
-    /// By reason, in the order of `LeftReason::ALL`.
-    pub left: [u64; LeftReason::ALL.len()],
-    /// By evidence, in the order of `Evidence::ALL`.
-    pub lost: [u64; Evidence::ALL.len()],
-    /// Members who became suspect.
-    pub suspicions: u64,
-    /// Suspects who were heard again.
-    pub recoveries: u64,
-    /// `turned_away` events.
-    pub turned_away: u64,
-    /// Messages of the chat.
-    pub said: u64,
-    /// Time from the last sign of life to `lost`, one count for each of [`Counters::DETECTION_BOUNDS_MS`] and one
-    /// for what is above; not cumulative.
-    pub detection: [u64; Counters::DETECTION_BOUNDS_MS.len() + 1],
-    /// Sum of those times, in milliseconds.
-    pub detection_sum_ms: u64,
-}
-
-impl Counters {
-    /// Upper bounds of the histogram: around what the profiles promise.
-    pub const DETECTION_BOUNDS_MS: [u64; 12] =
-        [250, 500, 1000, 1500, 2000, 2500, 3000, 5000, 8000, 10_000, 20_000, 40_000];
-}
-
-/// An address is told of in `turned_away` at most once in so long.
-const TURNED_AWAY_EVERY: Duration = Duration::from_secs(60);
-
-/// Addresses remembered for that; of more than so many in a minute the rest is not told of: one line tells of a
-/// crowd as well as a thousand.
-const TURNED_AWAY_MAX: usize = 256;
+use seats::{Cue, Facts, Stand, Tell};
 
 /// The shortest period between beats that is taken: nothing divides by zero, no loop spins.
 const BEAT_MIN: Duration = Duration::from_millis(1);
@@ -387,135 +154,6 @@ impl Hub {
             self.sessions.unseat(id);
         }
         self.next = None;
-    }
-
-    // ------------------------------------------------------------------------------------------------- seats
-
-    /// A complete request of session `id`: takes a seat if it needs one and has none. Returns the seat that it has.
-    /// Not to be called for `logout`, `bye`, `beat`, errors and open paths.
-    ///
-    /// # Errors
-    /// No seat, or no such session. Those inside are told `turned_away`.
-    pub fn request(&mut self, now: Now, id: SessionId, asked: Asked, fx: &mut Effects) -> Result<Option<u16>, NoSeat> {
-        let s = self.sessions.get_mut(id).ok_or(NoSeat::Unknown)?;
-        if let Stand::Ended(reason) = s.stand {
-            return Err(NoSeat::Ended(reason));
-        }
-        s.used = now.mono;
-        if asked != Asked::Read {
-            self.ensure_seat(now, id, fx)?;
-        }
-        if let Some(s) = self.sessions.get_mut(id) {
-            (s.asked, s.heard) = (now.mono, now.mono);
-            if matches!(asked, Asked::Page { .. } | Asked::Act) {
-                s.active = now.mono;
-            }
-            s.html |= asked == Asked::Page { html: true };
-        }
-        self.cue(now, id, Cue::Asked(asked), fx);
-        self.refresh(now, id, fx);
-        Ok(self.sessions.get(id).and_then(|s| s.seat))
-    }
-
-    /// Whether [`Hub::request`] would find a seat; changes nothing, tells nobody. For the check before a body is read.
-    ///
-    /// # Errors
-    /// As [`Hub::request`].
-    pub fn seat_available(&self, now: Now, id: SessionId) -> Result<(), NoSeat> {
-        let s = self.sessions.get(id).filter(|s| !self.is_expired(now, s)).ok_or(NoSeat::Unknown)?;
-        if let Stand::Ended(reason) = s.stand {
-            return Err(NoSeat::Ended(reason));
-        }
-        if s.seat.is_some() {
-            return Ok(());
-        }
-        self.admits(id, None).or_else(|no| self.yielding(id, no).map(|_| ()).ok_or(no))
-    }
-
-    /// A plain connection (no link) of session `id` was called lost `after` its last sign of life. `others`: another
-    /// plain connection of that session is open and not called lost, as the loop knows. Ends the session's seat only
-    /// if nothing else carries it.
-    pub fn plain_lost(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        after: Duration,
-        evidence: Evidence,
-        others: bool,
-        fx: &mut Effects,
-    ) {
-        let Some(s) = self.sessions.get(id) else { return };
-        if s.links.is_empty() && !others {
-            self.cue(now, id, Cue::PlainVanished { last: now.mono - after, evidence }, fx);
-        }
-    }
-
-    /// Makes sure that `id` sits or may sit down, if need be by taking the seat of one who yields.
-    fn ensure_seat(&mut self, now: Now, id: SessionId, fx: &mut Effects) -> Result<(), NoSeat> {
-        if self.sessions.get(id).is_none_or(|s| s.seat.is_some()) {
-            return Ok(());
-        }
-        let Err(no) = self.admits(id, None) else { return Ok(()) };
-        if let Some((other, reason)) = self.yielding(id, no) {
-            self.end(now, other, reason, fx);
-            return Ok(());
-        }
-        self.turn_away(now, id, fx);
-        Err(no)
-    }
-
-    /// Whether `id` may sit down (if `without` stood up).
-    fn admits(&self, id: SessionId, without: Option<SessionId>) -> Result<(), NoSeat> {
-        let Some(s) = self.sessions.get(id) else { return Err(NoSeat::Unknown) };
-        let mut taken = Taken::default();
-        for other in self.sessions.seated().filter(|&o| Some(o) != without).filter_map(|o| self.sessions.get(o)) {
-            taken.all += 1;
-            taken.admins += u16::from(other.role == Role::Admin);
-            taken.of_user += u16::from(other.user == s.user);
-        }
-        seats::admits(&self.settings.seats, taken, s.role)
-    }
-
-    /// Who gives way to `id`, for which there is no seat: the newcomer's own session that is suspect or whose page
-    /// has stopped; at a full house whoever's page has stopped for the longest. Never one that holds control.
-    fn yielding(&self, id: SessionId, no: NoSeat) -> Option<(SessionId, LeftReason)> {
-        let me = self.sessions.get(id)?;
-        let longest = |which: &dyn Fn(&sessions::Session) -> bool| {
-            self.sessions
-                .seated()
-                .filter_map(|o| self.sessions.get(o).filter(|s| which(s)).map(|s| (s.shown.since, o)))
-                .filter(|&(_, o)| !self.holds_control(o) && self.admits(id, Some(o)).is_ok())
-                .min()
-                .map(|(_, o)| o)
-        };
-        // Behind a proxy on a unix socket one address says nothing.
-        let own = longest(&|s| {
-            let absent = s.shown.state == crate::msg::Presence::Suspect || s.shown.page_stalled();
-            absent && s.user == me.user && s.addr == me.addr && s.addr != PeerAddr::Unix
-        });
-        if let Some(own) = own {
-            return Some((own, LeftReason::Replaced));
-        }
-        match no {
-            NoSeat::Full => longest(&|s| s.shown.page_stalled()).map(|o| (o, LeftReason::Stalled)),
-            _ => None,
-        }
-    }
-
-    /// Whether the member holds control of a device. There are no devices yet.
-    fn holds_control(&self, _id: SessionId) -> bool {
-        false
-    }
-
-    fn turn_away(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
-        let Some(s) = self.sessions.get(id) else { return };
-        let (addr, user) = (s.addr, s.user.clone());
-        self.turned_away.retain(|&(_, at)| now.mono.since(at) < TURNED_AWAY_EVERY);
-        if self.turned_away.len() < TURNED_AWAY_MAX && self.turned_away.iter().all(|&(a, _)| a != addr) {
-            self.turned_away.push((addr, now.mono));
-            self.counters.turned_away += 1;
-            self.record(now, What::TurnedAway { addr, user }, fx);
-        }
     }
 
     /// Moves the state machine of `id`, and does what follows for its seat.

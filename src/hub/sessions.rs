@@ -246,7 +246,7 @@ impl Hub {
     /// or a new one, without a seat yet.
     pub fn enter(&mut self, now: Now, who: Newcomer<'_>) -> (SessionId, [u8; 16]) {
         let agent = cut(who.agent, Member::AGENT_MAX);
-        if let Some(id) = self.to_join(now, &who, agent) {
+        if let Some(id) = self.join_for(now, &who, agent) {
             if let Some(s) = self.sessions.all.get_mut(&id) {
                 s.used = now.mono;
                 s.role = who.role;
@@ -301,7 +301,7 @@ impl Hub {
     /// One client's requests come in parallel, before the first answer has brought the cookie. The same unknown
     /// cookie says that they are one client's; else the same user, address and agent do, unless a cookie says
     /// otherwise. On a unix listener all clients have one address and often one agent.
-    fn to_join(&mut self, now: Now, who: &Newcomer<'_>, agent: &str) -> Option<SessionId> {
+    fn join_for(&mut self, now: Now, who: &Newcomer<'_>, agent: &str) -> Option<SessionId> {
         if let Some(stale) = &who.stale {
             let key = self.sessions.stale_key(who.user, who.addr, stale);
             if let Some(id) = self.joinable(now, key, |s| s.stale == Some(*stale), who) {
@@ -442,3 +442,23 @@ fn cut(text: &str, max: usize) -> &str {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+impl Sessions {
+    pub(super) fn check_invariants(&self) {
+        let mut seats: Vec<u16> = self.all.values().filter_map(|s| s.seat).collect();
+        seats.sort_unstable();
+        assert!(seats.iter().eq(self.seats.keys()), "no seat twice: {seats:?}");
+        for (id, s) in &self.all {
+            assert_eq!(s.seat.is_some(), s.stand.is_seated(), "{id:?} {:?}", s.stand);
+            assert!(s.seat.is_none_or(|seat| self.seats[&seat] == *id));
+            assert!(s.seat.is_some() || (s.queued && s.links.is_empty()), "{id:?} would never be forgotten");
+            assert!(self.cookies[&s.cookie] == *id && s.tabs.len() <= TABS_MAX);
+        }
+        assert_eq!(self.cookies.len(), self.all.len());
+        assert!(self.all.len() - self.seats.len() <= UNSEATED_MAX);
+        assert_eq!(self.forgettable.len(), self.all.values().filter(|s| s.queued).count());
+        assert!(self.joins.len() <= 2 * self.all.len());
+        assert!(self.joins.values().all(|id| self.all.contains_key(id)));
+    }
+}
