@@ -7,12 +7,14 @@ use std::rc::Rc;
 use crate::codec::{Decoded, ProtoError};
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
-use crate::http::response::{Audience, CONTINUE, Envelope, Full, Persist, end_head, push_field, start_head};
+use crate::http::response::{
+    Audience, CONTINUE, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
+};
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
 use crate::msg::{CloseReason, ConnId, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
-use crate::net::files::{Body, Refusal};
+use crate::net::files::Body;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
@@ -128,7 +130,7 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
                 used += n;
             }
             Err(e) => {
-                refuse(conn, world, now, &e);
+                refuse(conn, world, now, &e, rest);
                 used = input.len();
             }
         }
@@ -150,7 +152,7 @@ fn decide(
     let request = match Request::parse(&rest[..len], &mut room, &world.heads) {
         Ok(request) => request,
         Err(e) => {
-            refuse(conn, world, now, &e);
+            refuse(conn, world, now, &e, rest);
             return Some(rest.len());
         }
     };
@@ -225,7 +227,7 @@ fn complete(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, whole: &[u
             let body = exchange.body(whole);
             finish(conn, id, world, now, &request, &admitted, &body, false);
         }
-        Err(e) => refuse(conn, world, now, &e),
+        Err(e) => refuse(conn, world, now, &e, whole),
     }
 }
 
@@ -359,12 +361,10 @@ fn answered(conn: &mut Conn, now: Now, persist: Persist) {
 }
 
 /// The peer broke the protocol: one answer, then nothing more is read from it.
-fn refuse(conn: &mut Conn, world: &mut World, now: Now, error: &ProtoError) {
+fn refuse(conn: &mut Conn, world: &mut World, now: Now, error: &ProtoError, input: &[u8]) {
     let date = world.date(now);
-    let envelope = Envelope { date: &date, persist: Persist::Close, extra: &[], is_head: false };
     let mut out = Vec::with_capacity(512);
-    let refusal = Refusal { status: error.status, word: "bad_request", message: error.what };
-    world.pages.error(now, &refusal, None, &envelope, &mut out);
+    push_complaint(&mut out, error, input, &date);
     world.site.metrics.response(error.status);
     conn.output.push(Chunk::Bytes(out));
     conn.taken = now.mono;
@@ -377,7 +377,8 @@ pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) 
     if conn.is_idle() {
         return conn.close_after_output(now.mono, why);
     }
-    refuse(conn, world, now, &ProtoError::http(408, "the request did not come in time; send it at once"));
+    let input = std::mem::take(&mut conn.input);
+    refuse(conn, world, now, &ProtoError::http(408, "the request did not come in time; send it at once"), &input);
     conn.closing = Some(why);
 }
 
