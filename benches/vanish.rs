@@ -3,7 +3,7 @@
 //! `cargo bench --bench vanish -- [--cell idle/both,busy/s2c] [--runs 20] [--profile standard] [--rules] [--without nudge]`
 #![allow(clippy::print_stdout, missing_docs)]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/vanishing/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};

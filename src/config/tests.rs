@@ -285,6 +285,7 @@ fn a_wrong_value_is_told_with_place_setting_and_example() {
         ("drain = 2", "1:9", "drain: 2 has no unit; write a time like \"2s\""),
         ("drain = \"2\"", "1:10", "write it like \"500ms\", \"2s\""),
         ("drain = 2.5", "1:9", "found a number with a fraction"),
+        ("seats.plain = \"0s\"", "1:16", "out of range; it must be from \"1s\""),
         ("drain = \"2h\"", "1:10", "out of range; it must be \"0s\" or from \"1ms\" to \"1m\""),
         ("seats.max = \"4\"", "1:14", "seats.max: expected a number, found a string; write 4 without quotes"),
         ("seats.max = 0", "1:13", "0 is out of range; it must be from 1 to 1000"),
@@ -373,6 +374,8 @@ fn every_mistake_is_told_not_only_the_first() {
 #[test]
 fn a_value_that_could_not_be_read_is_not_compared_with_others() {
     assert_eq!(bad("[seats]\nmax = 2000\nreserved = 20\n").len(), 1);
+    // Nor one in a line that is not even TOML.
+    assert_eq!(bad("[seats]\nmax = x\nreserved = 20\n").len(), 1);
 }
 
 #[test]
@@ -492,6 +495,16 @@ fn mistakes_outside_the_file_name_the_variable_or_the_option() {
 fn a_mistake_in_the_file_is_told_even_where_a_later_layer_wins() {
     let outcome = read("[seats]\nmax = 0", &[("BOATSWAIN_SEATS_MAX", "5")], Options::default());
     assert_eq!(outcome.mistakes.len(), 1);
+}
+
+#[test]
+fn a_contradiction_is_told_at_the_layer_that_won() {
+    let outcome = read("[seats]\nreserved = 2", &[("BOATSWAIN_SEATS_RESERVED", "30")], Options::default());
+    let [mistake] = outcome.mistakes.as_slice() else { panic!("{:#?}", outcome.mistakes) };
+    assert_eq!(
+        mistake,
+        "BOATSWAIN_SEATS_RESERVED: [seats] reserved (30) must be below max (10): others need a seat too"
+    );
 }
 
 #[test]

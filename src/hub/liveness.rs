@@ -103,7 +103,7 @@ pub struct Outcome {
     pub nudge: bool,
     /// Output has been unacknowledged for [`HOLD_AFTER`].
     pub hold: bool,
-    /// What to tell the hub.
+    /// What to tell the hub; one at a time.
     pub change: Option<Change>,
     /// The verdict. After `Lost` the caller keeps the socket and goes on checking: only `returned` can follow.
     pub end: Option<LinkEnd>,
@@ -145,6 +145,8 @@ pub struct Liveness {
     suspected: Option<Duration>,
     stalled: bool,
     parked: Option<Parked>,
+    /// Called slow: the caller closes it.
+    over: bool,
     next_poll: Option<Moment>,
     next_nudge: Moment,
     next_info: Moment,
@@ -237,6 +239,7 @@ impl Liveness {
             suspected: None,
             stalled: false,
             parked: None,
+            over: false,
             next_poll: None,
             next_nudge: now,
             next_info: now,
@@ -293,6 +296,7 @@ impl Liveness {
     /// When [`Liveness::check`] wants to be called next; `None`: not before something is written.
     pub fn due(&self) -> Option<Moment> {
         let tick = match self.carrier {
+            _ if self.over => return None,
             _ if self.parked.is_some() => None,
             Carrier::Link | Carrier::Application => Some(self.next_tick),
             Carrier::Response => self.pending.map(|_| self.next_tick),
@@ -521,7 +525,7 @@ impl Liveness {
         let mut outcome = Outcome { hold: true, ..Outcome::default() };
         let Some(verdict) = verdict else {
             outcome.end = Some(LinkEnd::Slow);
-            self.next_poll = Some(now + rules.heartbeat);
+            self.over = true;
             return outcome;
         };
         let one_way = verdict.evidence == Evidence::OneWay;

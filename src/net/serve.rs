@@ -130,7 +130,7 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
                 used += n;
             }
             Err(e) => {
-                refuse(conn, world, now, &e, rest);
+                refuse(conn, world, now, rest, &e);
                 used = input.len();
             }
         }
@@ -152,7 +152,7 @@ fn decide(
     let request = match Request::parse(&rest[..len], &mut room, &world.heads) {
         Ok(request) => request,
         Err(e) => {
-            refuse(conn, world, now, &e, rest);
+            refuse(conn, world, now, rest, &e);
             return Some(rest.len());
         }
     };
@@ -227,7 +227,7 @@ fn complete(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, whole: &[u
             let body = exchange.body(whole);
             finish(conn, id, world, now, &request, &admitted, &body, false);
         }
-        Err(e) => refuse(conn, world, now, &e, whole),
+        Err(e) => refuse(conn, world, now, whole, &e),
     }
 }
 
@@ -271,7 +271,7 @@ fn page(
     let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
     let served = world.pages.serve(now, request, &envelope, &mut head);
     if matches!(served.status, 200 | 206 | 304) {
-        let html = served.is_page && request.method == Method::Get;
+        let html = served.html && served.status == 200 && request.method == Method::Get;
         let seat = with_ctx(conn, id, world, now, None, |ctx| routes::page_seat(ctx, request, admitted, html));
         if let Err(full) = seat {
             world.head = head;
@@ -360,11 +360,11 @@ fn answered(conn: &mut Conn, now: Now, persist: Persist) {
     }
 }
 
-/// The peer broke the protocol: one answer, then nothing more is read from it.
-fn refuse(conn: &mut Conn, world: &mut World, now: Now, error: &ProtoError, input: &[u8]) {
+/// The peer broke the protocol in what begins with `head`: one answer, then nothing more is read from it.
+fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &ProtoError) {
     let date = world.date(now);
     let mut out = Vec::with_capacity(512);
-    push_complaint(&mut out, error, input, &date);
+    push_complaint(&mut out, error, head, &date);
     world.site.metrics.response(error.status);
     conn.output.push(Chunk::Bytes(out));
     conn.taken = now.mono;
@@ -377,8 +377,8 @@ pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) 
     if conn.is_idle() {
         return conn.close_after_output(now.mono, why);
     }
-    let input = std::mem::take(&mut conn.input);
-    refuse(conn, world, now, &ProtoError::http(408, "the request did not come in time; send it at once"), &input);
+    let head = std::mem::take(&mut conn.input);
+    refuse(conn, world, now, &head, &ProtoError::http(408, "the request did not come in time; send it at once"));
     conn.closing = Some(why);
 }
 

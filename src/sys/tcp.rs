@@ -385,11 +385,11 @@ mod tests {
         server.set_nonblocking(true).unwrap();
         while server.write(&[0; 65536]).is_ok() {}
         // The last acknowledgements may still be under way.
-        let closed = || {
+        let closed = |server: &TcpStream| {
             let health = health(server.as_fd()).unwrap();
             health.unacked == Some(0) && outq(server.as_fd()).unwrap() > 0
         };
-        while !closed() {
+        while !closed(&server) {
             while server.write(&[0; 65536]).is_ok() {}
             std::thread::yield_now();
         }

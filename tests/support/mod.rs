@@ -534,6 +534,17 @@ pub struct Link {
     text: Vec<u8>,
 }
 
+impl Drop for Link {
+    /// Closing with bytes unread would send a reset, as a crashed program does: says FIN, then reads to the end.
+    fn drop(&mut self) {
+        let stream = self.wire.0.get_ref();
+        let _ = stream.set_read_timeout(Some(SOON));
+        if stream.shutdown(std::net::Shutdown::Write).is_ok() {
+            let _ = std::io::copy(&mut self.wire.0, &mut std::io::sink());
+        }
+    }
+}
+
 /// One message of a link.
 #[derive(Clone, Debug)]
 pub struct Heard {

@@ -86,8 +86,15 @@ pub fn victims() {
         .map(|address| {
             let (address, mode, reading) = (address.to_owned(), mode.clone(), Arc::clone(&reading));
             std::thread::spawn(move || {
-                let end = victim(&address, server, &mode, &reading);
-                report(&format!("end {address} {end:?}"));
+                let again = std::env::var_os("VANISH_AGAIN").is_some();
+                loop {
+                    let end = victim(&address, server, &mode, &reading);
+                    report(&format!("end {address} {end:?}"));
+                    if !again {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(200));
+                }
             })
         })
         .collect();
@@ -206,6 +213,53 @@ pub fn chatter() {
         std::thread::sleep(Duration::from_millis(50));
     }
     report("end chatter");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The way it is usually done: idle connections with keepalive 1/1/2. Says `timeout` for each that the kernel gives up.
+pub fn classic_server() {
+    obey(|_| {});
+    let listener = std::net::TcpListener::bind("0.0.0.0:8081").expect("the port is free");
+    report("up classic");
+    for stream in listener.incoming().map_while(Result::ok) {
+        std::thread::spawn(move || {
+            let probes = socket2::TcpKeepalive::new()
+                .with_time(Duration::from_secs(1))
+                .with_interval(Duration::from_secs(1))
+                .with_retries(2);
+            socket2::SockRef::from(&stream).set_tcp_keepalive(&probes).expect("a socket");
+            let mut stream = stream;
+            match stream.read(&mut [0; 16]) {
+                Err(e) if e.kind() == std::io::ErrorKind::TimedOut => report("timeout classic"),
+                _ => {}
+            }
+        });
+    }
+}
+
+/// The peers of [`classic_server`]: they come back when they are thrown out.
+pub fn classic_clients() {
+    let server: SocketAddr = "10.83.0.1:8081".parse().expect("an address");
+    obey(|_| {});
+    for address in var("VANISH_ADDRESSES").split(',') {
+        let address = address.to_owned();
+        std::thread::spawn(move || {
+            loop {
+                if let Ok(mut stream) = connect(Some(&address), server, None) {
+                    // To notice a reset that was lost on its way.
+                    let probes = socket2::TcpKeepalive::new()
+                        .with_time(Duration::from_secs(2))
+                        .with_interval(Duration::from_secs(1))
+                        .with_retries(9);
+                    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&probes);
+                    let _ = stream.read(&mut [0; 16]);
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+    }
     loop {
         std::thread::park();
     }

@@ -124,9 +124,14 @@ impl Switch {
         self.ns.armed("nft", &["-f", "-"], &orders)
     }
 
+    /// Takes the cable of `port` out for good.
+    pub fn unplug(&self, port: &str) {
+        self.ns.sh(&format!("ip link del {port}"));
+    }
+
     /// Takes away the rules of one port: its chain is its own.
-    pub fn unrule(&self, port: &str) {
-        self.ns.sh(&format!("nft flush chain bridge cut {port}"));
+    pub fn unrule(&self, port: &str) -> Armed {
+        self.ns.armed("nft", &["-f", "-"], &format!("flush chain bridge cut {port}\n"))
     }
 }
 

@@ -13,6 +13,7 @@ pub const SERVER: &str = "10.83.0.1:8080";
 const OBSERVER: usize = usize::MAX;
 const CHATTER: usize = usize::MAX - 1;
 const THE_SERVER: usize = usize::MAX - 2;
+const CLASSIC: usize = usize::MAX - 3;
 
 /// What the people of a cell were doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -239,6 +240,9 @@ impl World {
         let ns = Netns::new();
         self.switch.plug(&ns, &World::port(number), &addresses, &World::mac(number));
         let mut command = myself(&ns, "victims");
+        if cut == Cut::Nothing {
+            command.env("VANISH_AGAIN", "1");
+        }
         command.env("VANISH_MODE", state.word()).env("VANISH_ADDRESSES", addresses.join(","));
         if matches!(state, State::Busy | State::Stopped(_)) && self.chatter.is_none() {
             self.chatter = Some(Actor::start(&mut myself(&self.other_ns, "chatter"), CHATTER, &self.to));
@@ -246,7 +250,8 @@ impl World {
         let actor = Actor::start(&mut command, number, &self.to);
         let cell =
             Cell { state, cut, number, ns: Some(ns), actor: Some(actor), addresses, cut_at: None, stopped_at: None };
-        let up = |heard: &[Line]| heard.iter().filter(|l| l.from == number && l.text.starts_with("up")).count() == count;
+        let up =
+            |heard: &[Line]| heard.iter().filter(|l| l.from == number && l.text.starts_with("up")).count() == count;
         let served = self.wait(20, up);
         let refused = self.heard.iter().find(|l| l.text.starts_with("refused"));
         assert!(served, "{}/{}: not everybody was served ({refused:?})", state.word(), cut.word());
@@ -287,12 +292,13 @@ impl World {
             // All state is lost unheard; then a machine with the same addresses is there again.
             cell.actor = None;
             cell.ns = None;
+            self.switch.unplug(&World::port(cell.number));
             self.rest(Duration::from_millis(50));
             let ns = Netns::new();
             self.switch.plug(&ns, &World::port(cell.number), &cell.addresses, &World::mac(cell.number));
             cell.ns = Some(ns);
             let port = World::port(cell.number);
-            self.switch.unrule(&port);
+            self.switch.unrule(&port).fire();
         }
     }
 
@@ -340,6 +346,39 @@ impl World {
         counts
     }
 
+    /// Idle connections of the people of `cell` with keepalive 1/1/2, beside.
+    pub fn classic(&mut self, cell: &Cell) -> Vec<Actor> {
+        let server = Actor::start(&mut myself(&self._server_ns, "classic_server"), CLASSIC, &self.to);
+        self.wait(10, |heard| heard.iter().any(|l| l.from == CLASSIC && l.text.starts_with("up")));
+        let ns = cell.ns.as_ref().expect("they are there");
+        let mut command = myself(ns, "classic_clients");
+        command.env("VANISH_ADDRESSES", cell.addresses.join(","));
+        vec![server, Actor::start(&mut command, CLASSIC, &self.to)]
+    }
+
+    /// How often somebody of `cell` was called lost, and how often the kernel's probes gave somebody up, so far.
+    pub fn alarms(&self, cell: &Cell) -> (usize, usize) {
+        let lost = |l: &&Line| {
+            let mut words = l.text.split(' ');
+            l.from == OBSERVER
+                && words.next() == Some("event")
+                && words.next() == Some("lost")
+                && words.next().is_some_and(|who| cell.addresses.iter().any(|a| a == who))
+        };
+        let classic = self.heard.iter().filter(|l| l.from == CLASSIC && l.text.starts_with("timeout")).count();
+        (self.heard.iter().filter(lost).count(), classic)
+    }
+
+    /// Undoes the cut of `cell`.
+    pub fn mend(&self, cell: &Cell) -> Armed {
+        self.switch.unrule(&World::port(cell.number))
+    }
+
+    /// Where the people of `cell` are plugged in.
+    pub fn port_of(&self, cell: &Cell) -> String {
+        World::port(cell.number)
+    }
+
     pub fn switch(&self) -> &Switch {
         &self.switch
     }
@@ -365,5 +404,13 @@ pub fn summary(verdicts: &[Verdict]) -> String {
         return format!("none of {} ({})", verdicts.len(), kinds.join(", "));
     }
     let at = |q: f64| times[((times.len() as f64 * q).ceil() as usize).clamp(1, times.len()) - 1];
-    format!("{:.2}/{:.2}/{:.2} {} of {} ({})", at(0.0), at(0.5), at(0.99), times.len(), verdicts.len(), kinds.join(", "))
+    format!(
+        "{:.2}/{:.2}/{:.2} {} of {} ({})",
+        at(0.0),
+        at(0.5),
+        at(0.99),
+        times.len(),
+        verdicts.len(),
+        kinds.join(", ")
+    )
 }

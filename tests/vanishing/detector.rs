@@ -14,7 +14,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 const LISTENER: Token = Token(usize::MAX - 1);
-const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nretry: 1000\n\nevent: hello\ndata: {}\n\n";
+const HEAD: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nretry: 1000\n\nevent: hello\ndata: {}\n\n";
 
 struct Conn {
     stream: TcpStream,
@@ -164,7 +165,8 @@ impl Detector {
         }
         while let Some(at) = conn.input.windows(4).position(|w| w == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&conn.input[..at]).into_owned();
-            let body = head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap_or(0));
+            let body =
+                head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap_or(0));
             if conn.input.len() < at + 4 + body {
                 break;
             }
@@ -291,7 +293,8 @@ impl Detector {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.over = true;
         if let (Some(reason), false) = (why.strip_prefix("left "), conn.live.is_parked()) {
-            self.news.push(("left", format!("{{\"member\":{{\"addr\":\"{}\"}},\"reason\":\"{reason}\"}}", conn.address)));
+            self.news
+                .push(("left", format!("{{\"member\":{{\"addr\":\"{}\"}},\"reason\":\"{reason}\"}}", conn.address)));
         }
         let _ = conn.stream.shutdown(std::net::Shutdown::Both);
     }
