@@ -57,19 +57,19 @@ pub struct Served {
     /// Status.
     pub status: u16,
     /// It is a page: a file of HTML that is there, whichever of 200, 206 and 304 says so. Not an error page.
-    pub is_page: bool,
+    pub html: bool,
     /// What follows.
     pub body: Body,
 }
 
 impl Served {
     fn other(status: u16, body: Body) -> Self {
-        Served { status, is_page: false, body }
+        Served { status, html: false, body }
     }
 
     fn file(meta: &FileMeta, plan: Plan, body: Body) -> Self {
-        let is_page = meta.content_type == HTML && matches!(plan.status, 200 | 206 | 304);
-        Served { status: plan.status, is_page, body }
+        let html = meta.content_type == HTML && matches!(plan.status, 200 | 206 | 304);
+        Served { status: plan.status, html, body }
     }
 }
 

@@ -69,7 +69,7 @@ struct Got {
     body: Vec<u8>,
     /// Whether the body came out of the cache.
     is_shared: bool,
-    is_page: bool,
+    html: bool,
 }
 
 impl Got {
@@ -123,7 +123,7 @@ impl Visit {
         };
         let head = String::from_utf8(head.to_vec()).unwrap();
         assert!(head.starts_with(&format!("HTTP/1.1 {} ", served.status)), "{head}");
-        Got { status: served.status, head, body, is_shared, is_page: served.is_page }
+        Got { status: served.status, head, body, is_shared, html: served.html }
     }
 
     fn get(&mut self, target: &str) -> Got {
@@ -144,7 +144,7 @@ fn a_folder_is_served_with_its_index_and_redirects_to_its_slash() {
     temp.put("empty/x.txt", "");
     for mut visit in [Visit::of(&temp), Visit::walking(&temp)] {
         let root = visit.get("/");
-        assert_eq!((root.status, &*root.body, root.is_page), (200, &b"root"[..], true));
+        assert_eq!((root.status, &*root.body, root.html), (200, &b"root"[..], true));
         assert_eq!(root.field("Content-Type"), Some("text/html; charset=utf-8"));
         assert_eq!(visit.get("/index.html").body, b"root");
         assert_eq!(visit.get("/sub/").body, b"sub");
@@ -360,7 +360,7 @@ fn a_site_has_its_own_error_pages() {
     let mut visit = Visit::of(&temp);
     let got = visit.get("/missing");
     assert_eq!((got.status, &*got.body, got.field("Cache-Control")), (404, &b"<p>lost at sea"[..], Some("no-store")));
-    assert!(!got.is_page && got.field("ETag").is_none() && got.field("X-Content-Type-Options") == Some("nosniff"));
+    assert!(!got.html && got.field("ETag").is_none() && got.field("X-Content-Type-Options") == Some("nosniff"));
     assert!(visit.ask("HEAD", "/missing", "").body.is_empty());
     let post = visit.ask("POST", "/missing", "");
     assert_eq!((post.status, post.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
@@ -470,7 +470,7 @@ fn what_is_asked_for_often_stays_in_the_cache() {
 fn the_built_in_pages_are_served_like_files() {
     let mut visit = Visit::new(Site::open(None).unwrap());
     let page = visit.get("/");
-    assert!(page.status == 200 && page.is_page && !page.body.is_empty());
+    assert!(page.status == 200 && page.html && !page.body.is_empty());
     assert_eq!((page.field("Cache-Control"), page.field("Last-Modified")), (Some("no-store"), None));
     assert!(page.field("Content-Security-Policy").is_some());
     let tag = format!("If-None-Match: {}\r\n", page.field("ETag").unwrap());
