@@ -69,8 +69,7 @@ impl Hub {
         others: bool,
         fx: &mut Effects,
     ) {
-        let Some(s) = self.sessions.get(id) else { return };
-        if s.links.is_empty() && !others {
+        if !others {
             self.cue(now, id, Cue::PlainVanished { last: now.mono - after, evidence }, fx);
         }
     }

@@ -115,8 +115,19 @@ fn logging_out_frees_the_seat_closes_the_links_and_is_final() {
     assert_eq!(w.ask(ann, Asked::Read), Err(NoSeat::Ended(LeftReason::Logout)));
     let spec = LinkSpec { tab: Some(Tab { name: "t".into(), n: 1 }), ..super::super::tests::spec() };
     assert_eq!(w.open(ann, 4, spec), Err(NoLink::Seat(NoSeat::Ended(LeftReason::Logout))));
-    // With the password it is a new one.
-    assert_ne!(w.curl("ann", addr(1)), ann);
+}
+
+#[test]
+fn whoever_logged_out_comes_back_as_a_new_session() {
+    let mut w = World::new();
+    let curl = w.curl("ann", addr(1));
+    w.page(curl).expect("a seat");
+    let now = w.now();
+    w.hub.logout(now, curl, &mut w.fx);
+    w.settle();
+    let again = w.curl("ann", addr(1));
+    assert_ne!(again, curl);
+    assert_eq!(w.page(again), Ok(Some(1)));
 }
 
 #[test]

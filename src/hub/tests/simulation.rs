@@ -90,7 +90,7 @@ fn simulate(seed: u64, steps: usize) -> Counters {
         shadow.check(&w);
     }
     // Everybody goes home.
-    for (&c, _) in &shadow.links {
+    for &c in shadow.links.keys() {
         w.fin(c);
     }
     shadow.links.clear();
