@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::seats::{self, Cue, Stand, Taken};
 use super::sessions::Session;
 use super::{Asked, Hub, NoSeat};
-use crate::msg::{Effects, Evidence, LeftReason, Now, PeerAddr, Presence, Role, SessionId, What};
+use crate::msg::{Effects, Evidence, LeftReason, Moment, Now, PeerAddr, Presence, Role, SessionId, What};
 
 /// An address is told of in `turned_away` at most once in so long.
 const TURNED_AWAY_EVERY: Duration = Duration::from_secs(60);
@@ -55,6 +55,15 @@ impl Hub {
             return Ok(());
         }
         self.admits(id, None).or_else(|no| self.yielding(id, no).map(|_| ()).ok_or(no))
+    }
+
+    /// A plain connection (no link) of session `id` was heard at `at` without a new request: a download that goes
+    /// on. To be told before a verdict on a link of that session, so that one dead link does not end somebody who
+    /// is being heard; there is no need to tell at every acknowledgement.
+    pub fn plain_heard(&mut self, id: SessionId, at: Moment) {
+        if let Some(s) = self.sessions.get_mut(id) {
+            s.heard = s.heard.max(at);
+        }
     }
 
     /// A plain connection (no link) of session `id` was called lost `after` its last sign of life. `others`: another

@@ -318,6 +318,21 @@ fn a_plain_visitor_whose_only_connection_is_lost_is_lost() {
 }
 
 #[test]
+fn a_download_that_goes_on_outlives_the_link_beside_it() {
+    for (heard, news) in [(11_800, "left ann@2 closed"), (9_900, "lost ann@2 2300 no_ack")] {
+        let mut w = World::new();
+        w.member("bob", 2);
+        let ann = w.member("ann", 1);
+        w.news(2);
+        w.at(11_900);
+        w.hub.plain_heard(ann, Moment::from_millis(heard));
+        w.lose(1, 2300, Evidence::NoAck).expect(2, &[]);
+        w.at(12_199).expect(2, &[]);
+        w.at(14_900).expect(2, &[news]);
+    }
+}
+
+#[test]
 fn a_full_house_turns_away_and_says_so_once_a_minute_for_each_address() {
     let mut w = World::with(|s| s.seats.max = 2);
     w.member("ann", 1);
