@@ -702,3 +702,135 @@ pub enum LinkEnd {
     /// The peer broke the protocol; counts as closed.
     Protocol,
 }
+
+// ---------------------------------------------------------------------------------------- times and health
+
+words! {
+    /// A set of liveness times, by its name in the settings.
+    Profile {
+        /// Wires only: 1.3 s from cut to announcement.
+        Lan => "lan",
+        /// 3.0 s.
+        Standard => "standard",
+        /// 10 s.
+        Mobile => "mobile",
+        /// 40 s; spares batteries.
+        Relaxed => "relaxed",
+    }
+}
+
+/// The times by which a vanished peer is noticed; see docs/liveness.md for what each costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Times {
+    /// From one heartbeat of a link to the next.
+    pub heartbeat: Duration,
+    /// From one look at a suspicious connection to the next.
+    pub poll: Duration,
+    /// Output unacknowledged and nothing heard for so long: lost.
+    pub silence: Duration,
+    /// Silent for so long: suspect.
+    pub suspect_after: Duration,
+    /// Heard, but no data taken for so long: stalled.
+    pub stalled_after: Duration,
+    /// The socket of a lost link is kept so long.
+    pub returned_within: Duration,
+    /// The kernel's probes for connections that cannot carry heartbeats.
+    pub keepalive: Keepalive,
+    /// Smallest retransmission timeout to ask the kernel for (TCP_RTO_MIN_US); `None`: the kernel's own 200 ms.
+    pub rto_min: Option<Duration>,
+}
+
+/// The kernel's keepalive of an idle connection (tcp(7): TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keepalive {
+    /// Seconds of silence before the first probe.
+    pub idle_s: u16,
+    /// Seconds between probes.
+    pub interval_s: u16,
+    /// Unanswered probes before the connection is given up.
+    pub count: u8,
+}
+
+impl Times {
+    /// The times of `profile`.
+    pub const fn of(profile: Profile) -> Times {
+        const fn ms(ms: u64) -> Duration {
+            Duration::from_millis(ms)
+        }
+        match profile {
+            Profile::Lan => Times {
+                heartbeat: ms(250),
+                poll: ms(25),
+                silence: ms(950),
+                suspect_after: ms(600),
+                stalled_after: ms(15_000),
+                returned_within: ms(15_000),
+                keepalive: Keepalive { idle_s: 1, interval_s: 1, count: 2 },
+                rto_min: Some(ms(50)),
+            },
+            Profile::Standard => Times {
+                heartbeat: ms(500),
+                poll: ms(50),
+                silence: ms(2300),
+                suspect_after: ms(1200),
+                stalled_after: ms(30_000),
+                returned_within: ms(30_000),
+                keepalive: Keepalive { idle_s: 1, interval_s: 1, count: 3 },
+                rto_min: None,
+            },
+            Profile::Mobile => Times {
+                heartbeat: ms(1000),
+                poll: ms(250),
+                silence: ms(8400),
+                suspect_after: ms(4000),
+                stalled_after: ms(60_000),
+                returned_within: ms(60_000),
+                keepalive: Keepalive { idle_s: 5, interval_s: 2, count: 4 },
+                rto_min: None,
+            },
+            Profile::Relaxed => Times {
+                heartbeat: ms(10_000),
+                poll: ms(1000),
+                silence: ms(28_000),
+                suspect_after: ms(15_000),
+                stalled_after: ms(120_000),
+                returned_within: ms(120_000),
+                keepalive: Keepalive { idle_s: 20, interval_s: 5, count: 3 },
+                rto_min: None,
+            },
+        }
+    }
+}
+
+/// What the kernel knows of one TCP connection: the fields of `struct tcp_info` (linux/tcp.h) that the liveness
+/// rules use. Older kernels fill less of it, and qemu's user mode almost nothing: what is missing is `None`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TcpHealth {
+    /// TCP state: 1 established, 7 closed, 8 close-wait (the peer said FIN).
+    pub state: u8,
+    /// Timeouts in a row without progress (tcpi_retransmits).
+    pub retransmits: u8,
+    /// Unanswered window or keepalive probes.
+    pub probes: u8,
+    /// How often the retransmission timeout has been doubled.
+    pub backoff: u8,
+    /// The retransmission timeout as it is now, in microseconds.
+    pub rto_us: Option<u32>,
+    /// Segments in flight. `Some(0)` with bytes in the send queue: the peer's window is closed.
+    pub unacked: Option<u32>,
+    /// Milliseconds since data came in.
+    pub last_data_recv_ms: Option<u32>,
+    /// Milliseconds since an acknowledgement came in, data that carried one included.
+    pub last_ack_recv_ms: Option<u32>,
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: Option<u32>,
+    /// Segments sent again in all.
+    pub total_retrans: Option<u32>,
+    /// Segments that came in without data (tcpi_segs_in - tcpi_data_segs_in, Linux 4.6): a peer that hears us
+    /// and talks sends these too; one that hears nothing sends data only.
+    pub empty_segs_in: Option<u32>,
+    /// Congestion window in segments.
+    pub cwnd: Option<u32>,
+    /// The window that the peer offers, in bytes (Linux 5.4).
+    pub send_window: Option<u32>,
+}
