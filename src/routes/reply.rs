@@ -1,6 +1,5 @@
 //! What a handler may see ([`Ctx`], [`Call`]) and what it may answer ([`Reply`]). Values only: no sockets.
 
-use std::fmt::Write;
 use std::rc::Rc;
 
 use crate::config::Config;
@@ -149,11 +148,8 @@ pub fn cookie_name(port: Option<u16>) -> String {
 
 /// The value of a `Set-Cookie` field for a session on that listener.
 pub fn set_cookie(port: Option<u16>, cookie: &[u8; 16]) -> String {
-    let mut value = String::new();
-    for b in cookie {
-        let written = write!(value, "{b:02x}");
-        debug_assert!(written.is_ok());
-    }
+    let digit = |d: u8| char::from(if d < 10 { b'0' + d } else { b'a' + d - 10 });
+    let value: String = cookie.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect();
     auth::set_cookie(&cookie_name(port), &value)
 }
 
