@@ -3,6 +3,7 @@
 //!
 //! Every wait has a deadline and says what it waited for; nothing sleeps to give something time.
 #![allow(dead_code)] // each test binary uses its own part of this
+#![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 #![allow(clippy::disallowed_methods)] // a test stands outside: it has a clock of its own
 
 use std::io::{BufRead, BufReader, Read, Write};
