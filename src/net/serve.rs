@@ -7,12 +7,14 @@ use std::rc::Rc;
 use crate::codec::{Decoded, ProtoError};
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
-use crate::http::response::{Audience, CONTINUE, Envelope, Full, Persist, end_head, push_field, start_head};
+use crate::http::response::{
+    Audience, CONTINUE, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
+};
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
 use crate::msg::{CloseReason, ConnId, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
-use crate::net::files::{Body, Refusal};
+use crate::net::files::Body;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
@@ -361,10 +363,8 @@ fn answered(conn: &mut Conn, now: Now, persist: Persist) {
 /// The peer broke the protocol in what begins with `head`: one answer, then nothing more is read from it.
 fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &ProtoError) {
     let date = world.date(now);
-    let envelope = Envelope { date: &date, persist: Persist::Close, extra: &[], is_head: head.starts_with(b"HEAD ") };
     let mut out = Vec::with_capacity(512);
-    let refusal = Refusal { status: error.status, word: "bad_request", message: error.what };
-    world.pages.error(now, &refusal, None, &envelope, &mut out);
+    push_complaint(&mut out, error, head, &date);
     world.site.metrics.response(error.status);
     conn.output.push(Chunk::Bytes(out));
     conn.taken = now.mono;

@@ -143,12 +143,11 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
             return Err(refuse(refusal(403, "role", &said)));
         }
     }
-    if matches!(need, Need::Seat(_) | Need::Link) {
-        if ctx.hub.seat_available(ctx.now, caller.session).is_err() {
-            // asked in earnest it tells those inside that somebody was turned away
-            if let Err(why) = ctx.hub.request(ctx.now, caller.session, Asked::Link, ctx.fx) {
-                return Err(refuse(full::answer(ctx, request, why)));
-            }
+    let seat = matches!(need, Need::Seat(_) | Need::Link);
+    if seat && ctx.hub.seat_available(ctx.now, caller.session).is_err() {
+        // asked in earnest it tells those inside that somebody was turned away
+        if let Err(why) = ctx.hub.request(ctx.now, caller.session, Asked::Link, ctx.fx) {
+            return Err(refuse(full::answer(ctx, request, why)));
         }
     }
     Ok(Admitted { route: Some(i), caller: Some(caller) })
