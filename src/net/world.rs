@@ -92,6 +92,7 @@ impl World {
                 metrics: Metrics::default(),
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
                 started: now,
+                secret: None,
             },
         })
     }

@@ -54,10 +54,11 @@ fn host_name(host: &str) -> &str {
 
 /// Whether a name can only mean this server: DNS rebinding makes foreign names point here, but not these.
 fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
+    if name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok() {
+        return true;
+    }
     let name = name.to_ascii_lowercase();
-    name.parse::<Ipv4Addr>().is_ok()
-        || name.parse::<Ipv6Addr>().is_ok()
-        || (!name.is_empty() && !name.contains('.'))
+    (!name.is_empty() && !name.contains('.'))
         || [".local", ".lan", ".home.arpa"].iter().any(|end| name.len() > end.len() && name.ends_with(end))
         || name == own
         || hosts.iter().any(|h| host_name(h).eq_ignore_ascii_case(&name))
@@ -187,8 +188,13 @@ fn from_view(view: SessionView) -> Caller {
 fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Rc<str>, stale: Option<[u8; 16]>) -> Caller {
     let role = ctx.site.config.role_of(&user);
     let agent = request.header("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
-    let newcomer = Newcomer { user: &user, role, addr: ctx.peer.addr, agent: &agent, stale, random: (ctx.random)() };
+    // a new session takes the secret; most requests join one, and leave it for the next
+    let random = ctx.site.secret.take().unwrap_or_else(|| (ctx.random)());
+    let newcomer = Newcomer { user: &user, role, addr: ctx.peer.addr, agent: &agent, stale, random };
     let (session, cookie) = ctx.hub.enter(ctx.now, newcomer);
+    if cookie != random {
+        ctx.site.secret = Some(random);
+    }
     Caller { session, user, role, cookie: Some(cookie) }
 }
 

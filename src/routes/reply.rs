@@ -26,6 +26,8 @@ pub struct Site {
     pub hostname: String,
     /// When the server started.
     pub started: Now,
+    /// A secret that was drawn and not needed yet; nobody has seen it.
+    pub secret: Option<[u8; 16]>,
 }
 
 /// The connection that a request came on.
@@ -140,10 +142,13 @@ impl From<Full> for Reply {
 
 /// The name of the session cookie on a listener: cookies do not tell ports apart, so the name has to.
 pub fn cookie_name(port: Option<u16>) -> String {
+    let mut name = String::with_capacity(16);
+    name.push_str("boatswain_");
     match port {
-        Some(port) => format!("boatswain_{port}"),
-        None => "boatswain_unix".into(),
+        Some(port) => name.push_str(&port.to_string()),
+        None => name.push_str("unix"),
     }
+    name
 }
 
 /// The value of a `Set-Cookie` field for a session on that listener.
