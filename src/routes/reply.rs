@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use crate::config::Config;
-use crate::http::auth;
 use crate::http::request::Request;
 pub use crate::http::response::Full;
 use crate::http::response::{Audience, JSON};
@@ -151,14 +150,7 @@ pub fn cookie_name(port: Option<u16>) -> String {
     name
 }
 
-/// The value of a `Set-Cookie` field for a session on that listener.
-pub fn set_cookie(port: Option<u16>, cookie: &[u8; 16]) -> String {
-    let digit = |d: u8| char::from(if d < 10 { b'0' + d } else { b'a' + d - 10 });
-    let value: String = cookie.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect();
-    auth::set_cookie(&cookie_name(port), &value)
-}
-
-/// A cookie's value as [`set_cookie`] writes it.
+/// A cookie's value as [`crate::http::auth::push_session_cookie`] writes it.
 pub fn read_cookie(value: &[u8]) -> Option<[u8; 16]> {
     if value.len() != 32 {
         return None;
@@ -178,11 +170,14 @@ pub fn read_cookie(value: &[u8]) -> Option<[u8; 16]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::auth;
 
     #[test]
     fn a_cookie_is_read_as_it_was_set_and_nothing_else_is() {
         let cookie: [u8; 16] = std::array::from_fn(|i| (i * 17) as u8);
-        let text = set_cookie(Some(8080), &cookie);
+        let mut text = Vec::new();
+        auth::push_session_cookie(&mut text, &cookie_name(Some(8080)), &cookie);
+        let text = String::from_utf8(text).unwrap();
         let value = text.strip_prefix("boatswain_8080=").unwrap().split(';').next().unwrap();
         assert_eq!(read_cookie(value.as_bytes()), Some(cookie));
         for bad in ["", "00", &value[1..], &value.to_uppercase(), &format!("{value}0"), &value.replace('0', "g")] {
