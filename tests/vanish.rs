@@ -3,16 +3,17 @@
 //! Needs root (or CAP_NET_ADMIN and CAP_SYS_ADMIN) and the tools of util-linux, iproute2 and nftables; says so if not.
 //! The whole of it: `cargo bench --bench vanish`, `cargo bench --bench false_alarms`.
 
-mod support;
+mod netns;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use support::cells::{Cell, Cut, Server, State, Verdict, World, summary};
+use netns::cells::{Cell, Cut, Server, State, Verdict, World, summary};
 
 /// Not a test of its own: what this program is when a test runs it again inside a namespace.
 #[test]
 fn role() {
-    support::play_role();
+    netns::play_role();
 }
 
 /// A whole matrix at once: all cells begin together, so it takes as long as its slowest cell.
@@ -60,9 +61,10 @@ fn assert_promise(results: &[(Cell, Vec<Verdict>)], promised: Duration) {
 }
 
 fn skipped() -> bool {
-    let missing = support::netns::missing();
+    let missing = netns::space::missing();
     if let Some(why) = &missing {
-        println!("skipped: {why}; run as root");
+        // Past the capture of the test harness: who reads the summary must see it.
+        let _ = writeln!(std::io::stderr(), "skipped: {why}; run as root");
     }
     missing.is_some()
 }

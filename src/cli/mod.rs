@@ -1,4 +1,67 @@
-//! The commands that are not the server.
+//! The command line: what was asked for, and the commands that are not the server.
+//!
+//! Exit status: 0 asked to stop or done, 1 a failure at run time, 2 bad usage or configuration.
+
 pub mod args;
 pub mod check;
 pub mod passwd;
+pub mod serve;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::{Environment, Mistake, Source};
+use args::Command;
+
+/// Exit status of a failure at run time.
+pub const FAILED: u8 = 1;
+
+/// Exit status of bad usage or configuration.
+pub const MISUSED: u8 = 2;
+
+/// Does what the arguments ask for. `serve` is the server: it gets where its settings come from, and reads them itself.
+pub fn run(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    environment: Environment,
+    serve: fn(Source) -> ExitCode,
+) -> ExitCode {
+    match args::parse(arguments, environment) {
+        Ok(Command::Serve(source)) => serve(source),
+        Ok(Command::Check(source)) => check::run(&source),
+        Ok(Command::Passwd { file, user }) => passwd::run(&file, &user),
+        Ok(Command::Help) => print(args::HELP),
+        Ok(Command::Version) => print(concat!("boatswain ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(what) => fail(MISUSED, &what),
+    }
+}
+
+/// Tells every mistake on stderr, one line each; the exit status for them.
+pub fn misconfigured(mistakes: &[Mistake]) -> ExitCode {
+    for mistake in mistakes {
+        complain(&mistake.to_string());
+    }
+    ExitCode::from(MISUSED)
+}
+
+/// One line on stderr; the exit status `code`.
+pub fn fail(code: u8, what: &str) -> ExitCode {
+    complain(what);
+    ExitCode::from(code)
+}
+
+/// One line on stderr.
+pub fn complain(what: &str) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(io::stderr(), "boatswain: {what}");
+}
+
+/// Text on stdout.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // `boatswain --help | head -1` has got what it wanted.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => fail(FAILED, &format!("cannot write to stdout: {e}")),
+    }
+}

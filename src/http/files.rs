@@ -1,1 +1,339 @@
-//! (being written)
+//! What is answered to a request for a file, given what is known of the file: conditionals, ranges, encodings
+//! (RFC 9110, sections 12.5.3, 13 and 14). Also which file a URL path names.
+//!
+//! Never does: open, read or stat anything.
+
+pub mod encoding;
+pub mod path;
+pub mod types;
+
+use super::request::{Method, Request, elements, trim};
+use super::response::{
+    ALLOW_READ, Envelope, HttpDate, TEXT, end_head, http_date, parse_http_date, push_body_fields, push_field,
+    push_number, reads, start_head,
+};
+use encoding::Coding;
+
+/// A strong entity tag, quotes included (RFC 9110, section 8.8.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Etag([u8; 18]);
+
+impl Etag {
+    /// The tag of a file on disk: another one whenever time of modification, size or inode is another. As a hash, so
+    /// that it tells nobody those numbers.
+    pub fn of_file(mtime_s: i64, mtime_ns: i64, len: u64, inode: u64) -> Self {
+        let mut hash = Fnv::new();
+        for part in [mtime_s.to_le_bytes(), mtime_ns.to_le_bytes(), len.to_le_bytes(), inode.to_le_bytes()] {
+            hash = hash.bytes(&part);
+        }
+        Etag::of_hash(hash)
+    }
+
+    /// The tag of these very bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Etag::of_hash(Fnv::new().bytes(bytes))
+    }
+
+    /// As it stands in the field, quotes included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn of_hash(hash: Fnv) -> Self {
+        let mut tag = [b'"'; 18];
+        for (i, out) in tag[1..17].iter_mut().enumerate() {
+            *out = b"0123456789abcdef"[(hash.0 >> (60 - 4 * i) & 15) as usize];
+        }
+        Etag(tag)
+    }
+}
+
+/// FNV-1a with 64 bits: tags need to differ, not to withstand an attacker (who cannot write files here).
+#[derive(Clone, Copy)]
+struct Fnv(u64);
+
+impl Fnv {
+    const fn new() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn bytes(self, bytes: &[u8]) -> Self {
+        Fnv(bytes.iter().fold(self.0, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)))
+    }
+}
+
+/// What is known of the file (or of the variant of it) that is to be sent.
+#[derive(Clone, Debug)]
+pub struct FileMeta {
+    /// Its length in bytes.
+    pub len: u64,
+    /// When it was changed, seconds since 1970, and the same as HTTP writes it; `None` for a built-in page, and for
+    /// a time before 1970.
+    pub modified: Option<(u64, HttpDate)>,
+    /// Its tag.
+    pub etag: Etag,
+    /// Its type; that of the plain file, if this is an encoded variant.
+    pub content_type: &'static str,
+    /// How it is encoded.
+    pub coding: Coding,
+    /// There are other encodings of it, so that the answer depends on Accept-Encoding.
+    pub varies: bool,
+    /// Content-Security-Policy to be sent along, for built-in pages.
+    pub policy: Option<&'static str>,
+}
+
+impl FileMeta {
+    /// [`FileMeta::modified`] for a time of modification of `seconds` since 1970.
+    pub fn modified_at(seconds: i64) -> Option<(u64, HttpDate)> {
+        u64::try_from(seconds).ok().map(|s| (s, http_date(s)))
+    }
+}
+
+/// Which bytes follow the head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlanBody {
+    /// None: HEAD, OPTIONS, 304; or a short text that was appended to the head (412, 416, 405, 501).
+    None,
+    /// All of the file.
+    Whole,
+    /// `len` bytes of it from `start`.
+    Range {
+        /// First byte.
+        start: u64,
+        /// Bytes, at least one.
+        len: u64,
+    },
+}
+
+/// What is answered; the head has been appended to the buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Status.
+    pub status: u16,
+    /// What follows the head.
+    pub body: PlanBody,
+}
+
+/// Plans the answer to `request` for the file that `meta` describes and appends its head to `out`. `now_s`: seconds
+/// since 1970 by the wall clock.
+pub fn plan(request: &Request<'_>, meta: &FileMeta, now_s: u64, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Plan {
+    if let Err(status) = reads(request.method) {
+        return short_text(out, status, envelope, b"This can only be read: GET, HEAD, OPTIONS.\n", |out| {
+            push_field(out, "Allow", ALLOW_READ.as_bytes());
+        });
+    }
+    if request.method == Method::Options {
+        start_head(out, 204, envelope);
+        push_field(out, "Allow", ALLOW_READ.as_bytes());
+        end_head(out);
+        return Plan { status: 204, body: PlanBody::None };
+    }
+    // A time later than now is not said and not compared: RFC 9110, section 8.8.2.1; a board that has just booted
+    // may live in 1970.
+    let modified = meta.modified.filter(|&(s, _)| s <= now_s);
+    match preconditions(request, meta, modified.map(|(s, _)| s)) {
+        Precondition::Failed => {
+            return short_text(out, 412, envelope, b"The file is not the one that you expected.\n", |_| {});
+        }
+        Precondition::NotModified => {
+            start_head(out, 304, envelope);
+            push_validators(out, meta, modified);
+            end_head(out);
+            return Plan { status: 304, body: PlanBody::None };
+        }
+        Precondition::Go => {}
+    }
+    let wanted = match request.method {
+        Method::Get if if_range_holds(request, meta, modified.map(|(s, _)| s)) => wanted_range(request, meta.len),
+        _ => Wanted::Whole,
+    };
+    let (status, start, len) = match wanted {
+        Wanted::Whole => (200, 0, meta.len),
+        Wanted::Part { start, len } => (206, start, len),
+        Wanted::Unsatisfiable => {
+            return short_text(out, 416, envelope, b"The file has no such bytes.\n", |out| {
+                out.extend_from_slice(b"Content-Range: bytes */");
+                push_number(out, meta.len);
+                out.extend_from_slice(b"\r\n");
+            });
+        }
+    };
+    start_head(out, status, envelope);
+    push_body_fields(out, meta.content_type, len);
+    push_validators(out, meta, modified);
+    out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+    if let Some(coding) = meta.coding.name() {
+        push_field(out, "Content-Encoding", coding.as_bytes());
+    }
+    if let Some(policy) = meta.policy {
+        push_field(out, "Content-Security-Policy", policy.as_bytes());
+    }
+    if status == 206 {
+        out.extend_from_slice(b"Content-Range: bytes ");
+        push_number(out, start);
+        out.push(b'-');
+        push_number(out, start + len - 1);
+        out.push(b'/');
+        push_number(out, meta.len);
+        out.extend_from_slice(b"\r\n");
+    }
+    end_head(out);
+    let body = match (request.method, status) {
+        (Method::Head, _) => PlanBody::None,
+        (_, 206) => PlanBody::Range { start, len },
+        _ if len == 0 => PlanBody::None,
+        _ => PlanBody::Whole,
+    };
+    Plan { status, body }
+}
+
+fn short_text(
+    out: &mut Vec<u8>,
+    status: u16,
+    envelope: &Envelope<'_>,
+    text: &'static [u8],
+    fields: impl FnOnce(&mut Vec<u8>),
+) -> Plan {
+    start_head(out, status, envelope);
+    fields(out);
+    push_body_fields(out, TEXT, text.len() as u64);
+    end_head(out);
+    if !envelope.is_head {
+        out.extend_from_slice(text);
+    }
+    Plan { status, body: PlanBody::None }
+}
+
+/// The fields that a 304 has in common with the 200 (RFC 9110, section 15.4.5).
+fn push_validators(out: &mut Vec<u8>, meta: &FileMeta, modified: Option<(u64, HttpDate)>) {
+    push_field(out, "ETag", meta.etag.as_bytes());
+    if let Some((_, date)) = modified {
+        push_field(out, "Last-Modified", &date);
+    }
+    // A page out of the back-forward cache answers pings for a minute after it is gone, so pages are not stored.
+    let is_page = meta.content_type.starts_with("text/html");
+    out.extend_from_slice(if is_page { b"Cache-Control: no-store\r\n" } else { b"Cache-Control: no-cache\r\n" });
+    if meta.varies {
+        out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+    }
+}
+
+enum Precondition {
+    Go,
+    NotModified,
+    Failed,
+}
+
+/// In the order of RFC 9110, section 13.2.2.
+fn preconditions(request: &Request<'_>, meta: &FileMeta, modified: Option<u64>) -> Precondition {
+    let date = |name| request.header(name).and_then(parse_http_date);
+    if request.header("if-match").is_some() {
+        if !any_tag(request, "if-match", |tag| tag == meta.etag.as_bytes()) {
+            return Precondition::Failed;
+        }
+    } else if let (Some(limit), Some(modified)) = (date("if-unmodified-since"), modified) {
+        if modified > limit {
+            return Precondition::Failed;
+        }
+    }
+    if request.header("if-none-match").is_some() {
+        if any_tag(request, "if-none-match", |tag| tag.strip_prefix(b"W/").unwrap_or(tag) == meta.etag.as_bytes()) {
+            return Precondition::NotModified;
+        }
+    } else if let (Some(limit), Some(modified)) = (date("if-modified-since"), modified) {
+        if modified <= limit {
+            return Precondition::NotModified;
+        }
+    }
+    Precondition::Go
+}
+
+/// Whether a tag in the fields called `name` satisfies `is_it`; `*` always does. A tag may have commas in it.
+fn any_tag(request: &Request<'_>, name: &str, is_it: impl Fn(&[u8]) -> bool) -> bool {
+    request.headers_named(name).any(|value| {
+        let mut rest = value;
+        loop {
+            while let [b' ' | b'\t' | b',', after @ ..] = rest {
+                rest = after;
+            }
+            if trim(rest) == b"*" {
+                return true;
+            }
+            let prefix = if rest.starts_with(b"W/") { 2 } else { 0 };
+            let Some(b'"') = rest.get(prefix) else { return false };
+            let opaque = rest.get(prefix + 1..).unwrap_or_default();
+            let Some(n) = opaque.iter().position(|&b| b == b'"') else { return false };
+            let (tag, after) = rest.split_at(prefix + n + 2);
+            if is_it(tag) {
+                return true;
+            }
+            rest = after;
+        }
+    })
+}
+
+/// RFC 9110, section 13.1.5: a tag by strong comparison, or exactly the date.
+fn if_range_holds(request: &Request<'_>, meta: &FileMeta, modified: Option<u64>) -> bool {
+    match request.header("if-range") {
+        None => true,
+        Some(tag @ ([b'"', ..] | [b'W', b'/', ..])) => tag == meta.etag.as_bytes(),
+        Some(date) => modified.is_some() && parse_http_date(date) == modified,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wanted {
+    Whole,
+    Part { start: u64, len: u64 },
+    Unsatisfiable,
+}
+
+/// RFC 9110, section 14.2. What is no valid single range of bytes is ignored, and so are several ranges: section
+/// 14.2 lets a server do so, and nothing that a board serves needs them.
+fn wanted_range(request: &Request<'_>, len: u64) -> Wanted {
+    let mut fields = request.headers_named("range");
+    let (Some(value), None) = (fields.next(), fields.next()) else { return Wanted::Whole };
+    let Some((unit, set)) = split_once(value, b'=') else { return Wanted::Whole };
+    if !unit.eq_ignore_ascii_case(b"bytes") {
+        return Wanted::Whole;
+    }
+    let mut specs = elements(set);
+    let (Some(spec), None) = (specs.next(), specs.next()) else { return Wanted::Whole };
+    let Some((first, last)) = split_once(spec, b'-') else { return Wanted::Whole };
+    match (number(first), number(last)) {
+        (Number::Bad, _) | (_, Number::Bad) | (Number::Absent, Number::Absent) => Wanted::Whole,
+        (Number::Is(first), Number::Is(last)) if first > last => Wanted::Whole,
+        (Number::Absent, Number::Is(suffix)) => match suffix.min(len) {
+            0 => Wanted::Unsatisfiable,
+            n => Wanted::Part { start: len - n, len: n },
+        },
+        (Number::Is(first), _) if first >= len => Wanted::Unsatisfiable,
+        (Number::Is(start), Number::Absent) => Wanted::Part { start, len: len - start },
+        (Number::Is(start), Number::Is(last)) => Wanted::Part { start, len: last.min(len - 1) - start + 1 },
+    }
+}
+
+enum Number {
+    Absent,
+    Is(u64),
+    Bad,
+}
+
+/// Decimal digits; beyond 64 bits it is the largest number, which is beyond every file.
+fn number(digits: &[u8]) -> Number {
+    match digits {
+        [] => Number::Absent,
+        _ if digits.iter().all(u8::is_ascii_digit) => {
+            Number::Is(digits.iter().fold(0_u64, |n, d| n.saturating_mul(10).saturating_add(u64::from(d - b'0'))))
+        }
+        _ => Number::Bad,
+    }
+}
+
+fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let i = bytes.iter().position(|&b| b == at)?;
+    Some((&bytes[..i], &bytes[i + 1..]))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,58 @@
-//! (being written)
+//! What may be said and how fast.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{ChatSettings, Hub, SayError};
+use crate::msg::{Effects, EventId, Moment, Now, SessionId, What};
+
+/// The least burst: a person who pastes a few lines is no flood, however slow the rate.
+const BURST_MIN: u64 = 10;
+
+/// How much one session has said lately.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct Bucket {
+    /// When it would be empty again at the settled rate.
+    empty_at: Moment,
+}
+
+impl Bucket {
+    /// Takes one message's worth, or says when there will be one.
+    pub(super) fn take(&mut self, now: Moment, chat: &ChatSettings) -> Result<(), Duration> {
+        let count = u64::from(chat.rate_count.max(1));
+        let per = u64::try_from(chat.rate_per.as_micros()).unwrap_or(u64::MAX).max(1);
+        let one = (per / count).max(1);
+        let burst = BURST_MIN.max(1_000_000 / one);
+        let depth = Duration::from_micros(one.saturating_mul(burst - 1));
+        let filled = self.empty_at.since(now);
+        if filled > depth {
+            return Err(filled - depth);
+        }
+        self.empty_at = self.empty_at.max(now) + Duration::from_micros(one);
+        Ok(())
+    }
+}
+
+impl Hub {
+    /// Says `text` to all, as the member `id`. Line breaks at its end are dropped. Once this returns, it is in the log.
+    ///
+    /// # Errors
+    /// See [`SayError`]; nothing was said then.
+    pub fn say(&mut self, now: Now, id: SessionId, text: &str, fx: &mut Effects) -> Result<EventId, SayError> {
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.trim().is_empty() {
+            return Err(SayError::Empty);
+        }
+        // Characters are at most four times fewer than bytes: no need to count what is far too long.
+        let max = self.settings.chat.text_max;
+        if text.len() / 4 > max || text.chars().count() > max {
+            return Err(SayError::TooLong);
+        }
+        let from = self.member(id).ok_or(SayError::NoSeat)?;
+        let session = self.sessions.get_mut(id).ok_or(SayError::NoSeat)?;
+        session.bucket.take(now.mono, &self.settings.chat).map_err(|retry_after| SayError::TooFast { retry_after })?;
+        session.active = now.mono;
+        self.counters.said += 1;
+        Ok(self.record(now, What::Said { from, text: Rc::from(text) }, fx))
+    }
+}

@@ -1,7 +1,322 @@
-//! Who is here and who hears what.
+//! Who is here and who hears what: sessions, seats, the roster, the chat and the numbered log.
+//!
+//! Never does: clocks, sockets, randomness, JSON. Time comes in as [`Now`], secrets as values, and what shall be
+//! done goes out as [`Effects`], in order. Nothing re-enters.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `seats` | the state machine of one session, and who may sit, over plain values |
+//! | `seating` | who sits down, who gives way, who is turned away |
+//! | `sessions` | which request belongs to which session; the end of sessions |
+//! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
+//! | `roster` | how a member looks to the others |
+//! | `terms` | what is said at this door |
+//! | `chat` | what may be said and how fast |
+//! | `event_log` | the log and its replay |
+//! | `liveness` | one link's verdict from what the kernel tells (used by the loop, not by the hub) |
+//!
+//! A connection that is not a link is unknown here: the loop tells of it by [`Hub::plain_lost`].
+
 pub mod chat;
 pub mod event_log;
+mod links;
 pub mod liveness;
 pub mod roster;
+mod seating;
 pub mod seats;
 pub mod sessions;
+mod terms;
+
+pub use terms::*;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::msg::{
+    CloseReason, ConnId, Effect, Effects, EventId, LeftReason, Message, Moment, Now, PeerAddr, SessionId, What,
+};
+use event_log::{EventLog, Slice};
+use seats::{Cue, Facts, Stand, Tell};
+
+/// The shortest period between beats that is taken: nothing divides by zero, no loop spins.
+const BEAT_MIN: Duration = Duration::from_millis(1);
+
+/// Everything that is known about who is here.
+#[derive(Debug)]
+pub struct Hub {
+    settings: Settings,
+    sessions: sessions::Sessions,
+    links: BTreeMap<ConnId, roster::Link>,
+    parked: BTreeMap<ConnId, links::Parked>,
+    log: EventLog,
+    barred: Vec<sessions::Barred>,
+    turned_away: Vec<(PeerAddr, Moment)>,
+    counters: Counters,
+    names: u64,
+    beat_base: u64,
+    beat_start: Moment,
+    /// Not later than the first thing that time itself changes; none if there is no such thing.
+    next: Option<Moment>,
+}
+
+impl Hub {
+    /// An empty house.
+    pub fn new(settings: Settings, seed: Seed, now: Now) -> Hub {
+        let settings = sane(settings);
+        Hub {
+            log: EventLog::new(seed.epoch, settings.chat.history),
+            settings,
+            sessions: sessions::Sessions::default(),
+            links: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            barred: Vec::new(),
+            turned_away: Vec::new(),
+            counters: Counters::default(),
+            names: seed.names,
+            beat_base: seed.beat_base & ((1 << 48) - 1),
+            beat_start: now.mono,
+            next: None,
+        }
+    }
+
+    /// Other settings from now on. A lowered `max` evicts nobody. Seats that wait already keep their time.
+    pub fn reload(&mut self, now: Now, settings: Settings, fx: &mut Effects) {
+        let settings = sane(settings);
+        if settings.beat != self.settings.beat {
+            // The numbers go on: a page may have answered the newest one.
+            self.beat_base = self.beat_number(now) + 1;
+            self.beat_start = now.mono;
+        }
+        self.log.set_history(settings.chat.history);
+        self.settings = settings;
+        self.next = self.soonest();
+        self.tick(now, fx);
+    }
+
+    /// When [`Hub::tick`] has something to do at the earliest. None with nobody here: no wake-ups.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.next
+    }
+
+    /// Does what time alone brings about.
+    pub fn tick(&mut self, now: Now, fx: &mut Effects) {
+        if self.next.is_none_or(|next| next > now.mono) {
+            return;
+        }
+        let seated: Vec<SessionId> = self.sessions.seated().collect();
+        for id in seated {
+            self.check_pages(now, id, fx);
+            let Some(s) = self.sessions.get(id) else { continue };
+            let past = |at: Option<Moment>| at.is_some_and(|at| at <= now.mono);
+            if past(self.expires_at(s)) {
+                self.expire(now, id, fx);
+            } else if past(self.idle_at(s)) {
+                self.end(now, id, LeftReason::Idle, fx);
+            } else {
+                self.cue(now, id, Cue::Tick, fx);
+            }
+        }
+        self.next = self.soonest();
+    }
+
+    /// The loop did not run for `gap` (stopped, blocked, suspended): what was waited for could not be heard, and is
+    /// waited for as much longer.
+    pub fn stood_still(&mut self, gap: Duration) {
+        let seated: Vec<SessionId> = self.sessions.seated().collect();
+        for id in seated {
+            if let Some(s) = self.sessions.get_mut(id) {
+                s.stand = s.stand.later(gap);
+            }
+        }
+        for link in self.links.values_mut() {
+            if let roster::Page::Answers { owes_since: Some(since), .. } = &mut link.page {
+                *since = *since + gap;
+            }
+        }
+        self.next = self.soonest();
+    }
+
+    /// The server stops: every link is told and closed. Nobody has left.
+    pub fn shutdown(&mut self, fx: &mut Effects) {
+        let why = CloseReason::Shutdown;
+        for (conn, link) in std::mem::take(&mut self.links) {
+            fx.push(Effect::Close { conn, why });
+            if let Some(s) = self.sessions.get_mut(link.session) {
+                s.links.clear();
+            }
+        }
+        self.close_parked(|_| true, why, fx);
+        let seated: Vec<SessionId> = self.sessions.seated().collect();
+        for id in seated {
+            if let Some(s) = self.sessions.get_mut(id) {
+                s.stand = Stand::Unseated;
+            }
+            self.sessions.unseat(id);
+        }
+        self.next = None;
+    }
+
+    /// Moves the state machine of `id`, and does what follows for its seat.
+    fn cue(&mut self, now: Now, id: SessionId, cue: Cue, fx: &mut Effects) {
+        let Some(s) = self.sessions.get_mut(id) else { return };
+        let facts = Facts {
+            now: now.mono,
+            linger: self.settings.seats.linger,
+            plain: self.settings.seats.plain,
+            returned_within: self.settings.returned_within,
+            beat: self.settings.beat,
+            asked: s.asked,
+            heard: s.heard,
+            html: s.html,
+            cookieless: !s.has_shown_cookie,
+        };
+        let (next, tell) = s.stand.next(cue, &facts);
+        s.stand = next;
+        match tell {
+            Tell::Nothing => {}
+            Tell::Joined { returned } => {
+                self.sessions.seat(id);
+                if let Some(s) = self.sessions.get_mut(id) {
+                    s.since_ms = now.wall_ms;
+                    s.active = now.mono;
+                    s.shown = roster::Shown::present(now.mono);
+                }
+                self.counters.joined += 1;
+                self.counters.returned += u64::from(returned);
+                if let Some(member) = self.member(id) {
+                    self.record(now, What::Joined { member, returned }, fx);
+                }
+            }
+            Tell::Left(reason) => {
+                let member = self.member(id);
+                self.sessions.unseat(id);
+                self.counters.left[reason as usize] += 1;
+                if let Some(member) = member {
+                    self.record(now, What::Left { member, reason }, fx);
+                }
+            }
+            Tell::Lost { last, evidence } => {
+                let member = self.member(id);
+                self.sessions.unseat(id);
+                let after_ms = roster::millis(now.mono.since(last));
+                self.counters.lost[evidence as usize] += 1;
+                self.counters.detection_sum_ms += after_ms;
+                let bucket = Counters::DETECTION_BOUNDS_MS.partition_point(|&bound| bound < after_ms);
+                self.counters.detection[bucket] += 1;
+                if let Some(member) = member {
+                    self.record(now, What::Lost { member, after_ms, evidence }, fx);
+                }
+            }
+        }
+        let due = self.sessions.get(id).and_then(|s| self.due(s));
+        self.arm(due);
+    }
+
+    /// Keeps what happened, logs it and tells all who want to hear it.
+    fn record(&mut self, now: Now, what: What, fx: &mut Effects) -> EventId {
+        let event = self.log.push(now, what);
+        log_line(&event.what);
+        let id = event.id;
+        self.deliver(Message::Logged(event), fx);
+        id
+    }
+
+    // -------------------------------------------------------------------------------------------------- time
+
+    fn arm(&mut self, at: Option<Moment>) {
+        if let Some(at) = at {
+            self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        }
+    }
+
+    fn soonest(&self) -> Option<Moment> {
+        self.sessions.seated().filter_map(|id| self.due(self.sessions.get(id)?)).min()
+    }
+
+    /// When time itself changes something for a session. Only the seated ones need that.
+    fn due(&self, s: &sessions::Session) -> Option<Moment> {
+        s.seat?;
+        let pages = s.links.iter().filter_map(|c| self.links.get(c)?.page_due(self.settings.page_after)).min();
+        [s.stand.deadline(), self.expires_at(s), self.idle_at(s), pages].into_iter().flatten().min()
+    }
+
+    fn expires_at(&self, s: &sessions::Session) -> Option<Moment> {
+        s.links.is_empty().then(|| s.used + self.settings.lifetime)
+    }
+
+    fn idle_at(&self, s: &sessions::Session) -> Option<Moment> {
+        let idle = self.settings.seats.idle;
+        (!idle.is_zero()).then(|| s.active + idle)
+    }
+
+    // ----------------------------------------------------------------------------------------------- reading
+
+    /// Seats taken; may be more than [`Hub::seats_max`] after that was lowered.
+    pub fn seats_taken(&self) -> u16 {
+        u16::try_from(self.sessions.taken()).unwrap_or(u16::MAX)
+    }
+
+    /// Seats in all.
+    pub fn seats_max(&self) -> u16 {
+        self.settings.seats.max
+    }
+
+    /// Links open now.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Sockets of lost links that the loop still listens on.
+    pub fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Name of the newest event, or of the place before the first.
+    pub fn newest(&self) -> EventId {
+        self.log.newest()
+    }
+
+    /// A part of the log: with an id (as text) the first `limit` events after it, else the last `limit`.
+    pub fn log_since(&self, since: Option<&str>, limit: usize) -> Slice {
+        self.log.since(since, limit)
+    }
+
+    /// What was counted since start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// Settings that nothing here can stumble over; the configuration has refused them already.
+fn sane(mut settings: Settings) -> Settings {
+    settings.beat = settings.beat.max(BEAT_MIN);
+    settings
+}
+
+/// One line a seat change, in the words of the events.
+fn log_line(what: &What) {
+    match what {
+        What::Joined { member: m, returned } => log::info!(
+            "joined session={} user={} seat={} addr={} returned={returned}",
+            m.session,
+            m.user,
+            m.seat,
+            m.addr
+        ),
+        What::Left { member: m, reason } => {
+            log::info!("left session={} user={} seat={} addr={} reason={reason}", m.session, m.user, m.seat, m.addr)
+        }
+        What::Lost { member: m, after_ms, evidence } => log::info!(
+            "lost session={} user={} seat={} addr={} after_ms={after_ms} evidence={evidence}",
+            m.session,
+            m.user,
+            m.seat,
+            m.addr
+        ),
+        What::TurnedAway { addr, user } => log::info!("turned_away user={user} addr={addr}"),
+        What::Said { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,288 @@
-//! (being written)
+//! The pages: files below the document root, opened so that no way leads out of it, and the pages built into the
+//! binary. Small files come from a bounded cache, so that a page asked for often costs no system call at all.
+//!
+//! Never does: decide who may see a page, or what is answered to which conditional: that is [`crate::http::files`].
+
+mod built_in;
+mod cache;
+mod root;
+
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::http::files::encoding;
+use crate::http::files::path::{self, NoPath};
+use crate::http::files::{FileMeta, Plan, PlanBody, plan};
+use crate::http::request::Request;
+use crate::http::response::{
+    ALLOW_READ, Audience, Envelope, Full, HTML, end_head, push_body_fields, push_field, reads, start_head,
+};
+use crate::msg::{Moment, Now};
+
+use cache::{Cache, Content, Found};
+use root::Root;
+
+/// How long it is taken for granted that a file has not changed: a changed one is noticed within that time.
+pub const RECHECK: Duration = Duration::from_secs(1);
+
+/// What follows a head that was appended to the buffer.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing, or it is in the buffer already.
+    None,
+    /// A part of a small file, shared with the cache.
+    Shared(Rc<[u8]>, Range<usize>),
+    /// (A part of) a built-in page.
+    Static(&'static [u8]),
+    /// `len` bytes of a file from `offset`, for sendfile(2) with an explicit offset. The file may become shorter
+    /// meanwhile: then the connection must close, since the length has been promised.
+    File {
+        /// The file, open for reading.
+        file: OwnedFd,
+        /// First byte.
+        offset: u64,
+        /// Bytes, at least one.
+        len: u64,
+    },
+}
+
+/// What is answered; the head, and the body of small answers, have been appended to the buffer.
+#[derive(Debug)]
+pub struct Served {
+    /// Status.
+    pub status: u16,
+    /// It is a page: a file of HTML that is there, whichever of 200, 206 and 304 says so. Not an error page.
+    pub html: bool,
+    /// What follows.
+    pub body: Body,
+}
+
+impl Served {
+    fn other(status: u16, body: Body) -> Self {
+        Served { status, html: false, body }
+    }
+
+    fn file(meta: &FileMeta, plan: Plan, body: Body) -> Self {
+        let html = meta.content_type == HTML && matches!(plan.status, 200 | 206 | 304);
+        Served { status: plan.status, html, body }
+    }
+}
+
+/// An error to be told, with an error page of the site if it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// Status.
+    pub status: u16,
+    /// One word for programs.
+    pub word: &'a str,
+    /// A sentence for people, with the remedy.
+    pub message: &'a str,
+}
+
+/// The pages of one server: a folder, or the built-in ones. A reload makes a new one.
+#[derive(Debug)]
+pub struct Site {
+    folder: Option<Folder>,
+    built_in: Vec<built_in::Page>,
+}
+
+#[derive(Debug)]
+struct Folder {
+    root: Root,
+    cache: Cache,
+    /// Error pages that were not there, and when that was last seen: an error must not cost a search every time.
+    absent: Vec<(u16, Moment)>,
+}
+
+impl Site {
+    /// The site in the folder `www`, or the built-in one. Errors: `www` is no folder that can be opened.
+    pub fn open(www: Option<&Path>) -> io::Result<Self> {
+        let folder = match www {
+            Some(www) => Some(Folder { root: Root::open(www)?, cache: Cache::default(), absent: Vec::new() }),
+            None => None,
+        };
+        let built_in = if folder.is_none() { built_in::pages() } else { Vec::new() };
+        Ok(Site { folder, built_in })
+    }
+
+    /// Answers `request` (any method, any path outside of `/api/`): appends the head to `out` and says what follows.
+    /// A caller that must refuse after all what exists here (no seat) truncates `out` again and drops the body.
+    pub fn serve(&mut self, now: Now, request: &Request<'_>, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Served {
+        if let Err(status) = reads(request.method) {
+            let refusal = match status {
+                501 => Refusal { status, word: "not_implemented", message: "This server does not know that method." },
+                _ => Refusal { status, word: "method", message: "This can only be read: use GET, HEAD or OPTIONS." },
+            };
+            return self.error_with(now, &refusal, &[("Allow", ALLOW_READ)], Some(request), envelope, out);
+        }
+        if request.path == "*" {
+            start_head(out, 204, envelope);
+            push_field(out, "Allow", ALLOW_READ.as_bytes());
+            end_head(out);
+            return Served::other(204, Body::None);
+        }
+        let key = match path::plain(request.path) {
+            Some(plain) => Cow::Borrowed(plain),
+            None => match path::decode(request.path) {
+                Ok(relative) if relative.is_dir && !relative.path.is_empty() => Cow::Owned(relative.path + "/"),
+                Ok(relative) => Cow::Owned(relative.path),
+                Err(NoPath::Nothing) => return self.error(now, &NOT_FOUND, Some(request), envelope, out),
+                Err(NoPath::Bad(what)) => {
+                    let refusal = Refusal { status: 400, word: "bad_request", message: what };
+                    return self.error(now, &refusal, Some(request), envelope, out);
+                }
+            },
+        };
+        let Some(folder) = &mut self.folder else {
+            let Some(page) = self.built_in.iter().find(|p| p.is_at(&key)) else {
+                return self.error(now, &NOT_FOUND, Some(request), envelope, out);
+            };
+            let plan = plan(request, &page.meta, now.wall_ms / 1000, envelope, out);
+            return Served::file(&page.meta, plan, static_part(page.bytes, plan.body));
+        };
+        match folder.cache.find(&folder.root, now, &key, encoding::preferred(request)) {
+            Found::File(meta, content) => {
+                let plan = plan(request, meta, now.wall_ms / 1000, envelope, out);
+                Served::file(meta, plan, part(content, meta.len, plan.body))
+            }
+            Found::Directory => {
+                let mut location = path::encode(&key);
+                location.push('/');
+                if let Some(query) = request.query {
+                    location.push('?');
+                    location.push_str(query);
+                }
+                Full::redirect(301, location).write(out, envelope);
+                Served::other(301, Body::None)
+            }
+            Found::Nothing => self.error(now, &NOT_FOUND, Some(request), envelope, out),
+            Found::Forbidden => {
+                let message = "The server is not allowed to read that file: its owner can change that with chmod.";
+                self.error(now, &Refusal { status: 403, word: "forbidden", message }, Some(request), envelope, out)
+            }
+            Found::Trouble(e) => {
+                log::warn!("www: cannot read {key:?}: {e}");
+                let refusal = match e.raw_os_error() {
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN) => {
+                        Refusal { status: 503, word: "busy", message: "Too much at once; try again in a moment." }
+                    }
+                    _ => Refusal { status: 500, word: "io", message: "The file cannot be read; the log says why." },
+                };
+                self.error(now, &refusal, Some(request), envelope, out)
+            }
+        }
+    }
+
+    /// Tells `refusal`: by the site's `NNN.html` if there is one and the request is not for `/api/`, else in the form
+    /// that suits who asked. `request`: `None` if it could not be read. Further fields go into the envelope.
+    pub fn error(
+        &mut self,
+        now: Now,
+        refusal: &Refusal<'_>,
+        request: Option<&Request<'_>>,
+        envelope: &Envelope<'_>,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        self.error_with(now, refusal, &[], request, envelope, out)
+    }
+
+    fn error_with(
+        &mut self,
+        now: Now,
+        refusal: &Refusal<'_>,
+        fields: &[(&'static str, &'static str)],
+        request: Option<&Request<'_>>,
+        envelope: &Envelope<'_>,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        let status = refusal.status;
+        let audience = Audience::of(request);
+        if audience != Audience::Program && request.is_some() {
+            if let Some((content_type, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, status)) {
+                start_head(out, status, envelope);
+                for (name, value) in fields {
+                    push_field(out, name, value.as_bytes());
+                }
+                push_body_fields(out, content_type, data.len() as u64);
+                out.extend_from_slice(b"Cache-Control: no-store\r\n");
+                end_head(out);
+                let body = if envelope.is_head || data.is_empty() {
+                    Body::None
+                } else {
+                    let all = 0..data.len();
+                    Body::Shared(data, all)
+                };
+                return Served::other(status, body);
+            }
+        }
+        let mut full = Full::error(status, refusal.word, refusal.message, audience);
+        full.fields.extend(fields.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
+        full.write(out, envelope);
+        Served::other(status, Body::None)
+    }
+}
+
+const NOT_FOUND: Refusal<'static> =
+    Refusal { status: 404, word: "not_found", message: "There is no such page here. The start page is at /." };
+
+impl Folder {
+    /// The site's own page for errors of `status`, if it has one that is small.
+    fn error_page(&mut self, now: Now, status: u16) -> Option<(&'static str, Rc<[u8]>)> {
+        let known = self.absent.iter().position(|&(s, _)| s == status);
+        if known.is_some_and(|i| now.mono.since(self.absent[i].1) < RECHECK) {
+            return None;
+        }
+        let name = [&status.to_string(), ".html"].concat();
+        match self.cache.find(&self.root, now, &name, [encoding::Coding::Identity].into_iter()) {
+            Found::File(meta, Content::Small(data)) => Some((meta.content_type, data)),
+            _ => {
+                match known {
+                    Some(i) => self.absent[i].1 = now.mono,
+                    None => self.absent.push((status, now.mono)),
+                }
+                None
+            }
+        }
+    }
+}
+
+fn part(content: Content, whole: u64, body: PlanBody) -> Body {
+    let (start, len) = match body {
+        PlanBody::None => return Body::None,
+        PlanBody::Whole => (0, whole),
+        PlanBody::Range { start, len } => (start, len),
+    };
+    match content {
+        Content::Small(data) => match small_range(start, len, data.len()) {
+            Some(range) => Body::Shared(data, range),
+            None => Body::None,
+        },
+        Content::Large(file) => Body::File { file, offset: start, len },
+    }
+}
+
+fn static_part(bytes: &'static [u8], body: PlanBody) -> Body {
+    match body {
+        PlanBody::None => Body::None,
+        PlanBody::Whole => Body::Static(bytes),
+        PlanBody::Range { start, len } => {
+            small_range(start, len, bytes.len()).map_or(Body::None, |range| Body::Static(&bytes[range]))
+        }
+    }
+}
+
+/// The range as indices of something `whole` bytes long; the plan has seen to it that it is within.
+fn small_range(start: u64, len: u64, whole: usize) -> Option<Range<usize>> {
+    let start = usize::try_from(start).ok()?;
+    let end = start.checked_add(usize::try_from(len).ok()?)?;
+    debug_assert!(end <= whole, "the plan stays within the file");
+    (end <= whole).then_some(start..end)
+}
+
+#[cfg(test)]
+mod tests;

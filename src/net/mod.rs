@@ -1,7 +1,15 @@
 //! The world: sockets, timers, files and the loop. Decides no policy, parses no bytes itself.
+pub mod clock;
+pub mod conn;
+mod effects;
 pub mod files;
 pub mod listener;
 pub mod send_queue;
+mod serve;
+pub mod server;
+pub mod stream;
 pub mod table;
 pub mod timers;
+mod verdict;
 pub mod worker;
+pub mod world;

@@ -1,1 +1,221 @@
-//! (being written)
+//! What a connection still owes its peer: chunks in order, written with as few calls as can be.
+//!
+//! Never does: deciding how much may be owed (its owner compares [`SendQueue::owed`] with its limit), waiting. Holds no
+//! heap memory while it is empty.
+
+use super::stream::Stream;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+/// A piece of output. For [`SendQueue::drop_unsent`] each chunk is one frame: what must not be torn apart on a
+/// link goes into one chunk.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Bytes of its own.
+    Bytes(Vec<u8>),
+    /// Bytes that several connections send: a broadcast, a cached page.
+    Shared(Rc<[u8]>),
+    /// A part of shared bytes; a range beyond their end is cut to it.
+    SharedRange(Rc<[u8]>, Range<usize>),
+    /// Bytes of the binary itself.
+    Static(&'static [u8]),
+    /// Part of a file, by sendfile(2).
+    File {
+        /// The open file; its position is not used.
+        fd: Rc<OwnedFd>,
+        /// First byte.
+        offset: u64,
+        /// How many bytes; they were promised to the peer.
+        len: u64,
+    },
+}
+
+/// How a [`SendQueue::flush`] ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flush {
+    /// All of it is with the kernel.
+    Empty,
+    /// The socket takes no more; go on when it is writable again.
+    Blocked,
+    /// The budget is used up and the socket may take more: go on in the next turn, after the others.
+    Yield,
+}
+
+/// Most slices in one call: beyond it copying the list costs more than another call saves. (The kernel's own bound is 1024.)
+const SLICES_MAX: usize = 32;
+
+/// Chunks in the order in which they will be sent.
+#[derive(Debug, Default)]
+pub struct SendQueue {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are with the kernel already.
+    sent: u64,
+    owed: u64,
+}
+
+impl SendQueue {
+    /// Nothing owed.
+    pub fn new() -> Self {
+        SendQueue::default()
+    }
+
+    /// Adds a chunk behind the others; an empty one is ignored.
+    pub fn push(&mut self, chunk: Chunk) {
+        let len = chunk.len();
+        if len == 0 {
+            return;
+        }
+        if self.chunks.capacity() == 0 {
+            // A response is a head and a body; the standard library would begin with four.
+            self.chunks.reserve_exact(2);
+        }
+        self.owed = self.owed.saturating_add(len);
+        self.chunks.push_back(chunk);
+    }
+
+    /// Bytes not yet with the kernel.
+    pub fn owed(&self) -> u64 {
+        self.owed
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Whether the first chunk is half written: what comes next on the wire is the rest of a frame.
+    pub fn mid_chunk(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Gives the kernel at most about `budget` bytes, and says how that ended and how many bytes it took. An error ends
+    /// the connection: the socket's own, or `UnexpectedEof` when a file became shorter than it was when it was promised.
+    pub fn flush(&mut self, stream: &Stream, budget: usize) -> io::Result<(Flush, u64)> {
+        let mut written = 0u64;
+        let mut left = budget;
+        loop {
+            let Some(front) = self.chunks.front() else { return Ok((Flush::Empty, written)) };
+            if left == 0 {
+                return Ok((Flush::Yield, written));
+            }
+            let step = match front {
+                Chunk::File { fd, offset, len } => {
+                    let rest = usize::try_from(len - self.sent).unwrap_or(usize::MAX).min(left);
+                    match stream.sendfile(fd.as_fd(), offset + self.sent, rest) {
+                        // A short count says nothing here (a hole in the page cache, the file's end): ask again.
+                        Ok(0) => {
+                            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file was cut while being sent"));
+                        }
+                        other => other.map(|n| (n, n)),
+                    }
+                }
+                _ => self.write_memory(stream, left),
+            };
+            match step {
+                Ok((n, asked)) => {
+                    self.advance(n as u64);
+                    written += n as u64;
+                    left = left.saturating_sub(n);
+                    if n < asked {
+                        // The buffer is full, and the kernel has noted that we want to hear when it is not (epoll(7)).
+                        return Ok((Flush::Blocked, written));
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok((Flush::Blocked, written)),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// For parking: drops every chunk of which the peer has got nothing yet; the rest of a half-written one stays, so that
+    /// what the peer reads ends with a whole frame. Says how many bytes were dropped.
+    pub fn drop_unsent(&mut self) -> u64 {
+        let before = self.owed;
+        self.chunks.truncate(usize::from(self.sent > 0));
+        self.owed = self.chunks.front().map_or(0, |front| front.len() - self.sent);
+        self.release();
+        before - self.owed
+    }
+
+    /// One call for as many memory chunks as fit: how many bytes were taken, and how many were offered.
+    fn write_memory(&self, stream: &Stream, budget: usize) -> io::Result<(usize, usize)> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let (mut count, mut asked, mut more) = (0, 0, false);
+        let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
+        for chunk in &self.chunks {
+            let Some(bytes) = chunk.memory() else {
+                // Let the head travel in the same segment as the beginning of the file.
+                more = asked < budget;
+                break;
+            };
+            if count == SLICES_MAX || asked >= budget {
+                break;
+            }
+            let bytes = bytes.get(skip..).unwrap_or_default();
+            let bytes = &bytes[..bytes.len().min(budget - asked)];
+            skip = 0;
+            slices[count] = IoSlice::new(bytes);
+            count += 1;
+            asked += bytes.len();
+        }
+        let n = stream.writev(&slices[..count], more)?;
+        Ok((n, asked))
+    }
+
+    fn advance(&mut self, n: u64) {
+        self.owed = self.owed.saturating_sub(n);
+        self.sent += n;
+        while let Some(front) = self.chunks.front() {
+            let len = front.len();
+            if self.sent < len {
+                return;
+            }
+            self.sent -= len;
+            self.chunks.pop_front();
+        }
+        self.release();
+    }
+
+    fn release(&mut self) {
+        if self.chunks.is_empty() {
+            self.chunks = VecDeque::new();
+            self.sent = 0;
+        } else {
+            self.chunks.shrink_to(2);
+        }
+    }
+}
+
+impl Chunk {
+    /// Its bytes in all.
+    pub fn len(&self) -> u64 {
+        match self {
+            Chunk::File { len, .. } => *len,
+            other => other.memory().map_or(0, |bytes| bytes.len() as u64),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn memory(&self) -> Option<&[u8]> {
+        match self {
+            Chunk::Bytes(bytes) => Some(bytes),
+            Chunk::Shared(bytes) => Some(bytes),
+            Chunk::SharedRange(bytes, range) => {
+                let end = range.end.min(bytes.len());
+                Some(&bytes[range.start.min(end)..end])
+            }
+            Chunk::Static(bytes) => Some(bytes),
+            Chunk::File { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,223 @@
-//! (being written)
+//! Which URL does what. One line here and one file beside it make an endpoint.
+//!
+//! Never does: sockets, files, clocks. A request comes in with [`Ctx`], a [`Reply`] goes out.
+//!
+//! The loop calls [`admit`] when a head is complete (all that can be refused without the body is refused there),
+//! [`answer`] when the body is, and [`page_seat`] when a file was found.
+
+pub mod access;
+mod chat;
+mod events;
+mod evict;
+mod full;
+pub mod gate;
+mod links;
+mod log;
+mod logout;
+pub mod reply;
+mod roster;
+mod session;
+mod status;
+
+use crate::http::request::{Method, Request};
+use crate::http::response::Audience;
+use crate::hub::Asked;
+use crate::msg::Role;
+use reply::{Call, Caller, Ctx, Full, Reply, refusal};
+
+/// Every endpoint: method, path, what it takes to be let in, and who answers. A `*` stands for one part of a path.
+pub const ROUTES: &[Route] = &[
+    Route::get("/api/session", Need::Name, session::show),
+    Route::post("/api/logout", Need::Name, logout::leave),
+    Route::get("/api/logout", Need::Nothing, logout::forget),
+    Route::get("/api/roster", Need::Name, roster::show),
+    Route::get("/api/events", Need::Link, events::open),
+    Route::get("/api/chat", Need::Link, chat::open),
+    Route::post("/api/chat", Need::Seat(Role::Viewer), chat::say),
+    Route::post("/api/beat", Need::Name, links::beat),
+    Route::post("/api/bye", Need::Name, links::bye),
+    Route::get("/api/log", Need::Name, log::show),
+    Route::post("/api/members/*/evict", Need::Seat(Role::Admin), evict::evict),
+    Route::get("/api/status", Need::Name, status::show),
+    Route::get("/metrics", Need::Name, status::metrics),
+    Route::get("/healthz", Need::Name, status::health),
+];
+
+/// One endpoint.
+pub struct Route {
+    method: Method,
+    path: &'static str,
+    need: Need,
+    run: fn(&mut Ctx<'_>, &Call<'_>) -> Reply,
+}
+
+impl Route {
+    const fn get(path: &'static str, need: Need, run: fn(&mut Ctx<'_>, &Call<'_>) -> Reply) -> Route {
+        Route { method: Method::Get, path, need, run }
+    }
+
+    const fn post(path: &'static str, need: Need, run: fn(&mut Ctx<'_>, &Call<'_>) -> Reply) -> Route {
+        Route { method: Method::Post, path, need, run }
+    }
+
+    /// Whether `path` is this route's; with the part that its `*` stands for.
+    fn matches<'p>(&self, path: &'p str) -> Option<&'p str> {
+        match self.path.split_once('*') {
+            None => (self.path == path).then_some(""),
+            Some((before, after)) => {
+                let part = path.strip_prefix(before)?.strip_suffix(after)?;
+                (!part.is_empty() && !part.contains('/')).then_some(part)
+            }
+        }
+    }
+}
+
+/// What it takes to be let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Nothing: the handler challenges by itself.
+    Nothing,
+    /// Good credentials or a session's cookie.
+    Name,
+    /// A seat too, for a link.
+    Link,
+    /// A seat too, and this role or a higher one.
+    Seat(Role),
+}
+
+/// A request that has been let in so far.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    route: Option<usize>,
+    /// Who asks; `None` on open paths, which nobody is asked at.
+    pub caller: Option<Caller>,
+}
+
+impl Admitted {
+    /// Whether the body is to be read. Pages take none.
+    pub fn takes_body(&self) -> bool {
+        self.route.is_some()
+    }
+
+    /// Whether it asks for a file.
+    pub fn is_page(&self) -> bool {
+        self.route.is_none()
+    }
+}
+
+/// A request that is not let in: what to answer, and who asked if that is known (the answer may set a cookie).
+pub struct Refused {
+    /// The answer.
+    pub reply: Reply,
+    /// Who asked.
+    pub caller: Option<Caller>,
+}
+
+/// Decides about a request by its head, in the fixed order of refusals (see `access`), up to whether there is a
+/// seat. Takes no seat yet: that is for complete requests.
+pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refused> {
+    let audience = Audience::of(Some(request));
+    let tab = request.query_value("tab").is_some();
+    let nobody = |full: Full| Refused { reply: full.into(), caller: None };
+    access::address_and_host(ctx, request, audience).map_err(nobody)?;
+    let found = find(request);
+    if ctx.site.config.auth.is_open(request.path) {
+        return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
+    }
+    if let Ok(Some((i, _))) = found {
+        if ROUTES[i].need == Need::Nothing {
+            return Ok(Admitted { route: Some(i), caller: None });
+        }
+    }
+    let caller = access::authenticate(ctx, request, audience, tab).map_err(|reply| Refused { reply, caller: None })?;
+    let refuse = |reply: Full| Refused { reply: reply.into(), caller: Some(caller.clone()) };
+    access::origin(request, audience).map_err(refuse)?;
+    let found = found.map_err(refuse)?;
+    let Some((i, _)) = found else {
+        return Ok(Admitted { route: None, caller: Some(caller) });
+    };
+    let need = ROUTES[i].need;
+    if let Need::Seat(role) = need {
+        if caller.role < role {
+            let said = format!("this needs the role {role}; {} is a {}", caller.user, caller.role);
+            return Err(refuse(refusal(403, "role", &said)));
+        }
+    }
+    if matches!(need, Need::Seat(_) | Need::Link) {
+        if ctx.hub.seat_available(ctx.now, caller.session).is_err() {
+            // asked in earnest it tells those inside that somebody was turned away
+            if let Err(why) = ctx.hub.request(ctx.now, caller.session, Asked::Link, ctx.fx) {
+                return Err(refuse(full::answer(ctx, request, why)));
+            }
+        }
+    }
+    Ok(Admitted { route: Some(i), caller: Some(caller) })
+}
+
+/// The route for a request: `None` if its path is for the files, `Err` for a path or method that is not there.
+fn find<'r>(request: &Request<'r>) -> Result<Option<(usize, &'r str)>, Full> {
+    let method = if request.method == Method::Head { Method::Get } else { request.method };
+    let mut allowed = Vec::new();
+    for (i, route) in ROUTES.iter().enumerate() {
+        if let Some(part) = route.matches(request.path) {
+            if route.method == method {
+                return Ok(Some((i, part)));
+            }
+            allowed.push(route.method);
+        }
+    }
+    if !allowed.is_empty() {
+        let mut names = String::from("OPTIONS");
+        for method in allowed {
+            names.push_str(if method == Method::Get { ", GET, HEAD" } else { ", POST" });
+        }
+        if request.method == Method::Options {
+            return Err(Full::empty(204).with("Allow", names));
+        }
+        let said = format!("{} is not for {}; there is {names}", request.method_name, request.path);
+        return Err(refusal(405, "method", &said).with("Allow", names));
+    }
+    if request.path.starts_with("/api/") {
+        return Err(refusal(404, "not_found", "there is nothing at this path; see docs/protocol.md"));
+    }
+    Ok(None)
+}
+
+/// Answers a complete request that was let in.
+pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, body: &[u8]) -> Reply {
+    let Some(i) = admitted.route else { return Reply::Page };
+    let route = &ROUTES[i];
+    if let Some(caller) = &admitted.caller {
+        let asked = match route.need {
+            Need::Seat(_) => Asked::Act,
+            Need::Link => Asked::Link,
+            Need::Name | Need::Nothing => Asked::Read,
+        };
+        if route.need != Need::Link || request.method == Method::Head {
+            if let Err(why) = ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
+                return full::answer(ctx, request, why).into();
+            }
+        }
+    }
+    let nobody = Caller::nobody();
+    let caller = admitted.caller.as_ref().unwrap_or(&nobody);
+    let param = route.matches(request.path).unwrap_or_default();
+    (route.run)(ctx, &Call { request, param, caller, body })
+}
+
+/// A file was found for a page request: takes the seat for it. `html`: it is an HTML page. `Err`: what to answer instead.
+pub fn page_seat(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, html: bool) -> Result<(), Full> {
+    let Some(caller) = &admitted.caller else { return Ok(()) };
+    // a page that fetches a piece of HTML by script has not navigated; old browsers and curl do not say, and have
+    let navigates = request.header("sec-fetch-mode").is_none_or(|mode| mode.eq_ignore_ascii_case(b"navigate"));
+    let asked = Asked::Page { html: html && navigates };
+    match ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(full::answer(ctx, request, why)),
+    }
+}
+
+/// What a handler says of a query value that it cannot use.
+fn bad_query(name: &str, remedy: &str) -> Reply {
+    refusal(400, "query", &format!("`{name}` in the query: {remedy}")).into()
+}

@@ -1,1 +1,75 @@
-//! (being written)
+//! Opening files so that no path leads out of a folder: openat2(2), and openat(2) one name at a time.
+
+use std::ffi::CStr;
+use std::fs::OpenOptions;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// To read it. Never blocks, also not on a fifo.
+    Read,
+    /// Only to ask what it is (`O_PATH`).
+    Look,
+    /// A directory, to open something in it.
+    Enter,
+}
+
+impl Access {
+    fn flags(self) -> libc::c_int {
+        // O_NONBLOCK: a fifo must not hold the loop up; O_NOCTTY: nor may a terminal become ours; O_LARGEFILE: 32-bit
+        // boards serve files beyond 2 GiB too.
+        match self {
+            Access::Read => libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_LARGEFILE | libc::O_CLOEXEC,
+            Access::Look => libc::O_PATH | libc::O_CLOEXEC,
+            Access::Enter => libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC,
+        }
+    }
+}
+
+/// The folder at `path`, as a place to open things in (`O_PATH`). Errors: as of open(2).
+pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    OpenOptions::new().read(true).custom_flags(flags).open(path).map(OwnedFd::from)
+}
+
+/// openat2(2) (Linux 5.6) of `path` below `folder`: links are followed as long as they stay below it; one that leaves,
+/// or is absolute, is EXDEV. Errors: ENOSYS before 5.6, EPERM under some seccomp filters, EAGAIN when something was
+/// renamed meanwhile, else as of open(2).
+pub fn open_beneath(folder: BorrowedFd<'_>, path: &CStr, access: Access) -> io::Result<OwnedFd> {
+    // SAFETY: open_how is plain integers, for which zero is a value.
+    let mut how: libc::open_how = unsafe { mem::zeroed() };
+    how.flags = u64::from(access.flags().unsigned_abs());
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    // SAFETY: both pointers are valid for the call, and the size is that of what is pointed at.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            folder.as_raw_fd(),
+            path.as_ptr(),
+            &raw const how,
+            mem::size_of::<libc::open_how>(),
+        )
+    };
+    match i32::try_from(fd) {
+        // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// openat(2) of one `name` (no `/` in it) in `folder`, following no link (`O_NOFOLLOW`). Errors: ELOOP for a link
+/// (with [`Access::Look`] the link itself is opened), else as of open(2).
+pub fn open_name(folder: BorrowedFd<'_>, name: &CStr, access: Access) -> io::Result<OwnedFd> {
+    // SAFETY: the name is a valid C string for the call; no mode is needed without O_CREAT.
+    let fd = unsafe { libc::openat(folder.as_raw_fd(), name.as_ptr(), access.flags() | libc::O_NOFOLLOW) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -7,3 +7,4 @@ pub mod file;
 pub mod process;
 pub mod socket;
 pub mod tcp;
+pub mod terminal;

@@ -1,0 +1,177 @@
+//! `boatswain serve`: from settings to a running server. Order matters: sockets passed by systemd and signals are taken
+//! before any thread, ports are bound before privileges are dropped, files that are needed later are read after that.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use crate::cli::{FAILED, MISUSED, complain, fail, misconfigured};
+use crate::config::users::{Hash, Users};
+use crate::config::{Config, ListenAddr, Loaded, Source};
+use crate::net::clock;
+use crate::net::listener::{Address, Listener, Passed, ipv6_exists};
+use crate::net::server::{Ended, Reloaded, Server};
+use crate::sys::process::{self, Signals, User};
+use crate::sys::tcp::Helps;
+use crate::{json, msg};
+
+/// The user that exists where no users file does.
+const FIRST_USER: &str = "operator";
+
+/// Files and sockets beside the connections: listeners, the poller, the log, pages being read.
+const FILES_BESIDE: u64 = 64;
+
+/// Switches kernel helps off, to see what a board without them does; a list as in `rto_max,nudge`. For tests.
+pub const WITHOUT: &str = "BOATSWAIN_WITHOUT";
+
+/// Runs the server until it is told to stop.
+pub fn serve(source: Source) -> ExitCode {
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return misconfigured(&mistakes),
+    };
+    start_log(&loaded.config);
+    match prepare(source, loaded) {
+        Ok(mut server) => match server.run() {
+            Ok(Ended::Stopped) => {
+                log::info!("stopped");
+                ExitCode::SUCCESS
+            }
+            Ok(Ended::AtOnce) => ExitCode::from(FAILED),
+            Err(e) => fail(FAILED, &format!("the event loop failed: {e}")),
+        },
+        Err((code, what)) => fail(code, &what),
+    }
+}
+
+type Failure = (u8, String);
+
+fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
+    let failed = |what: &'static str| move |e: std::io::Error| (FAILED, format!("{what}: {e}"));
+    process::ignore_sigpipe();
+    let passed = Passed::take().map_err(|what| (MISUSED, what))?;
+    let signals = Signals::take().map_err(failed("signals"))?;
+    let mut config = loaded.config;
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+    let want = u64::from(config.limits.connections) + FILES_BESIDE;
+    match process::raise_file_limit(want) {
+        Ok(limit) if limit < want => log::warn!(
+            "open files: {limit} are allowed, limits.connections needs {want}; raise the hard limit (ulimit -Hn) or lower the setting"
+        ),
+        Ok(_) => {}
+        Err(e) => log::warn!("open files: {e}"),
+    }
+    let listeners = if passed.web.is_empty() { bind(&config)? } else { passed.web };
+    let mut users = loaded.users;
+    if let Some(name) = config.user.clone() {
+        if process::is_root() {
+            become_user(&name)?;
+            // what a reload will need must be readable now, with fewer rights
+            let again = source.load().map_err(|mistakes| {
+                mistakes.iter().for_each(|m| complain(&m.to_string()));
+                (MISUSED, format!("user: {name:?} cannot read what the settings name; give it the right, see above"))
+            })?;
+            config = again.config;
+            users = again.users;
+        }
+    }
+    let helps = Helps::probe(&std::env::var(WITHOUT).unwrap_or_default());
+    let users = users.unwrap_or_else(|| first_user(&listeners));
+    let reload = move || match source.load() {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|w| log::warn!("{w}"));
+            Ok(Reloaded { config: loaded.config, users: loaded.users })
+        }
+        Err(mistakes) => Err(mistakes.iter().map(|m| m.to_string()).collect()),
+    };
+    let server = Server::new(config, users, listeners, signals, helps, Box::new(reload)).map_err(failed("start"))?;
+    log::info!("{}", server.kernel_line());
+    log::info!("started version={} pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
+    if let Err(e) = process::notify("READY=1") {
+        log::warn!("notify: {e}");
+    }
+    Ok(server)
+}
+
+fn bind(config: &Config) -> Result<Vec<Listener>, Failure> {
+    let default = config.listen.is_empty();
+    let addresses = if default { Config::default_listen(ipv6_exists()) } else { config.listen.clone() };
+    let mut listeners = Vec::new();
+    for address in &addresses {
+        let (bound, name) = match address {
+            ListenAddr::Tcp(addr) => (Listener::tcp(*addr), addr.to_string()),
+            ListenAddr::Unix(path) => (Listener::unix(path), format!("unix:{}", path.display())),
+        };
+        listeners.push(bound.map_err(|e| {
+            let remedy = match e.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    "another program listens there: stop it or choose another with --listen"
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need root (and `user`), CAP_NET_BIND_SERVICE or a socket passed by systemd"
+                }
+                std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+                _ => "choose another with --listen or `listen` in the settings",
+            };
+            (FAILED, format!("listen: {name}: {e}; {remedy}"))
+        })?);
+    }
+    Ok(listeners)
+}
+
+fn become_user(name: &str) -> Result<(), Failure> {
+    let found = User::find(name).map_err(|e| (FAILED, format!("user: {name:?}: {e}")))?;
+    let user =
+        found.ok_or_else(|| (MISUSED, format!("user: there is no user {name:?} on this machine; see /etc/passwd")))?;
+    process::drop_privileges(&user).map_err(|e| (FAILED, format!("user: cannot become {name:?}: {e}")))
+}
+
+/// Without a users file: one user with a password that is shown once, here, and kept nowhere.
+fn first_user(listeners: &[Listener]) -> Users {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut random = [0; 12];
+    if let Err(e) = process::getrandom(&mut random) {
+        log::error!("the kernel gives no random bytes: {e}; stopping");
+        std::process::exit(i32::from(FAILED));
+    }
+    let password: String = random.iter().map(|b| LETTERS[usize::from(b & 31)] as char).collect();
+    let url = listeners.iter().find_map(|l| match l.address() {
+        Address::Tcp(addr) => Some(format!("http://{}:{}/", shown_host(addr.ip()), addr.port())),
+        Address::Unix(_) => None,
+    });
+    complain(&format!(
+        "no users file (auth.users, --users): open {} as user {FIRST_USER} with password {password} (this run only)",
+        url.as_deref().unwrap_or("the socket")
+    ));
+    Users::single(FIRST_USER, Hash::OneTime(password))
+}
+
+/// A name under which a browser finds that address.
+fn shown_host(ip: IpAddr) -> String {
+    match ip {
+        ip if ip.is_unspecified() => process::host_name().ok().filter(|n| !n.is_empty()).unwrap_or("localhost".into()),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
+    }
+}
+
+/// Lines on stderr: time, level, text; without the time where a journal adds its own.
+fn start_log(config: &Config) {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(config.log.level).parse_default_env();
+    builder.format(move |out, record| {
+        use std::io::Write;
+        let mut line = Vec::new();
+        if !journal {
+            let msg::Now { wall_ms, .. } = clock::read();
+            json::time(&mut line, wall_ms);
+            line.push(b' ');
+        }
+        writeln!(line, "{} {}", record.level().as_str().to_ascii_lowercase(), record.args())?;
+        out.write_all(&line)
+    });
+    // a second logger can only come from a second call in one process
+    let _ = builder.try_init();
+}

@@ -1,0 +1,350 @@
+//! Every setting by its path, what kind of value it takes, and within which limits. One row a setting.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::units::{self, AddrRange, ListenAddr, Rate};
+use super::users::name_fault;
+use super::{Config, KEPT_FOR_SEATED, Place, Profile};
+
+/// A value as it was given, whatever the layer: what a file says in TOML's types, an environment variable or an option
+/// in words.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// A string.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// True or false.
+    Flag(bool),
+    /// A list, each element with its own place.
+    List(Vec<(Given, Place)>),
+    /// A value of a type that no setting has, by the name of the type.
+    Other(&'static str),
+    /// Words outside a file: they take the type of the setting; lists are comma-separated.
+    Words(String),
+}
+
+impl Given {
+    fn kind(&self) -> &'static str {
+        match self {
+            Given::Text(_) | Given::Words(_) => "a string",
+            Given::Number(_) => "a number",
+            Given::Flag(_) => "true or false",
+            Given::List(_) => "a list",
+            Given::Other(kind) => kind,
+        }
+    }
+}
+
+/// Where a value goes, with its limits.
+pub(super) enum Slot<'a> {
+    Listen(&'a mut Vec<ListenAddr>),
+    Path(&'a mut Option<PathBuf>),
+    Hosts(&'a mut Vec<String>),
+    Account(&'a mut Option<String>),
+    Time(&'a mut Duration, RangeInclusive<Duration>),
+    /// A time that may also be zero, which switches something off.
+    TimeOrOff(&'a mut Duration, RangeInclusive<Duration>),
+    /// Whole seconds, as the kernel's keepalive takes them.
+    Seconds(&'a mut Duration, RangeInclusive<u32>),
+    Size(&'a mut usize, RangeInclusive<usize>),
+    Count(&'a mut usize, RangeInclusive<usize>),
+    Count32(&'a mut u32, RangeInclusive<u32>),
+    Count16(&'a mut u16, RangeInclusive<u16>),
+    Realm(&'a mut String),
+    Names(&'a mut Vec<String>),
+    OpenPaths(&'a mut Vec<String>),
+    Ranges(&'a mut Vec<AddrRange>),
+    Profile(&'a mut Profile),
+    Rate(&'a mut Rate),
+    Level(&'a mut log::LevelFilter),
+    Flag(&'a mut bool),
+}
+
+/// The row whose value the others of its section start from, so it is assigned before them.
+pub(super) const PROFILE: &str = "liveness.profile";
+
+/// All settings.
+pub(super) fn slots(c: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
+    use Slot::*;
+    let ms = |from, to| Duration::from_millis(from)..=Duration::from_millis(to);
+    let secs = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
+    const HOUR: u64 = 3600;
+    const YEAR: u64 = 365 * 24 * HOUR;
+    let live = &mut c.liveness;
+    vec![
+        ("listen", Listen(&mut c.listen)),
+        ("www", Path(&mut c.www)),
+        ("hosts", Hosts(&mut c.hosts)),
+        ("user", Account(&mut c.user)),
+        ("drain", TimeOrOff(&mut c.drain, ms(1, 60_000))),
+        ("auth.realm", Realm(&mut c.auth.realm)),
+        ("auth.users", Path(&mut c.auth.users)),
+        ("auth.operators", Names(&mut c.auth.operators)),
+        ("auth.viewers", Names(&mut c.auth.viewers)),
+        ("auth.admins", Names(&mut c.auth.admins)),
+        ("auth.failures", Count32(&mut c.auth.failures, 1..=1000)),
+        ("auth.open", OpenPaths(&mut c.auth.open)),
+        ("auth.lifetime", Time(&mut c.auth.lifetime, secs(60, YEAR))),
+        ("seats.max", Count16(&mut c.seats.max, 1..=1000)),
+        ("seats.per_user", Count16(&mut c.seats.per_user, 0..=1000)),
+        ("seats.reserved", Count16(&mut c.seats.reserved, 0..=999)),
+        ("seats.linger", TimeOrOff(&mut c.seats.linger, ms(1, 600_000))),
+        ("seats.plain", Time(&mut c.seats.plain, secs(1, 24 * HOUR))),
+        ("seats.idle", TimeOrOff(&mut c.seats.idle, secs(1, YEAR))),
+        ("seats.allow", Ranges(&mut c.seats.allow)),
+        (PROFILE, Profile(&mut live.profile)),
+        ("liveness.heartbeat", Time(&mut live.heartbeat, ms(100, 60_000))),
+        ("liveness.poll", Time(&mut live.poll, ms(10, 10_000))),
+        ("liveness.silence", Time(&mut live.silence, ms(300, 600_000))),
+        ("liveness.suspect_after", Time(&mut live.suspect_after, ms(100, 600_000))),
+        ("liveness.stalled_after", Time(&mut live.stalled_after, secs(1, HOUR))),
+        ("liveness.returned_within", TimeOrOff(&mut live.returned_within, secs(1, HOUR))),
+        ("liveness.page_after", TimeOrOff(&mut live.page_after, secs(1, HOUR))),
+        ("liveness.keepalive_idle", Seconds(&mut live.keepalive.0, 1..=7200)),
+        ("liveness.keepalive_interval", Seconds(&mut live.keepalive.1, 1..=600)),
+        ("liveness.keepalive_count", Count32(&mut live.keepalive.2, 1..=20)),
+        ("control.page_after", Time(&mut c.control.page_after, ms(1, 600_000))),
+        ("control.max_silence", Time(&mut c.control.max_silence, ms(1, 600_000))),
+        ("control.lease_max", Time(&mut c.control.lease_max, secs(1, HOUR))),
+        ("control.command_age", Time(&mut c.control.command_age, ms(1, 60_000))),
+        ("control.answer_after", Time(&mut c.control.answer_after, ms(100, HOUR * 1000))),
+        ("chat.history", Count(&mut c.chat.history, 1..=10_000)),
+        ("chat.text_max", Count(&mut c.chat.text_max, 1..=100_000)),
+        ("chat.rate", Rate(&mut c.chat.rate)),
+        ("devices.listen", Listen(&mut c.devices.listen)),
+        ("devices.tokens", Path(&mut c.devices.tokens)),
+        ("devices.profile", Profile(&mut c.devices.profile)),
+        ("devices.connections", Count32(&mut c.devices.connections, 1..=10_000)),
+        ("devices.silent_after", Time(&mut c.devices.silent_after, secs(1, HOUR))),
+        ("limits.connections", Count32(&mut c.limits.connections, KEPT_FOR_SEATED + 1..=50_000)),
+        ("limits.per_address", Count32(&mut c.limits.per_address, 1..=50_000)),
+        ("limits.header_bytes", Size(&mut c.limits.header_bytes, 1 << 10..=1 << 20)),
+        ("limits.headers", Count(&mut c.limits.headers, 8..=1000)),
+        ("limits.body_bytes", Size(&mut c.limits.body_bytes, 1 << 10..=16 << 20)),
+        ("limits.header_timeout", Time(&mut c.limits.header_timeout, ms(100, HOUR * 1000))),
+        ("limits.body_timeout", Time(&mut c.limits.body_timeout, ms(100, HOUR * 1000))),
+        ("limits.keep_alive", Time(&mut c.limits.keep_alive, ms(100, 24 * HOUR * 1000))),
+        ("limits.send_timeout", Time(&mut c.limits.send_timeout, ms(100, HOUR * 1000))),
+        ("limits.link_queue", Size(&mut c.limits.link_queue, 16 << 10..=64 << 20)),
+        ("log.level", Level(&mut c.log.level)),
+        ("debug.echo", Flag(&mut c.debug.echo)),
+    ]
+}
+
+/// What is wrong, and at which place if that is a part of the value.
+pub(super) type Fault = (Option<Place>, String);
+
+/// Puts `given` where it belongs. On a fault the slot keeps what it had. Each fault is the rest of a sentence that
+/// begins with the setting's name.
+pub(super) fn assign(slot: Slot<'_>, given: Given) -> Result<(), Vec<Fault>> {
+    let one = |fault: String| vec![(None, fault)];
+    match slot {
+        Slot::Listen(out) => set(out, list(given, "[\"0.0.0.0:8080\"]", ListenAddr::parse)),
+        Slot::Hosts(out) => set(out, list(given, "[\"panel.example.com\"]", host)),
+        Slot::Names(out) => set(out, list(given, "[\"ann\", \"bob\"]", user_name)),
+        Slot::OpenPaths(out) => set(out, list(given, "[\"/healthz\", \"/public/\"]", open_path)),
+        Slot::Ranges(out) => set(out, list(given, "[\"192.168.0.0/16\"]", AddrRange::parse)),
+        Slot::Path(out) => {
+            set(out, text(given, "\"/srv/www\"").map(|s| (!s.is_empty()).then(|| s.into())).map_err(one))
+        }
+        Slot::Account(out) => set(out, text(given, "\"www-data\"").and_then(account).map_err(one)),
+        Slot::Time(out, range) => set(out, time(given, &range, false).map_err(one)),
+        Slot::TimeOrOff(out, range) => set(out, time(given, &range, true).map_err(one)),
+        Slot::Seconds(out, range) => set(out, seconds(given, &range).map_err(one)),
+        Slot::Size(out, range) => set(out, bytes(given, &range).map_err(one)),
+        Slot::Count(out, range) => set(out, count(given, *range.start() as u64, *range.end() as u64).map_err(one)),
+        Slot::Count32(out, range) => {
+            set(out, count(given, u64::from(*range.start()), u64::from(*range.end())).map_err(one))
+        }
+        Slot::Count16(out, range) => {
+            set(out, count(given, u64::from(*range.start()), u64::from(*range.end())).map_err(one))
+        }
+        Slot::Realm(out) => set(out, text(given, "\"boatswain\"").and_then(realm).map_err(one)),
+        Slot::Profile(out) => set(out, text(given, "\"standard\"").and_then(profile).map_err(one)),
+        Slot::Rate(out) => set(out, text(given, "\"5/s\"").and_then(|s| units::rate(&s)).map_err(one)),
+        Slot::Level(out) => set(out, text(given, "\"info\"").and_then(level).map_err(one)),
+        Slot::Flag(out) => set(out, flag(given).map_err(one)),
+    }
+}
+
+fn set<T>(out: &mut T, value: Result<T, Vec<Fault>>) -> Result<(), Vec<Fault>> {
+    *out = value?;
+    Ok(())
+}
+
+fn wrong_type(given: &Given, expected: &str) -> String {
+    format!("expected {expected}, found {}", given.kind())
+}
+
+fn text(given: Given, example: &str) -> Result<String, String> {
+    match given {
+        Given::Text(s) | Given::Words(s) => Ok(s),
+        other => Err(wrong_type(&other, &format!("a string like {example}"))),
+    }
+}
+
+/// The most elements of any list: it is searched from front to back.
+const LIST_MAX: usize = 256;
+
+fn list<T>(given: Given, example: &str, parse: fn(&str) -> Result<T, String>) -> Result<Vec<T>, Vec<Fault>>
+where
+    T: PartialEq,
+{
+    let items = match given {
+        Given::List(items) => items.into_iter().map(|(item, place)| (item, Some(place))).collect(),
+        Given::Words(words) if words.trim().is_empty() => Vec::new(),
+        Given::Words(words) => words.split(',').map(|w| (Given::Words(w.trim().to_string()), None)).collect(),
+        other => return Err(vec![(None, wrong_type(&other, &format!("a list like {example}")))]),
+    };
+    if items.len() > LIST_MAX {
+        return Err(vec![(None, format!("has {} elements, at most {LIST_MAX} are allowed", items.len()))]);
+    }
+    let (mut values, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
+    for (item, place) in items {
+        let value = match item {
+            Given::Text(s) | Given::Words(s) => parse(&s).and_then(|value| match values.contains(&value) {
+                true => Err(format!("{s:?} is in the list twice; remove one")),
+                false => Ok(value),
+            }),
+            other => Err(wrong_type(&other, &format!("a list of strings like {example}"))),
+        };
+        match value {
+            Ok(value) => values.push(value),
+            Err(fault) => faults.push((place, fault)),
+        }
+    }
+    if faults.is_empty() { Ok(values) } else { Err(faults) }
+}
+
+fn time(given: Given, range: &RangeInclusive<Duration>, off: bool) -> Result<Duration, String> {
+    let example = "a time like \"2s\" or \"500ms\"";
+    let text = match given {
+        Given::Text(s) | Given::Words(s) => s,
+        Given::Number(n) => return Err(format!("{n} has no unit; write a time like \"{n}s\" or \"{n}ms\"")),
+        other => return Err(wrong_type(&other, example)),
+    };
+    let value = units::duration(&text)?;
+    if range.contains(&value) || (off && value.is_zero()) {
+        return Ok(value);
+    }
+    let (from, to) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+    let zero = if off { "\"0s\" or " } else { "" };
+    Err(format!("{text:?} is out of range; it must be {zero}from \"{from}\" to \"{to}\""))
+}
+
+fn seconds(given: Given, range: &RangeInclusive<u32>) -> Result<Duration, String> {
+    let secs = |n: &u32| Duration::from_secs(u64::from(*n));
+    let value = time(given, &(secs(range.start())..=secs(range.end())), false)?;
+    match value.subsec_nanos() {
+        0 => Ok(value),
+        _ => Err(format!(
+            "\"{}\" is not whole seconds, and the kernel's keepalive knows no parts of them; write \"{}s\"",
+            units::show_duration(value),
+            value.as_secs().max(1)
+        )),
+    }
+}
+
+fn bytes(given: Given, range: &RangeInclusive<usize>) -> Result<usize, String> {
+    let value = match given {
+        Given::Text(s) | Given::Words(s) => units::size(&s)?,
+        Given::Number(n) => u64::try_from(n).map_err(|_| format!("{n} is no size; write it like \"16KiB\""))?,
+        other => return Err(wrong_type(&other, "a size like \"16KiB\" or \"1MiB\"")),
+    };
+    usize::try_from(value).ok().filter(|v| range.contains(v)).ok_or_else(|| {
+        let show = |n: usize| units::show_size(n as u64);
+        format!(
+            "{} is out of range; it must be from \"{}\" to \"{}\"",
+            units::show_size(value),
+            show(*range.start()),
+            show(*range.end())
+        )
+    })
+}
+
+fn count<T: TryFrom<u64>>(given: Given, from: u64, to: u64) -> Result<T, String> {
+    let number = match given {
+        Given::Number(n) => n,
+        Given::Words(ref s) => {
+            s.trim().parse().map_err(|_| format!("{s:?} is no number; write a whole number like {from}"))?
+        }
+        Given::Text(ref s) if s.parse::<i64>().is_ok() => {
+            return Err(format!("expected a number, found a string; write {s} without quotes"));
+        }
+        other => return Err(wrong_type(&other, &format!("a whole number like {}", from.max(1)))),
+    };
+    u64::try_from(number)
+        .ok()
+        .filter(|n| (from..=to).contains(n))
+        .and_then(|n| T::try_from(n).ok())
+        .ok_or_else(|| format!("{number} is out of range; it must be from {from} to {to}"))
+}
+
+fn flag(given: Given) -> Result<bool, String> {
+    match given {
+        Given::Flag(b) => Ok(b),
+        Given::Words(s) if s == "true" => Ok(true),
+        Given::Words(s) if s == "false" => Ok(false),
+        Given::Words(s) => Err(format!("expected true or false, found {s:?}")),
+        other => Err(wrong_type(&other, "true or false (without quotes)")),
+    }
+}
+
+fn realm(text: String) -> Result<String, String> {
+    // It is sent as a quoted string (RFC 9110, section 5.6.4); what needs no escape there needs none here.
+    let plain = |b: u8| (b == b' ' || b.is_ascii_graphic()) && b != b'"' && b != b'\\';
+    if text.len() > 100 || !text.bytes().all(plain) {
+        return Err(format!("{text:?} must be at most 100 printable ASCII characters, without \" and \\"));
+    }
+    Ok(text)
+}
+
+fn profile(word: String) -> Result<Profile, String> {
+    let known = Profile::ALL.map(Profile::word);
+    Profile::from_word(&word).ok_or_else(|| unknown_word(&word, "profile", &known))
+}
+
+fn level(word: String) -> Result<log::LevelFilter, String> {
+    use log::LevelFilter::{Debug, Error, Info, Off, Warn};
+    const LEVELS: [(&str, log::LevelFilter); 5] =
+        [("off", Off), ("error", Error), ("warn", Warn), ("info", Info), ("debug", Debug)];
+    let found = LEVELS.iter().find(|(name, _)| *name == word).map(|(_, level)| *level);
+    found.ok_or_else(|| unknown_word(&word, "level", &LEVELS.map(|(name, _)| name)))
+}
+
+fn unknown_word(word: &str, what: &str, known: &[&str]) -> String {
+    format!("there is no {what} {word:?}; choose one of {}", known.join(", "))
+}
+
+fn account(name: String) -> Result<Option<String>, String> {
+    if name.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || b == b':' || b == b'/') {
+        return Err(format!("{name:?} is no name of a user of this system; write it like \"www-data\""));
+    }
+    Ok((!name.is_empty()).then_some(name))
+}
+
+fn host(text: &str) -> Result<String, String> {
+    const HOW: &str = "write a name like \"panel.example.com\", without scheme, port or path";
+    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if text.is_empty() || text.len() > 253 || !text.bytes().all(letters) {
+        return Err(format!("{text:?} is no host name; {HOW}"));
+    }
+    Ok(text.trim_end_matches('.').to_ascii_lowercase())
+}
+
+fn user_name(name: &str) -> Result<String, String> {
+    match name_fault(name) {
+        Some(fault) if name != "*" => Err(fault),
+        _ => Ok(name.to_string()),
+    }
+}
+
+fn open_path(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') || path.contains(['?', '#', '*']) || path.chars().any(char::is_control) {
+        return Err(format!("{path:?} is no path; write it like \"/healthz\", or \"/public/\" for all below it"));
+    }
+    Ok(path.to_string())
+}

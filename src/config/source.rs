@@ -1,0 +1,189 @@
+//! Where the settings come from, so that they can be read again: at start, by `check`, and on SIGHUP.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::read::{self, Draft};
+use super::users::{self, Users};
+use super::{Config, Mistake, Place};
+
+/// Environment variables, all of them; only those that begin with `BOATSWAIN_` are looked at.
+pub type Environment = Vec<(OsString, OsString)>;
+
+/// What the command line sets. Values are checked with the rest, by [`Source::load`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// `--listen`, each one; replaces the whole list.
+    pub listen: Vec<String>,
+    /// `--www`
+    pub www: Option<String>,
+    /// `--users`
+    pub users: Option<String>,
+    /// `--seats`
+    pub seats: Option<String>,
+}
+
+/// Where the settings come from: defaults < file < environment < command line.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Source {
+    /// `-c`
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Environment,
+    /// The command line.
+    pub options: Options,
+}
+
+/// Settings that were read and checked, with the files that they name.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The users file; `None` if none is set, which means a one-time password.
+    pub users: Option<Users>,
+    /// The tokens of devices; `None` if no file is set.
+    pub tokens: Option<Users>,
+    /// Sentences for the log: what is odd, but not wrong.
+    pub warnings: Vec<String>,
+}
+
+impl Source {
+    /// Reads and checks everything, the files that the settings name included. Either all of it is good, or every
+    /// mistake is told.
+    pub fn load(&self) -> Result<Loaded, Vec<Mistake>> {
+        let text = match &self.file {
+            None => None,
+            Some(file) => match settings(file) {
+                Ok(text) => Some((file.as_path(), text)),
+                Err(mistake) => return Err(vec![mistake]),
+            },
+        };
+        let file = text.as_ref().map(|(file, text)| (*file, text.as_str()));
+        let mut draft = read::layers(file, &self.environment, &self.options);
+        let users = draft.users("auth.users", draft.config.auth.users.clone(), "user");
+        let tokens = draft.users("devices.tokens", draft.config.devices.tokens.clone(), "device");
+        draft.folder();
+        let Draft { config, mut mistakes, mut warnings, .. } = draft;
+        if !mistakes.is_empty() {
+            mistakes.sort_by_cached_key(|m| order(&m.place));
+            return Err(mistakes);
+        }
+        if let Some(users) = &users {
+            strangers(&config, users, &mut warnings);
+        }
+        Ok(Loaded { config, users, tokens, warnings })
+    }
+}
+
+impl Draft {
+    /// Reads a file of names and hashes.
+    fn users(&mut self, setting: &'static str, file: Option<PathBuf>, who: &str) -> Option<Users> {
+        let file = file?;
+        let place = self.place_of(setting)?.clone();
+        let text = match read_bounded(&file, users::FILE_BYTES_MAX) {
+            Ok(text) => text,
+            Err(why) => {
+                let remedy = match why.kind() {
+                    ErrorKind::NotFound => format!("create it with `boatswain passwd {} NAME`", file.display()),
+                    _ => "give the server's user the right to read it, or name another file".into(),
+                };
+                self.mistake(place, setting, &format!("{:?} cannot be read: {}; {remedy}", file, reason(&why)));
+                return None;
+            }
+        };
+        match Users::parse(&text) {
+            Ok(users) => {
+                if users.is_empty() {
+                    let file = file.display();
+                    self.warnings.push(format!(
+                        "{setting}: {file} names no {who}, so none can come in; add one with `boatswain passwd {file} NAME`"
+                    ));
+                }
+                Some(users)
+            }
+            Err(mistakes) => {
+                for (line, column, what) in mistakes {
+                    let place = Place::At { file: file.clone(), line, column };
+                    self.mistakes.push(Mistake {
+                        place,
+                        what: what.replace("passwd FILE ", &format!("passwd {} ", file.display())),
+                    });
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether `www` is a folder that can be read.
+    fn folder(&mut self) {
+        let (Some(www), Some(place)) = (self.config.www.clone(), self.place_of("www").cloned()) else { return };
+        if let Err(why) = fs::read_dir(&www) {
+            let remedy = match why.kind() {
+                ErrorKind::NotFound => "create it, or leave www out for the built-in pages",
+                ErrorKind::NotADirectory => "name the folder that holds the pages",
+                _ => "give the server's user the right to read it",
+            };
+            self.mistake(place, "www", &format!("{www:?} cannot be read: {}; {remedy}", reason(&why)));
+        }
+    }
+}
+
+/// The text of the settings file.
+fn settings(file: &Path) -> Result<String, Mistake> {
+    let bytes = read_bounded(file, read::FILE_BYTES_MAX).map_err(|why| Mistake {
+        place: Place::File(file.into()),
+        what: format!("the settings file cannot be read: {}; check the name after -c", reason(&why)),
+    })?;
+    String::from_utf8(bytes).map_err(|e| {
+        let good = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]).into_owned();
+        let place = read::place(file, &good, good.len());
+        Mistake { place, what: "the file is not UTF-8, as TOML has to be".into() }
+    })
+}
+
+/// A regular file's bytes, at most one more than `most`, so that whoever parses it can tell that it is too long.
+fn read_bounded(file: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let meta = fs::metadata(file)?;
+    if meta.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if !meta.is_file() {
+        // Opening a pipe would wait for its other end.
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn reason(why: &io::Error) -> String {
+    match why.kind() {
+        ErrorKind::NotFound => "it does not exist".into(),
+        ErrorKind::PermissionDenied => "permission denied".into(),
+        ErrorKind::IsADirectory => "it is a folder".into(),
+        ErrorKind::NotADirectory => "it is no folder".into(),
+        _ => why.to_string(),
+    }
+}
+
+/// Names in the lists of roles that nobody has: most likely misspelt.
+fn strangers(config: &Config, users: &Users, warnings: &mut Vec<String>) {
+    let auth = &config.auth;
+    for (list, names) in [("operators", &auth.operators), ("viewers", &auth.viewers), ("admins", &auth.admins)] {
+        for name in names.iter().filter(|name| *name != "*" && users.get(name).is_none()) {
+            warnings.push(format!("auth.{list}: {name:?} is not in the users file"));
+        }
+    }
+}
+
+/// Mistakes are told file by file from top to bottom, then the environment, then the command line.
+fn order(place: &Place) -> (u8, String, usize, usize) {
+    match place {
+        Place::File(file) => (0, file.display().to_string(), 0, 0),
+        Place::At { file, line, column } => (0, file.display().to_string(), *line, *column),
+        Place::Variable(name) => (1, name.clone(), 0, 0),
+        Place::Option(name) => (2, (*name).to_string(), 0, 0),
+    }
+}

@@ -1,0 +1,142 @@
+use super::*;
+use crate::msg::{Member, PeerAddr, Presence, Role, SessionId};
+
+fn member() -> Rc<Member> {
+    Rc::new(Member {
+        session: SessionId(1),
+        user: "ann".into(),
+        role: Role::Operator,
+        seat: 1,
+        addr: PeerAddr::Unix,
+        since_ms: 0,
+        state: Presence::Present,
+        links: 0,
+        rtt_ms: None,
+        agent: "".into(),
+    })
+}
+
+/// A log with one event for each letter: `s` said, `j` joined, `l` left, `t` turned away.
+fn log(history: usize, letters: &str) -> EventLog {
+    let mut log = EventLog::new(Epoch::from_random(7), history);
+    for letter in letters.chars() {
+        let what = match letter {
+            's' => What::Said { from: member(), text: "hi".into() },
+            'j' => What::Joined { member: member(), returned: false },
+            'l' => What::Left { member: member(), reason: crate::msg::LeftReason::Closed },
+            _ => What::TurnedAway { addr: PeerAddr::Unix, user: "bob".into() },
+        };
+        log.push(Now::default(), what);
+    }
+    log
+}
+
+fn id(seq: u64) -> String {
+    EventId { epoch: Epoch::from_random(7), seq }.to_string()
+}
+
+fn numbers(events: &[Rc<Event>]) -> Vec<u64> {
+    events.iter().map(|e| e.id.seq).collect()
+}
+
+#[test]
+fn what_is_replayed_after_which_id_for_which_types() {
+    const SAID: Types = Types::of(&[Type::Said]);
+    const LEFT: Types = Types::of(&[Type::Left]);
+    const JOINED: Types = Types::of(&[Type::Joined]);
+    let rows: &[(usize, &str, u64, Types, Option<&[u64]>)] = &[
+        // history, events, after, types, replay
+        (9, "", 0, Types::ALL, Some(&[])),
+        (9, "jsl", 0, Types::ALL, Some(&[1, 2, 3])),
+        (9, "jsl", 1, Types::ALL, Some(&[2, 3])),
+        (9, "jsl", 3, Types::ALL, Some(&[])),
+        (9, "jsl", 4, Types::ALL, None),
+        (9, "jsljs", 0, SAID, Some(&[2, 5])),
+        (9, "sjsjlsj", 2, Types::ALL, Some(&[3, 4, 5, 6, 7])),
+        // 1 and 2 are gone.
+        (2, "ssss", 1, Types::ALL, None),
+        (2, "ssss", 2, Types::ALL, Some(&[3, 4])),
+        (2, "ssss", 0, LEFT, Some(&[])),
+        // A crowd at the door does not push the talk out, nor the other way round.
+        (2, "sstttt", 0, SAID, Some(&[1, 2])),
+        (2, "sstttt", 0, Types::ALL, None),
+        (2, "jjssss", 0, JOINED, Some(&[1, 2])),
+        // In one ring: the first `joined` is gone, no `left` is.
+        (2, "jjl", 0, JOINED, None),
+        (2, "jjl", 1, JOINED, Some(&[2])),
+        (2, "jjl", 0, LEFT, Some(&[3])),
+        (0, "j", 0, Types::ALL, None),
+        (0, "j", 1, Types::ALL, Some(&[])),
+    ];
+    for &(history, events, after, types, expected) in rows {
+        let got = log(history, events).replay(&id(after), types).map(|r| numbers(&r));
+        assert_eq!(got.as_deref(), expected, "history {history}, {events:?} after {after} {types:?}");
+    }
+}
+
+#[test]
+fn an_id_that_is_none_of_this_log_is_not_replayed() {
+    let log = log(9, "jsl");
+    let epoch = Epoch::from_random(7);
+    let e = epoch.as_str();
+    for bad in ["", "1", "-1", "zzzzzz-1", &format!("{e}-"), &format!("{e}-x"), &format!("{e}-+1"), &format!("{e}1")] {
+        assert_eq!(log.replay(bad, Types::ALL), None, "{bad:?}");
+    }
+    for bad in [
+        format!("{e}-01"),
+        format!("{e}--1"),
+        format!("{e}-4"),
+        format!("{e}-99999999999999999999999"),
+        format!("{e}-1 "),
+    ] {
+        assert_eq!(log.replay(&bad, Types::ALL), None, "{bad:?}");
+        assert!(log.since(Some(&bad), 9).gap, "{bad:?}");
+    }
+    assert!(log.replay(&format!("{e}-1"), Types::ALL).is_some());
+}
+
+#[test]
+fn parts_of_the_log_and_their_gaps() {
+    // history, events, since, limit, numbers, gap
+    let rows: &[(usize, &str, Option<u64>, usize, &[u64], bool)] = &[
+        (9, "", None, 5, &[], false),
+        (9, "", Some(0), 5, &[], false),
+        (9, "jsl", None, 5, &[1, 2, 3], false),
+        (9, "jsl", None, 2, &[2, 3], false),
+        (9, "jsl", Some(0), 2, &[1, 2], false),
+        (9, "jsl", Some(1), 2, &[2, 3], false),
+        (9, "jsl", Some(3), 2, &[], false),
+        (9, "jsl", Some(1), 0, &[], false),
+        (9, "jsl", None, 0, &[], false),
+        (2, "ssss", Some(2), 9, &[3, 4], false),
+        (2, "ssss", Some(1), 9, &[3, 4], true),
+        (2, "ssss", None, 2, &[3, 4], false),
+        (2, "ssss", None, 3, &[3, 4], true),
+        // Kept: 1 and 2 (said), 6 and 7 (turned away); 3 to 5 are gone.
+        (2, "ssttttt", Some(0), 2, &[1, 2], false),
+        (2, "ssttttt", Some(0), 3, &[1, 2, 6], true),
+        (2, "ssttttt", Some(5), 3, &[6, 7], false),
+        (2, "ssttttt", None, 2, &[6, 7], false),
+        (2, "ssttttt", None, 3, &[2, 6, 7], true),
+        (0, "ss", Some(1), 3, &[], true),
+        (0, "ss", Some(2), 3, &[], false),
+    ];
+    for &(history, events, since, limit, expected, gap) in rows {
+        let since = since.map(id);
+        let got = log(history, events).since(since.as_deref(), limit);
+        let what = format!("history {history}, {events:?} since {since:?} limit {limit}");
+        assert_eq!(numbers(&got.events), expected, "{what}");
+        assert_eq!(got.gap, gap, "{what}");
+    }
+    let unknown = log(9, "jsl").since(Some("nosuch-1"), 2);
+    assert_eq!((numbers(&unknown.events), unknown.gap), (vec![2, 3], true));
+}
+
+#[test]
+fn a_shorter_history_drops_the_oldest_at_once() {
+    let mut log = log(9, "sssjjj");
+    log.set_history(1);
+    assert_eq!(log.len(), 2);
+    assert_eq!(log.replay(&id(4), Types::of(&[Type::Said])), Some(vec![]));
+    assert_eq!(log.replay(&id(1), Types::of(&[Type::Said])), None);
+}

@@ -1,0 +1,144 @@
+//! Who sits down, who gives way, who is turned away.
+
+use std::time::Duration;
+
+use super::seats::{self, Cue, Stand, Taken};
+use super::sessions::Session;
+use super::{Asked, Hub, NoSeat};
+use crate::msg::{Effects, Evidence, LeftReason, Now, PeerAddr, Presence, Role, SessionId, What};
+
+/// An address is told of in `turned_away` at most once in so long.
+const TURNED_AWAY_EVERY: Duration = Duration::from_secs(60);
+
+/// Addresses remembered for that; of more than so many in a minute the rest is not told of: one line tells of a
+/// crowd as well as a thousand.
+const TURNED_AWAY_MAX: usize = 256;
+
+impl Hub {
+    /// A complete request of session `id`: takes a seat if it needs one and has none. Returns the seat that it has.
+    /// Not to be called for `logout`, `bye`, `beat`, errors and open paths.
+    ///
+    /// # Errors
+    /// No seat, or no such session. Those inside are told `turned_away`.
+    pub fn request(&mut self, now: Now, id: SessionId, asked: Asked, fx: &mut Effects) -> Result<Option<u16>, NoSeat> {
+        let s = self.sessions.get_mut(id).ok_or(NoSeat::Unknown)?;
+        if let Stand::Ended(reason) = s.stand {
+            return Err(NoSeat::Ended(reason));
+        }
+        s.used = now.mono;
+        if asked != Asked::Read {
+            self.ensure_seat(now, id, fx)?;
+        }
+        if let Some(s) = self.sessions.get_mut(id) {
+            (s.asked, s.heard) = (now.mono, now.mono);
+            if matches!(asked, Asked::Page { .. } | Asked::Act) {
+                s.active = now.mono;
+            }
+            s.html |= asked == Asked::Page { html: true };
+        }
+        self.cue(now, id, Cue::Asked(asked), fx);
+        self.refresh(now, id, fx);
+        Ok(self.sessions.get(id).and_then(|s| s.seat))
+    }
+
+    /// Whether [`Hub::request`] would find a seat; changes nothing, tells nobody. For the check before a body is read.
+    ///
+    /// # Errors
+    /// As [`Hub::request`].
+    pub fn seat_available(&self, now: Now, id: SessionId) -> Result<(), NoSeat> {
+        let s = self.sessions.get(id).filter(|s| !self.is_expired(now, s)).ok_or(NoSeat::Unknown)?;
+        if let Stand::Ended(reason) = s.stand {
+            return Err(NoSeat::Ended(reason));
+        }
+        if s.seat.is_some() {
+            return Ok(());
+        }
+        self.admits(id, None).or_else(|no| self.yielding(id, no).map(|_| ()).ok_or(no))
+    }
+
+    /// A plain connection (no link) of session `id` was called lost `after` its last sign of life. `others`: another
+    /// plain connection of that session is open and not called lost, as the loop knows. Ends the session's seat only
+    /// if nothing else carries it.
+    pub fn plain_lost(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        after: Duration,
+        evidence: Evidence,
+        others: bool,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get(id) else { return };
+        if s.links.is_empty() && !others {
+            self.cue(now, id, Cue::PlainVanished { last: now.mono - after, evidence }, fx);
+        }
+    }
+
+    /// Makes sure that `id` sits or may sit down, if need be by taking the seat of one who yields.
+    pub(super) fn ensure_seat(&mut self, now: Now, id: SessionId, fx: &mut Effects) -> Result<(), NoSeat> {
+        if self.sessions.get(id).is_none_or(|s| s.seat.is_some()) {
+            return Ok(());
+        }
+        let Err(no) = self.admits(id, None) else { return Ok(()) };
+        if let Some((other, reason)) = self.yielding(id, no) {
+            self.end(now, other, reason, fx);
+            return Ok(());
+        }
+        self.turn_away(now, id, fx);
+        Err(no)
+    }
+
+    /// Whether `id` may sit down (if `without` stood up).
+    fn admits(&self, id: SessionId, without: Option<SessionId>) -> Result<(), NoSeat> {
+        let Some(s) = self.sessions.get(id) else { return Err(NoSeat::Unknown) };
+        let mut taken = Taken::default();
+        for other in self.sessions.seated().filter(|&o| Some(o) != without).filter_map(|o| self.sessions.get(o)) {
+            taken.all += 1;
+            taken.admins += u16::from(other.role == Role::Admin);
+            taken.of_user += u16::from(other.user == s.user);
+        }
+        seats::admits(&self.settings.seats, taken, s.role)
+    }
+
+    /// Who gives way to `id`, for which there is no seat: the newcomer's own session that is suspect or whose page
+    /// has stopped; at a full house whoever's page has stopped for the longest. Never one that holds control.
+    fn yielding(&self, id: SessionId, no: NoSeat) -> Option<(SessionId, LeftReason)> {
+        let me = self.sessions.get(id)?;
+        let longest = |which: &dyn Fn(&Session) -> bool| {
+            self.sessions
+                .seated()
+                .filter_map(|o| self.sessions.get(o).filter(|s| which(s)).map(|s| (s.shown.since, o)))
+                .filter(|&(_, o)| !self.holds_control(o) && self.admits(id, Some(o)).is_ok())
+                .min()
+                .map(|(_, o)| o)
+        };
+        // Behind a proxy on a unix socket one address says nothing.
+        let own = longest(&|s| {
+            let absent = s.shown.state == Presence::Suspect || s.shown.page_stalled();
+            absent && s.user == me.user && s.addr == me.addr && s.addr != PeerAddr::Unix
+        });
+        if let Some(own) = own {
+            return Some((own, LeftReason::Replaced));
+        }
+        match no {
+            NoSeat::Full => longest(&|s| s.shown.page_stalled()).map(|o| (o, LeftReason::Stalled)),
+            _ => None,
+        }
+    }
+
+    /// Whether the member holds control of a device. There are no devices yet.
+    fn holds_control(&self, _id: SessionId) -> bool {
+        false
+    }
+
+    fn turn_away(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
+        let Some(s) = self.sessions.get(id) else { return };
+        let (addr, user) = (s.addr, s.user.clone());
+        self.turned_away.retain(|&(_, at)| now.mono.since(at) < TURNED_AWAY_EVERY);
+        if self.turned_away.len() < TURNED_AWAY_MAX && self.turned_away.iter().all(|&(a, _)| a != addr) {
+            self.turned_away.push((addr, now.mono));
+            self.counters.turned_away += 1;
+            self.record(now, What::TurnedAway { addr, user }, fx);
+        }
+    }
+}

@@ -1,0 +1,657 @@
+//! Everyday life and the rules that need more than one part of the hub.
+
+use super::*;
+
+#[test]
+fn hello_comes_first_and_contains_ones_own_joining() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.expect(1, &["hello ann@1 1/10 false"]);
+    w.member("bob", 2);
+    w.expect(2, &["hello bob@2 2/10 false"]);
+    w.expect(1, &["joined bob@2"]);
+}
+
+#[test]
+fn a_replay_has_ones_own_joining_once_and_goes_over_into_live_events() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    let id = w.say(ann, "one").expect("said");
+    w.say(ann, "two").expect("said");
+    let bob = w.browser("bob", addr(2));
+    let last = Some(id.to_string().into());
+    assert_eq!(w.open(bob, 2, LinkSpec { last, ..spec() }), Ok(()));
+    w.say(ann, "three").expect("said");
+    w.expect(2, &["hello bob@2 2/10 true", "said ann@1 two", "joined bob@2", "said ann@1 three"]);
+}
+
+#[test]
+fn a_link_hears_only_what_it_asked_for_and_hello() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    let bob = w.browser("bob", addr(2));
+    let types = Types::of(&[crate::msg::Type::Said]);
+    let last = Some(EventId { seq: 0, ..w.hub.newest() }.to_string().into());
+    assert_eq!(w.open(bob, 2, LinkSpec { types, last, ..spec() }), Ok(()));
+    w.say(ann, "hi").expect("said");
+    w.suspect(1, 1200);
+    w.expect(2, &["hello bob@2 2/10 true", "said ann@1 hi"]);
+}
+
+#[test]
+fn an_event_is_one_effect_for_all() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.member("bob", 2);
+    w.link(ann, 3);
+    let now = w.now();
+    let mut fx = Vec::new();
+    w.hub.say(now, ann, "hi", &mut fx).expect("said");
+    let [Effect::Deliver { to, .. }] = &fx[..] else { panic!("{fx:?}") };
+    assert_eq!(to, &[conn(1), conn(2), conn(3)]);
+}
+
+#[test]
+fn who_vanishes_is_suspected_then_lost_and_comes_back_as_returned() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    w.at(10_000).suspect(1, 1200).expect(2, &["suspected ann@1 1200"]);
+    assert_eq!(w.roster(), "ann@1 suspect, bob@2 present");
+    w.at(11_100).lose(1, 2300, Evidence::NoAck).expect(2, &["lost ann@1 2300 no_ack"]);
+    assert_eq!(w.roster(), "bob@2 present");
+    assert_eq!(w.parked, [(conn(1), 41_100)]);
+    w.at(20_000);
+    w.link(ann, 3);
+    w.expect(2, &["joined ann@1 returned"]);
+    assert_eq!((w.hub.counters().returned, w.hub.counters().suspicions), (1, 1));
+}
+
+#[test]
+fn a_parked_peer_that_is_heard_at_the_last_moment_has_time_to_come_back() {
+    for (heard, back, news) in [(true, 31_500, "joined ann@1 returned"), (false, 31_500, "joined ann@1")] {
+        let mut w = World::new();
+        let ann = w.member("ann", 1);
+        w.member("bob", 2);
+        w.at(1_000).lose(1, 999, Evidence::NoAck);
+        w.news(2);
+        w.at(30_999);
+        if heard {
+            let now = w.now();
+            w.hub.link_heard_after_lost(now, conn(1));
+        }
+        w.at(back);
+        w.link(ann, 3);
+        w.expect(2, &[news]);
+    }
+}
+
+#[test]
+fn a_suspect_who_is_heard_recovers() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    w.at(10_000).suspect(1, 1200).at(10_300).recover(1);
+    w.expect(2, &["suspected ann@1 1200", "recovered ann@1 1500"]);
+    assert_eq!(w.hub.counters().recoveries, 1);
+}
+
+#[test]
+fn a_member_is_as_good_as_its_best_link() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.link(ann, 2);
+    w.member("bob", 3);
+    w.news(3);
+    w.at(10_000).suspect(1, 1200).expect(3, &[]);
+    w.at(10_200).suspect(2, 1200).expect(3, &["suspected ann@1 1200"]);
+    w.at(10_400).recover(1).expect(3, &["recovered ann@1 1400"]);
+    // Stalled is better than silent, but not good.
+    w.change(1, Change::Stalled).expect(3, &["stalled ann@1 transport"]);
+    w.recover(2).expect(3, &["moving ann@1 transport"]);
+    w.suspect(2, 1200).expect(3, &["stalled ann@1 transport"]);
+    w.suspect(1, 1200).expect(3, &["suspected ann@1 1200"]);
+    w.recover(1).expect(3, &["recovered ann@1 1200", "stalled ann@1 transport"]);
+    w.change(1, Change::Moving).expect(3, &["moving ann@1 transport"]);
+}
+
+#[test]
+fn a_lost_link_beside_a_good_one_is_parked_in_silence() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.link(ann, 2);
+    w.member("bob", 3);
+    w.news(3);
+    w.at(10_000).lose(1, 2300, Evidence::NoAck).expect(3, &[]);
+    assert_eq!(w.roster(), "ann@1 present, bob@2 present");
+    assert_eq!(w.parked.len(), 1);
+    // The last one is lost too; the time counts from the latest sign of life on any of them.
+    w.at(10_500).lose(2, 3000, Evidence::NoAck).expect(3, &["lost ann@1 2800 no_ack"]);
+}
+
+#[test]
+fn a_lost_link_beside_a_silent_one_waits_for_that_ones_verdict() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.link(ann, 2);
+    w.member("bob", 3);
+    w.news(3);
+    w.at(10_000).suspect(2, 1200);
+    w.lose(1, 2300, Evidence::NoAck).expect(3, &["suspected ann@1 1200"]);
+    w.at(11_100).lose(2, 2300, Evidence::NoAck).expect(3, &["lost ann@1 2300 no_ack"]);
+}
+
+#[test]
+fn a_reload_flaps_nothing_whichever_comes_first() {
+    for get_first in [true, false] {
+        let mut w = World::new();
+        let ann = w.browser("ann", addr(1));
+        w.page(ann).expect("a seat");
+        w.link(ann, 1);
+        w.member("bob", 2);
+        w.news(2);
+        w.at(5_000);
+        if get_first {
+            w.page(ann).expect("a seat");
+            w.after(25).fin(1);
+        } else {
+            w.fin(1).after(25).page(ann).expect("a seat");
+        }
+        w.after(6_000).link(ann, 3);
+        w.at(200_000).expect(2, &[]);
+        assert_eq!(w.roster(), "ann@1 present, bob@2 present");
+    }
+}
+
+#[test]
+fn a_reload_that_resets_its_old_connection_flaps_nothing() {
+    for get_first in [true, false] {
+        let mut w = World::new();
+        let ann = w.browser("ann", addr(1));
+        w.page(ann).expect("a seat");
+        w.link(ann, 1);
+        w.member("bob", 2);
+        w.news(2);
+        w.at(5_000);
+        if get_first {
+            w.page(ann).expect("a seat");
+            w.after(25).lose(1, 100, Evidence::Reset);
+        } else {
+            w.lose(1, 100, Evidence::Reset).after(150).page(ann).expect("a seat");
+        }
+        w.after(6_000).link(ann, 3);
+        w.at(200_000).expect(2, &[]);
+    }
+}
+
+#[test]
+fn a_reset_without_a_reload_is_a_loss_after_its_grace() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    w.at(5_000).lose(1, 100, Evidence::Reset).at(5_199).expect(2, &[]);
+    w.at(5_200).expect(2, &["lost ann@1 300 reset"]);
+    assert!(w.parked.is_empty(), "a reset socket is gone");
+}
+
+#[test]
+fn a_closed_tab_lingers_and_leaves() {
+    let mut w = World::new();
+    let ann = w.browser("ann", addr(1));
+    w.page(ann).expect("a seat");
+    w.link(ann, 1);
+    w.member("bob", 2);
+    w.news(2);
+    w.at(5_000).fin(1).at(7_999).expect(2, &[]);
+    w.at(8_000).expect(2, &["left ann@1 closed"]);
+    assert_eq!(w.hub.deadline(), None, "bob is linked: nothing to wait for");
+}
+
+#[test]
+fn a_vanished_poster_is_lost_in_time_although_a_request_came_between_two_heartbeats() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.member("bob", 2);
+    // Last heard on the link at 9 600, by a request at 9 900, cut at 10 000.
+    w.at(9_900).ask(ann, Asked::Act).expect("a seat");
+    w.news(2);
+    w.at(11_900).lose(1, 2300, Evidence::NoAck).expect(2, &[]);
+    w.at(12_199).expect(2, &[]);
+    w.at(12_200).expect(2, &["lost ann@1 2300 no_ack"]);
+}
+
+#[test]
+fn a_person_who_goes_on_asking_is_not_lost_with_a_dead_link() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    w.at(9_900).ask(ann, Asked::Act).expect("a seat");
+    w.at(11_000).ask(ann, Asked::Act).expect("a seat");
+    w.at(11_900).lose(1, 2300, Evidence::OneWay);
+    w.at(14_899).expect(2, &[]);
+    w.link(ann, 3);
+    w.at(60_000).expect(2, &[]);
+}
+
+#[test]
+fn a_request_during_doubt_recovers_a_suspect() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    w.at(9_900).ask(ann, Asked::Act).expect("a seat");
+    w.at(10_800).suspect(1, 1200).expect(2, &["suspected ann@1 1200"]);
+    w.at(11_900).lose(1, 2300, Evidence::NoAck).expect(2, &[]);
+    w.at(12_000).ask(ann, Asked::Act).expect("a seat");
+    w.expect(2, &["recovered ann@1 2400"]);
+    w.at(15_000).expect(2, &["left ann@1 closed"]);
+}
+
+#[test]
+fn curl_every_five_seconds_is_one_member_and_its_last_visit_ends() {
+    let mut w = World::new();
+    w.member("bob", 2);
+    w.news(2);
+    for i in 0..10 {
+        w.at(5_000 * i);
+        let id = w.curl("ann", addr(9));
+        assert_eq!(w.ask(id, Asked::Page { html: false }), Ok(Some(2)));
+    }
+    w.at(45_000 + 59_999).expect(2, &["joined ann@2"]);
+    w.after(1).expect(2, &["left ann@2 closed"]);
+}
+
+#[test]
+fn a_curl_stream_beside_curl_posts_is_one_member() {
+    let mut w = World::new();
+    w.member("bob", 2);
+    w.news(2);
+    let ann = w.curl("ann", addr(9));
+    w.link(ann, 1);
+    for i in 1..5 {
+        w.at(10_000 * i);
+        let id = w.curl("ann", addr(9));
+        w.ask(id, Asked::Act).expect("a seat");
+        w.say(id, "hi").expect("said");
+    }
+    w.fin(1).after(1_000);
+    let id = w.curl("ann", addr(9));
+    w.ask(id, Asked::Act).expect("a seat");
+    w.after(59_999);
+    let mut news = w.news(2);
+    news.dedup();
+    assert_eq!(news, ["joined ann@2", "said ann@2 hi"]);
+}
+
+#[test]
+fn a_plain_visitor_whose_only_connection_is_lost_is_lost() {
+    let mut w = World::new();
+    w.member("bob", 2);
+    let ann = w.browser("ann", addr(1));
+    w.page(ann).expect("a seat");
+    w.news(2);
+    w.at(10_000);
+    let now = w.now();
+    let after = Duration::from_secs(3);
+    w.hub.plain_lost(now, ann, after, Evidence::Keepalive, true, &mut w.fx);
+    w.settle();
+    w.expect(2, &[]);
+    w.hub.plain_lost(now, ann, after, Evidence::Keepalive, false, &mut w.fx);
+    w.settle();
+    w.expect(2, &["lost ann@2 3000 keepalive"]);
+}
+
+#[test]
+fn a_full_house_turns_away_and_says_so_once_a_minute_for_each_address() {
+    let mut w = World::with(|s| s.seats.max = 2);
+    w.member("ann", 1);
+    w.member("bob", 2);
+    w.news(1);
+    let eve = w.browser("eve", addr(3));
+    assert_eq!(w.hub.seat_available(w.now(), eve), Err(NoSeat::Full));
+    assert_eq!(w.page(eve), Err(NoSeat::Full));
+    assert_eq!(w.page(eve), Err(NoSeat::Full));
+    w.expect(1, &["turned_away eve 192.168.1.3"]);
+    assert_eq!(w.ask(eve, Asked::Read), Ok(None));
+    assert_eq!(w.open(eve, 3, spec()), Err(NoLink::Seat(NoSeat::Full)));
+    let mia = w.browser("mia", addr(3));
+    assert_eq!(w.page(mia), Err(NoSeat::Full));
+    w.expect(1, &[]);
+    w.at(60_000);
+    assert_eq!(w.page(mia), Err(NoSeat::Full));
+    w.expect(1, &["turned_away mia 192.168.1.3"]);
+    w.fin(2).after(3_000);
+    assert_eq!(w.hub.seat_available(w.now(), eve), Ok(()));
+    assert_eq!(w.page(eve), Ok(Some(2)));
+    w.expect(1, &["left bob@2 closed", "joined eve@2"]);
+}
+
+#[test]
+fn the_lowest_free_seat_is_given() {
+    let mut w = World::new();
+    for c in 1..=3 {
+        w.member("ann", c);
+    }
+    w.fin(1).fin(2).after(3_000);
+    assert_eq!(w.roster(), "ann@3 present");
+    w.member("bob", 4);
+    w.member("mia", 5);
+    w.member("eve", 6);
+    assert_eq!(w.roster(), "bob@1 present, mia@2 present, ann@3 present, eve@4 present");
+}
+
+#[test]
+fn a_lowered_maximum_evicts_nobody_and_lets_nobody_in() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.member("bob", 2);
+    w.member("mia", 3);
+    let mut s = settings();
+    s.seats.max = 1;
+    let now = w.now();
+    w.hub.reload(now, s, &mut w.fx);
+    w.settle();
+    assert_eq!((w.hub.seats_taken(), w.hub.seats_max()), (3, 1));
+    let eve = w.browser("eve", addr(4));
+    assert_eq!(w.page(eve), Err(NoSeat::Full));
+    w.fin(1).fin(2).after(3_000);
+    assert_eq!(w.page(eve), Err(NoSeat::Full));
+    w.fin(3).after(3_000);
+    assert_eq!(w.page(eve), Ok(Some(1)));
+}
+
+#[test]
+fn a_newcomer_takes_over_their_own_silent_session_only() {
+    let mut w = World::with(|s| s.seats.max = 2);
+    let old = w.member("ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    let (elsewhere, again) = (w.browser("ann", addr(3)), w.browser("ann", addr(1)));
+    assert_eq!(w.page(again), Err(NoSeat::Full), "the old one is present");
+    w.suspect(1, 1200);
+    assert_eq!(w.page(elsewhere), Err(NoSeat::Full), "another address");
+    assert_eq!(w.hub.seat_available(w.now(), again), Ok(()));
+    assert_eq!(w.page(again), Ok(Some(1)));
+    w.expect_closed(&[(1, CloseReason::Replaced)]);
+    assert_eq!(w.news(2).last().map(String::as_str), Some("joined ann@1"));
+    assert_eq!(w.hub.session_view(old).and_then(|v| v.ended), Some(LeftReason::Replaced));
+    assert_eq!(w.page(old), Err(NoSeat::Ended(LeftReason::Replaced)));
+}
+
+#[test]
+fn with_free_seats_nobody_is_replaced() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.suspect(1, 1200);
+    let again = w.browser("ann", addr(1));
+    assert_eq!(w.page(again), Ok(Some(2)));
+    assert_eq!(w.roster(), "ann@1 suspect, ann@2 present");
+}
+
+#[test]
+fn a_user_at_their_limit_is_refused_or_takes_over_their_own() {
+    let mut w = World::with(|s| s.seats.per_user = 1);
+    w.member("ann", 1);
+    let again = w.browser("ann", addr(1));
+    assert_eq!(w.page(again), Err(NoSeat::PerUser));
+    w.suspect(1, 1200);
+    assert_eq!(w.page(again), Ok(Some(1)));
+}
+
+#[test]
+fn the_last_seats_are_for_admins() {
+    let mut w = World::with(|s| (s.seats.max, s.seats.reserved) = (2, 1));
+    w.member("ann", 1);
+    let bob = w.browser("bob", addr(2));
+    assert_eq!(w.page(bob), Err(NoSeat::Full));
+    w.member("admin", 3);
+    assert_eq!(w.page(bob), Err(NoSeat::Full));
+    w.fin(1).after(3_000);
+    assert_eq!(w.page(bob), Ok(Some(1)));
+}
+
+/// A page on link `c` that answers beats, sent every 500 ms, until `until`.
+fn beats(w: &mut World, id: SessionId, c: u16, answer: bool, until: u64) {
+    while w.ms < until {
+        let next = w.ms + 500;
+        w.at(next.min(until));
+        let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+        w.hub.beat_sent(now, conn(c), n);
+        if answer {
+            assert_eq!(w.hub.beat_answer(now, id, &format!("tab{c}"), n, &["pump-1"], &mut w.fx), BeatAnswer::Counted);
+        }
+        w.settle();
+    }
+}
+
+fn page_member(w: &mut World, user: &str, c: u16) -> SessionId {
+    let id = w.browser(user, addr(c as u8));
+    assert_eq!(w.tab(id, c, &format!("tab{c}"), 1), Ok(()));
+    id
+}
+
+#[test]
+fn a_page_that_answered_and_stops_is_stalled_and_moves_again() {
+    let mut w = World::new();
+    let ann = page_member(&mut w, "ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    beats(&mut w, ann, 1, true, 5_000);
+    beats(&mut w, ann, 1, false, 15_499);
+    w.expect(2, &[]);
+    beats(&mut w, ann, 1, false, 15_500);
+    w.expect(2, &["stalled ann@1 page"]);
+    beats(&mut w, ann, 1, false, 60_000);
+    beats(&mut w, ann, 1, true, 60_500);
+    w.expect(2, &["moving ann@1 page"]);
+}
+
+#[test]
+fn a_page_that_never_answered_is_not_expected_to() {
+    let mut w = World::new();
+    let ann = page_member(&mut w, "ann", 1);
+    beats(&mut w, ann, 1, false, 60_000);
+    assert_eq!(w.roster(), "ann@1 present");
+}
+
+#[test]
+fn a_page_that_lets_go_of_control_may_stop_answering() {
+    let mut w = World::new();
+    let ann = page_member(&mut w, "ann", 1);
+    beats(&mut w, ann, 1, true, 5_000);
+    w.after(500);
+    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+    w.hub.beat_sent(now, conn(1), n);
+    assert_eq!(w.hub.beat_answer(now, ann, "tab1", n, &[], &mut w.fx), BeatAnswer::Counted);
+    beats(&mut w, ann, 1, false, 60_000);
+    assert_eq!(w.roster(), "ann@1 present");
+}
+
+#[test]
+fn a_page_that_could_not_hear_need_not_answer() {
+    let mut w = World::new();
+    let ann = page_member(&mut w, "ann", 1);
+    w.member("bob", 2);
+    w.news(2);
+    beats(&mut w, ann, 1, true, 5_000);
+    beats(&mut w, ann, 1, false, 6_000);
+    w.suspect(1, 1200).at(20_000).recover(1);
+    w.expect(2, &["suspected ann@1 1200", "recovered ann@1 15200"]);
+    // Its time begins anew with the next beat, at 20 500.
+    beats(&mut w, ann, 1, false, 30_499);
+    w.expect(2, &[]);
+    beats(&mut w, ann, 1, false, 30_500);
+    w.expect(2, &["stalled ann@1 page"]);
+}
+
+#[test]
+fn an_answer_counts_once_and_only_for_a_beat_that_was_sent() {
+    let mut w = World::new();
+    let ann = page_member(&mut w, "ann", 1);
+    let now = w.now();
+    let answer = |w: &mut World, tab: &str, n| w.hub.beat_answer(now, ann, tab, n, &[], &mut w.fx);
+    assert_eq!(answer(&mut w, "tab1", 1000), BeatAnswer::Unknown);
+    w.hub.beat_sent(now, conn(1), 1000);
+    w.hub.beat_sent(now, conn(1), 1001);
+    assert_eq!(answer(&mut w, "tab2", 1000), BeatAnswer::Unknown);
+    assert_eq!(answer(&mut w, "tab1", 1002), BeatAnswer::Unknown);
+    assert_eq!(answer(&mut w, "tab1", 1000), BeatAnswer::Counted);
+    assert_eq!(answer(&mut w, "tab1", 1000), BeatAnswer::Old);
+    assert_eq!(answer(&mut w, "tab1", 1001), BeatAnswer::Counted);
+    assert_eq!(answer(&mut w, "tab1", 1000), BeatAnswer::Old);
+}
+
+#[test]
+fn at_a_full_house_the_page_that_stopped_longest_ago_gives_way() {
+    let mut w = World::with(|s| s.seats.max = 3);
+    let ids: Vec<SessionId> = [("ann", 1), ("bob", 2), ("mia", 3)].map(|(u, c)| page_member(&mut w, u, c)).into();
+    for t in 1..=40 {
+        w.at(t * 500);
+        let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+        for (i, &id) in ids.iter().enumerate() {
+            let c = i as u16 + 1;
+            w.hub.beat_sent(now, conn(c), n);
+            // Bob stops at 2 s, Mia at 3 s, Ann goes on.
+            if i == 0 || t <= 2 + 2 * i as u64 {
+                w.hub.beat_answer(now, id, &format!("tab{c}"), n, &["p"], &mut w.fx);
+            }
+        }
+        w.settle();
+    }
+    assert_eq!(w.roster(), "ann@1 present, bob@2 stalled, mia@3 stalled");
+    w.news(1);
+    let eve = w.browser("eve", addr(9));
+    assert_eq!(w.page(eve), Ok(Some(2)));
+    w.expect(1, &["left bob@2 stalled", "joined eve@2"]);
+    w.expect_closed(&[(2, CloseReason::Stalled)]);
+    assert_eq!(w.page(ids[1]), Ok(Some(3)), "no final end: bob takes mia's in turn");
+}
+
+#[test]
+fn whoever_does_nothing_for_too_long_is_evicted_as_idle() {
+    let mut w = World::with(|s| s.seats.idle = Duration::from_secs(100));
+    let ann = w.member("ann", 1);
+    w.member("bob", 2);
+    w.at(50_000).ask(ann, Asked::Link).expect("a seat");
+    w.at(60_000).say(ann, "hi").expect("said");
+    w.at(99_999);
+    assert_eq!(w.roster(), "ann@1 present, bob@2 present");
+    w.at(100_000);
+    assert_eq!(w.roster(), "ann@1 present");
+    w.expect_closed(&[(2, CloseReason::Idle)]);
+    w.at(160_000);
+    assert_eq!(w.page(ann), Err(NoSeat::Ended(LeftReason::Idle)));
+}
+
+#[test]
+fn a_flood_of_words_is_slowed_after_its_burst() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    for _ in 0..10 {
+        w.say(ann, "hi").expect("said");
+    }
+    let retry_after = Duration::from_millis(200);
+    assert_eq!(w.say(ann, "hi"), Err(SayError::TooFast { retry_after }));
+    w.after(199);
+    assert!(w.say(ann, "hi").is_err());
+    w.after(1);
+    w.say(ann, "hi").expect("said");
+    assert!(w.say(ann, "hi").is_err());
+    assert_eq!(w.hub.counters().said, 11);
+}
+
+#[test]
+fn what_may_be_said() {
+    let mut w = World::with(|s| s.chat.text_max = 3);
+    let ann = w.member("ann", 1);
+    w.news(1);
+    for (text, answer) in [
+        ("", Err(SayError::Empty)),
+        (" \t\r\n", Err(SayError::Empty)),
+        ("abcd", Err(SayError::TooLong)),
+        ("äöü\n", Ok("said ann@1 äöü")),
+        ("a b\r\n", Ok("said ann@1 a b")),
+        ("🙂🙂🙂🙂", Err(SayError::TooLong)),
+    ] {
+        let got = w.say(ann, text).map(|_| w.news(1).join("|"));
+        assert_eq!(got.as_deref(), answer.as_deref(), "{text:?}");
+    }
+    let eve = w.browser("eve", addr(2));
+    assert_eq!(w.say(eve, "hi"), Err(SayError::NoSeat));
+}
+
+#[test]
+fn the_server_stops_and_nobody_has_left() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.member("bob", 2);
+    w.lose(2, 2300, Evidence::NoAck);
+    w.news(1);
+    w.hub.shutdown(&mut w.fx);
+    for effect in std::mem::take(&mut w.fx) {
+        let Effect::Close { conn, why } = effect else { panic!("{effect:?}") };
+        w.closed.push((conn, why));
+    }
+    w.expect_closed(&[(1, CloseReason::Shutdown), (2, CloseReason::Shutdown)]);
+    assert_eq!((w.hub.seats_taken(), w.hub.deadline()), (0, None));
+}
+
+#[test]
+fn what_was_waited_for_while_the_server_stood_still_is_waited_for_again() {
+    let mut w = World::new();
+    let ann = page_member(&mut w, "ann", 1);
+    let bob = page_member(&mut w, "bob", 2);
+    beats(&mut w, bob, 2, true, 5_000);
+    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+    w.hub.beat_sent(now, conn(2), n);
+    w.fin(1);
+    // Nothing runs for 20 s.
+    w.hub.stood_still(Duration::from_secs(20));
+    w.at(25_000);
+    assert_eq!(w.roster(), "ann@1 present, bob@2 present");
+    assert_eq!(w.tab(ann, 3, "tab1", 2), Ok(()));
+    w.at(34_999);
+    assert_eq!(w.roster(), "ann@1 present, bob@2 present");
+    w.at(35_000);
+    assert_eq!(w.roster(), "ann@1 present, bob@2 stalled");
+}
+
+#[test]
+fn beats_have_one_numbering_that_never_goes_back() {
+    let mut w = World::new();
+    let half = |ms: u64| Now { mono: Moment::from_millis(ms), wall_ms: 0 };
+    for (ms, n) in [(0, 1000), (499, 1000), (500, 1001), (10_000, 1020)] {
+        assert_eq!(w.hub.beat_number(half(ms)), n);
+    }
+    for (ms, phase, at) in
+        [(0, 0, 500), (0, 100, 100), (100, 100, 600), (599, 100, 600), (600, 1100, 1100), (50, 499, 499)]
+    {
+        let next = w.hub.next_beat_at(half(ms), Duration::from_millis(phase));
+        assert_eq!(next, Moment::from_millis(at), "after {ms} with phase {phase}");
+    }
+    let mut s = settings();
+    s.beat = Duration::from_secs(10);
+    w.hub.reload(half(10_250), s, &mut w.fx);
+    assert_eq!(w.hub.beat_number(half(10_250)), 1021);
+    assert_eq!(w.hub.beat_number(half(20_250)), 1022);
+    assert_eq!(w.hub.next_beat_at(half(10_250), Duration::ZERO), Moment::from_millis(20_250));
+}
+
+#[test]
+fn a_house_with_links_only_needs_no_timer_and_an_empty_one_neither() {
+    let mut w = World::new();
+    assert_eq!(w.hub.deadline(), None);
+    let ann = w.browser("ann", addr(1));
+    assert_eq!(w.hub.deadline(), None);
+    w.page(ann).expect("a seat");
+    assert_eq!(w.hub.deadline(), Some(Moment::from_millis(60_000)));
+    w.link(ann, 1);
+    w.at(60_000);
+    assert_eq!(w.hub.deadline(), None);
+    w.lose(1, 2300, Evidence::NoAck);
+    assert_eq!(w.hub.deadline(), None);
+}

@@ -1,0 +1,246 @@
+//! One connection: its socket, what it speaks, what came in and what is owed, and when something about it falls due.
+//!
+//! Never does: deciding about requests or members. An idle connection holds no buffer.
+
+use std::io;
+use std::rc::Rc;
+
+use crate::http::exchange::Exchange;
+use crate::hub::liveness::{Carrier, Liveness, Rules};
+use crate::link::Link;
+use crate::msg::{CloseReason, Moment, SessionId};
+use crate::net::send_queue::SendQueue;
+use crate::net::stream::{Kind, Stream};
+use crate::net::timers::{Armed, Deadlined};
+use crate::routes::Admitted;
+use crate::routes::gate::Key;
+
+/// How long a connection that is being closed may take to hear our last words and to stop talking. Closing at once
+/// while its bytes lie unread would make the kernel say RST, which can take our last words away (RFC 9112, section 9.6).
+pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// One connection.
+pub struct Conn {
+    /// The socket.
+    pub stream: Stream,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Bytes that came and are not used yet.
+    pub input: Vec<u8>,
+    /// Bytes that are owed.
+    pub output: SendQueue,
+    /// Whether its peer is still there.
+    pub live: Liveness,
+    /// The kernel may have bytes for us.
+    pub readable: bool,
+    /// The kernel may take bytes.
+    pub writable: bool,
+    /// The last event said that the peer's side is closed or broken: a short read is not the end then, read on.
+    pub read_on: bool,
+    /// The peer said FIN.
+    pub peer_closed: bool,
+    /// It is on the ready queue.
+    pub queued: bool,
+    /// Requests lie in the input that were not looked at because too much was owed.
+    pub held: bool,
+    /// It takes one of the last places, which are for sessions that have a seat.
+    pub reserve: bool,
+    /// To be closed once nothing is owed, and why.
+    pub closing: Option<CloseReason>,
+    /// The link's peer is lost; the socket is kept until then in case it comes back.
+    pub parked: Option<Moment>,
+    /// Whose it is, once a request said so.
+    pub session: Option<SessionId>,
+    /// When it was accepted.
+    pub opened: Moment,
+    /// When what it is in the middle of began (see [`Conn::deadline`]).
+    pub since: Moment,
+    /// When its peer last took bytes while some were owed.
+    pub taken: Moment,
+    /// Requests read in full.
+    pub requests: u32,
+    /// Bytes written.
+    pub sent: u64,
+    /// The liveness rules that a link began with: a reload changes them for new links only.
+    pub rules: Option<Rc<Rules>>,
+    /// Round-trip time as the roster knows it, in microseconds.
+    pub rtt_us: Option<u32>,
+    armed: Armed,
+}
+
+/// What a connection speaks. A closed set: the compiler finds every place that has to know.
+pub enum Protocol {
+    /// Requests and responses.
+    Http(Stage, Exchange),
+    /// Events.
+    Link(Box<dyn Link>),
+    /// Last words are said: what still comes is thrown away.
+    Draining,
+}
+
+/// Where an exchange is.
+pub enum Stage {
+    /// A request head is awaited.
+    Head,
+    /// A body is awaited, for a request that has been let in.
+    Body(Box<Admitted>),
+    /// A body is skipped, for a request that has been answered.
+    Skip,
+    /// A password is being checked for the request whose head lies in the input.
+    Waiting(Key),
+}
+
+/// The limits in time that a connection without a link lives under (`[limits]`).
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a whole head, and for a new connection's first byte.
+    pub header: std::time::Duration,
+    /// For a whole body.
+    pub body: std::time::Duration,
+    /// For the next request.
+    pub keep_alive: std::time::Duration,
+    /// For a byte of a response to be taken.
+    pub send: std::time::Duration,
+}
+
+impl Conn {
+    /// A connection accepted at `now`. `phase` is random and spreads heartbeats.
+    pub fn new(stream: Stream, rules: &Rules, now: Moment, phase: u32) -> Conn {
+        Conn {
+            stream,
+            protocol: Protocol::Http(Stage::Head, Exchange::default()),
+            input: Vec::new(),
+            output: SendQueue::new(),
+            live: Liveness::new(Carrier::Response, rules, now, phase),
+            readable: false,
+            writable: true,
+            read_on: false,
+            peer_closed: false,
+            queued: false,
+            held: false,
+            reserve: false,
+            closing: None,
+            parked: None,
+            session: None,
+            opened: now,
+            since: now,
+            taken: now,
+            requests: 0,
+            sent: 0,
+            rules: None,
+            rtt_us: None,
+            armed: Armed::default(),
+        }
+    }
+
+    /// Whether it carries events (a parked one does no more).
+    pub fn is_link(&self) -> bool {
+        matches!(self.protocol, Protocol::Link(_))
+    }
+
+    /// Whether it speaks TCP, so that the kernel can be asked about its peer.
+    pub fn is_tcp(&self) -> bool {
+        self.stream.kind == Kind::Tcp
+    }
+
+    /// The port that it came to; `None` on a unix socket.
+    pub fn port(&self) -> Option<u16> {
+        self.is_tcp().then_some(self.stream.local_port)
+    }
+
+    /// Whether nothing is going on: no request begun, nothing owed.
+    pub fn is_idle(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http(Stage::Head, exchange) => self.output.is_empty() && exchange.is_idle(&self.input),
+            _ => false,
+        }
+    }
+
+    /// Reads once. How many bytes came; 0 if none did. Errors end the connection.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.stream.read(buffer) {
+            Ok(0) => {
+                self.readable = false;
+                self.peer_closed = true;
+                Ok(0)
+            }
+            Ok(n) => {
+                // a short read empties the socket, and the poller tells when more comes; but FIN or an error may lie
+                // behind the data without an event of their own
+                if n < buffer.len() && !self.read_on {
+                    self.readable = false;
+                }
+                Ok(n)
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                self.read_on = false;
+                Ok(0)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The one next moment at which this connection wants to be looked at, and why; `None`: never.
+    pub fn deadline(&self, patience: &Patience) -> Option<(Moment, Due)> {
+        let own = self.own_deadline(patience);
+        let live = self.live.due().map(|at| (at, Due::Liveness));
+        match (own, live) {
+            (Some(a), Some(b)) => Some(if b.0 <= a.0 { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn own_deadline(&self, patience: &Patience) -> Option<(Moment, Due)> {
+        if let Some(until) = self.parked {
+            return Some((until, Due::Close(CloseReason::Lost)));
+        }
+        if let Some(why) = self.closing {
+            return Some((self.since + LINGER, Due::Close(why)));
+        }
+        match &self.protocol {
+            Protocol::Draining => Some((self.since + LINGER, Due::Close(CloseReason::Done))),
+            Protocol::Link(_) => None,
+            Protocol::Http(..) if !self.output.is_empty() => {
+                Some((self.taken + patience.send, Due::Close(CloseReason::SendTimeout)))
+            }
+            Protocol::Http(Stage::Head, exchange) => Some(match (exchange.is_idle(&self.input), self.requests) {
+                (true, 1..) => (self.since + patience.keep_alive, Due::Close(CloseReason::KeepAlive)),
+                _ if self.reserve => (self.since + LINGER, Due::TooSlow(CloseReason::HeaderTimeout)),
+                _ => (self.since + patience.header, Due::TooSlow(CloseReason::HeaderTimeout)),
+            }),
+            Protocol::Http(Stage::Body(_) | Stage::Skip, _) => {
+                Some((self.since + patience.body, Due::TooSlow(CloseReason::BodyTimeout)))
+            }
+            Protocol::Http(Stage::Waiting(_), _) => None,
+        }
+    }
+
+    /// Last words are in the output: once they are taken, close.
+    pub fn close_after_output(&mut self, now: Moment, why: CloseReason) {
+        if self.closing.is_none() {
+            self.closing = Some(why);
+            self.since = now;
+        }
+    }
+}
+
+/// What falls due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// The liveness rules want a look.
+    Liveness,
+    /// Time is up: close.
+    Close(CloseReason),
+    /// A request came too slowly: 408, then close (without a word if nothing of it came).
+    TooSlow(CloseReason),
+}
+
+impl Deadlined for Conn {
+    fn armed(&self) -> &Armed {
+        &self.armed
+    }
+    fn armed_mut(&mut self) -> &mut Armed {
+        &mut self.armed
+    }
+}

@@ -1,0 +1,114 @@
+//! Doing what the hub wants done, and the log line of every connection's end.
+
+use std::rc::Rc;
+
+use crate::http::response::{Audience, Envelope, Full, Persist};
+use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now};
+use crate::net::conn::{Conn, Protocol};
+use crate::net::send_queue::Chunk;
+use crate::net::server::Server;
+use crate::net::world::World;
+
+/// Does what the hub wants done, in order. Whether there was anything.
+pub(super) fn apply(server: &mut Server, now: Now) -> bool {
+    let mut any = false;
+    while !server.world.fx.is_empty() {
+        any = true;
+        for effect in std::mem::take(&mut server.world.fx) {
+            match effect {
+                Effect::Deliver { to, message } => deliver(server, now, &to, &message),
+                Effect::Close { conn, why } => say_farewell(server, now, conn, why),
+                Effect::Park { conn, until } => {
+                    if let Some(conn) = server.conns.touch(conn) {
+                        conn.output.drop_unsent();
+                        conn.parked = Some(until);
+                    }
+                }
+            }
+        }
+    }
+    any
+}
+
+/// Puts `message` into the output of each link: encoded once for each kind of link, shared by all.
+fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
+    let max = server.world.site.config.limits.link_queue as u64;
+    let mut encoded: Vec<(&'static str, Rc<[u8]>)> = Vec::new();
+    for &id in to {
+        let Some(conn) = server.conns.touch(id) else { continue };
+        let Protocol::Link(link) = &conn.protocol else { continue };
+        let bytes = match encoded.iter().find(|(name, _)| *name == link.name()) {
+            Some((_, bytes)) => bytes.clone(),
+            None => {
+                let mut out = Vec::new();
+                link.encode(message, &mut out);
+                let bytes: Rc<[u8]> = out.into();
+                encoded.push((link.name(), bytes.clone()));
+                bytes
+            }
+        };
+        // each chunk costs its place in the queue too
+        let owed = conn.output.owed() + bytes.len() as u64;
+        if owed > max {
+            server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
+            say_farewell(server, now, id, CloseReason::Slow);
+        } else {
+            conn.output.push(Chunk::Shared(bytes));
+        }
+    }
+}
+
+/// Says on a link why it ends, and ends it.
+pub(super) fn say_farewell(server: &mut Server, now: Now, id: ConnId, why: CloseReason) {
+    let Some(conn) = server.conns.touch(id) else { return };
+    if conn.closing.is_some() {
+        return;
+    }
+    if let Protocol::Link(link) = &conn.protocol {
+        let mut out = Vec::new();
+        link.farewell(why, &mut out);
+        if why == CloseReason::Slow {
+            conn.output.drop_unsent();
+        }
+        conn.output.push(Chunk::Bytes(out));
+    }
+    conn.close_after_output(now.mono, why);
+}
+
+/// Tells a connection beyond a limit so, and closes it.
+pub(super) fn turn_away(conn: &mut Conn, world: &mut World, now: Now, crowd: bool) {
+    let said = if crowd {
+        "too many connections from this address; close some (limits.per_address)"
+    } else {
+        "too many connections; try again in a moment (limits.connections)"
+    };
+    let date = world.date(now);
+    let envelope = Envelope { date: &date, persist: Persist::Close, extra: &[], is_head: false };
+    let mut out = Vec::new();
+    let full = Full::error(503, "busy", said, Audience::Terminal).with("Retry-After", "5");
+    full.write(&mut out, &envelope);
+    world.site.metrics.response(503);
+    conn.output.push(Chunk::Bytes(out));
+    conn.close_after_output(now.mono, CloseReason::Limit);
+}
+
+/// The one line of a connection's end.
+pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: CloseReason) {
+    if !log::log_enabled!(log::Level::Info) {
+        return;
+    }
+    let kind = match &conn.protocol {
+        Protocol::Http(..) => "http",
+        Protocol::Link(link) => link.name(),
+        Protocol::Draining => "closing",
+    };
+    let view = conn.session.and_then(|s| world.hub.session_view(s));
+    let user = view.as_ref().map_or("-", |v| &v.user);
+    log::info!(
+        "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
+        conn.stream.peer,
+        conn.requests,
+        conn.sent,
+        now.mono.since(conn.opened).as_millis()
+    );
+}

@@ -1,0 +1,52 @@
+//! The pages in the binary: one table.
+
+use crate::http::files::encoding::Coding;
+use crate::http::files::{Etag, FileMeta, types};
+
+/// What the built-in pages may load and do: only what comes from this server, and no code within a page.
+const POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestors 'self'";
+
+/// A page in the binary.
+#[derive(Debug)]
+pub(super) struct Page {
+    path: &'static str,
+    pub(super) bytes: &'static [u8],
+    pub(super) meta: FileMeta,
+}
+
+impl Page {
+    /// Whether this is the page at `key`, a path below the root.
+    pub(super) fn is_at(&self, key: &str) -> bool {
+        self.path == key || (key.is_empty() && self.path == "index.html")
+    }
+}
+
+/// Path and bytes.
+type Row = (&'static str, &'static [u8]);
+
+macro_rules! page {
+    ($path:literal) => {
+        ($path, include_bytes!(concat!("../../../www/", $path)))
+    };
+}
+
+/// Every built-in page.
+const TABLE: &[Row] = &[page!("index.html"), page!("app.js"), page!("tick.js"), page!("style.css"), page!("icon.svg")];
+
+/// The built-in pages with what is said of them. Their tags come from their bytes, so a new version has new ones.
+pub(super) fn pages() -> Vec<Page> {
+    let page = |&(path, bytes): &Row| {
+        let content_type = types::content_type(path);
+        let meta = FileMeta {
+            len: bytes.len() as u64,
+            modified: None,
+            etag: Etag::of_bytes(bytes),
+            content_type,
+            coding: Coding::Identity,
+            varies: false,
+            policy: content_type.starts_with("text/html").then_some(POLICY),
+        };
+        Page { path, bytes, meta }
+    };
+    TABLE.iter().map(page).collect()
+}

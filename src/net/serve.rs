@@ -1,0 +1,435 @@
+//! Serving one connection's bytes: the exchange says where requests are, the routes say what to answer, the pages
+//! say which bytes; here it is only put together and put into the output.
+
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use crate::codec::{Decoded, ProtoError};
+use crate::http::exchange::{Exchange, Progress, Unread};
+use crate::http::request::{Framing, Method, Request, slots};
+use crate::http::response::{Audience, CONTINUE, Envelope, Full, Persist, end_head, push_field, start_head};
+use crate::hub::liveness::Carrier;
+use crate::link::Link;
+use crate::msg::{CloseReason, ConnId, Now};
+use crate::net::conn::{Conn, Protocol, Stage};
+use crate::net::files::{Body, Refusal};
+use crate::net::send_queue::Chunk;
+use crate::net::worker::Submit;
+use crate::net::world::World;
+use crate::routes::gate::{Job, Key};
+use crate::routes::reply::{Caller, Ctx, Peer, Reply, set_cookie};
+use crate::routes::{self, Admitted, Refused};
+use crate::sys::tcp;
+
+/// Output owed at which no further pipelined request is taken up.
+const PIPELINE_MAX: u64 = 64 * 1024;
+
+/// Reads once and serves what came. Whether bytes came.
+pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io::Result<bool> {
+    let mut buffer = std::mem::take(&mut world.buffer);
+    let got = conn.read(&mut buffer);
+    if let Ok(n @ 1..) = got {
+        conn.live.heard(now.mono);
+        take(conn, id, world, now, &buffer[..n]);
+    }
+    world.buffer = buffer;
+    Ok(got? > 0)
+}
+
+/// Takes `bytes` in.
+fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) {
+    match &mut conn.protocol {
+        Protocol::Draining => {}
+        Protocol::Link(link) => {
+            // what a peer says on a stream has no meaning; a link that has will hand its steps to the hub here
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                match link.decode(rest) {
+                    Ok(Decoded::Got { used, .. }) => rest = &rest[used.clamp(1, rest.len())..],
+                    Ok(Decoded::Need) | Err(_) => break,
+                }
+            }
+        }
+        Protocol::Http(..) if conn.closing.is_some() => {}
+        Protocol::Http(..) => {
+            if conn.input.is_empty() {
+                let used = requests(conn, id, world, now, bytes);
+                if used < bytes.len() && matches!(conn.protocol, Protocol::Http(..)) {
+                    conn.input.extend_from_slice(&bytes[used..]);
+                    if matches!(conn.protocol, Protocol::Http(Stage::Head, _)) {
+                        conn.since = now.mono; // the first bytes of a head: its time begins
+                    }
+                }
+            } else {
+                conn.input.extend_from_slice(bytes);
+                again(conn, id, world, now);
+            }
+        }
+    }
+}
+
+/// Serves what lies in the input: pipelined requests once their predecessors are answered.
+pub fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
+    let mut input = std::mem::take(&mut conn.input);
+    let used = requests(conn, id, world, now, &input);
+    if used == input.len() || !matches!(conn.protocol, Protocol::Http(..)) {
+        return;
+    }
+    input.drain(..used);
+    conn.input = input;
+}
+
+/// The password that this connection's request waited for has been checked.
+pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key, good: bool) {
+    let Protocol::Http(stage @ Stage::Waiting(_), exchange) = &mut conn.protocol else { return };
+    let len = exchange.head_len();
+    *stage = Stage::Head;
+    let mut input = std::mem::take(&mut conn.input);
+    let mut used = 0;
+    if let Some(n) = decide(conn, id, world, now, &input, len, Some((key, good))) {
+        used = n;
+    }
+    if matches!(conn.protocol, Protocol::Http(..)) {
+        input.drain(..used);
+        conn.input = input;
+        if !conn.input.is_empty() {
+            again(conn, id, world, now);
+        }
+    }
+}
+
+/// Serves as many of the requests in `input` as may be served now; says how many bytes they took.
+fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u8]) -> usize {
+    let mut used = 0;
+    conn.held = false;
+    while conn.closing.is_none() {
+        if conn.output.owed() >= PIPELINE_MAX {
+            conn.held = used < input.len();
+            break;
+        }
+        let Protocol::Http(stage, exchange) = &mut conn.protocol else { break };
+        if matches!(stage, Stage::Waiting(_)) {
+            break;
+        }
+        let rest = &input[used..];
+        match exchange.advance(rest, &world.heads) {
+            Ok(Progress::Need) => {
+                if exchange.take_continue(rest) {
+                    conn.output.push(Chunk::Static(CONTINUE));
+                }
+                break;
+            }
+            Ok(Progress::Head { len }) => match decide(conn, id, world, now, rest, len, None) {
+                Some(n) => used += n,
+                None => continue,
+            },
+            Ok(Progress::Complete { used: n }) => {
+                complete(conn, id, world, now, &rest[..n]);
+                used += n;
+            }
+            Err(e) => {
+                refuse(conn, world, now, rest, &e);
+                used = input.len();
+            }
+        }
+    }
+    used
+}
+
+/// A head is complete: is it let in? `Some`: the request is done with, and took so many bytes.
+fn decide(
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    rest: &[u8],
+    len: usize,
+    verdict: Option<(Key, bool)>,
+) -> Option<usize> {
+    let mut room = slots();
+    let request = match Request::parse(&rest[..len], &mut room, &world.heads) {
+        Ok(request) => request,
+        Err(e) => {
+            refuse(conn, world, now, rest, &e);
+            return Some(rest.len());
+        }
+    };
+    let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, &request));
+    conn.session = match &admitted {
+        Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) => Some(caller.session),
+        _ => conn.session,
+    };
+    let Protocol::Http(stage, exchange) = &mut conn.protocol else { return Some(len) };
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(Refused { reply: Reply::Later(job), .. }) => {
+            wait(conn, id, world, now, &request, job);
+            return None;
+        }
+        Err(Refused { reply, caller }) => {
+            let unread = exchange.refuse_body(&request, rest);
+            *stage = Stage::Skip;
+            let close = unread == Unread::Close;
+            respond(conn, world, now, &request, caller.as_ref(), reply, close);
+            return if close { Some(rest.len()) } else { None };
+        }
+    };
+    if conn.reserve && !seated(world, &admitted) {
+        let unread = exchange.refuse_body(&request, rest);
+        debug_assert!(unread == Unread::Close || unread == Unread::InStep);
+        world.site.metrics.refused_limit += 1;
+        let said = "the last connections are kept for those who have a seat; try again in a moment";
+        let full = Full::error(503, "busy", said, Audience::of(Some(&request))).with("Retry-After", "5");
+        respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+        return Some(rest.len());
+    }
+    conn.reserve = false;
+    if request.framing == Framing::None {
+        *exchange = Exchange::default();
+        finish(conn, id, world, now, &request, &admitted, &[], false);
+        return Some(len);
+    }
+    if !admitted.takes_body() {
+        // a page needs no body: skip it if it is there, else the connection cannot go on
+        let close = exchange.refuse_body(&request, rest) == Unread::Close;
+        *stage = Stage::Skip;
+        finish(conn, id, world, now, &request, &admitted, &[], close);
+        return if close { Some(rest.len()) } else { None };
+    }
+    match exchange.accept_body(&request, world.site.config.limits.body_bytes) {
+        Ok(()) => {
+            *stage = Stage::Body(Box::new(admitted));
+            conn.since = now.mono;
+            None
+        }
+        Err(e) => {
+            let said = format!("{}; at most {} bytes are taken", e.what, world.site.config.limits.body_bytes);
+            let full = Full::error(e.status, "too_large", &said, Audience::of(Some(&request)));
+            respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+            Some(rest.len())
+        }
+    }
+}
+
+/// A request with a body is complete.
+fn complete(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, whole: &[u8]) {
+    let Protocol::Http(stage, exchange) = &mut conn.protocol else { return };
+    let stage = std::mem::replace(stage, Stage::Head);
+    let exchange = std::mem::take(exchange);
+    conn.since = now.mono;
+    let Stage::Body(admitted) = stage else { return };
+    let mut room = slots();
+    // it was parsed once already when it was let in; keeping the result would mean keeping a self-reference
+    match Request::parse(&whole[..exchange.head_len()], &mut room, &world.heads) {
+        Ok(request) => {
+            let body = exchange.body(whole);
+            finish(conn, id, world, now, &request, &admitted, &body, false);
+        }
+        Err(e) => refuse(conn, world, now, whole, &e),
+    }
+}
+
+/// Answers a complete request.
+#[allow(clippy::too_many_arguments)] // one call for each of two callers; a struct would only rename the list
+fn finish(
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    request: &Request<'_>,
+    admitted: &Admitted,
+    body: &[u8],
+    close: bool,
+) {
+    conn.requests += 1;
+    world.site.metrics.requests += 1;
+    if admitted.is_page() {
+        return page(conn, id, world, now, request, admitted, close);
+    }
+    let reply = with_ctx(conn, id, world, now, None, |ctx| routes::answer(ctx, request, admitted, body));
+    respond(conn, world, now, request, admitted.caller.as_ref(), reply, close);
+}
+
+/// Answers with a file. Whether there is one is known before a seat is taken for it.
+fn page(
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    request: &Request<'_>,
+    admitted: &Admitted,
+    close: bool,
+) {
+    let mut head = std::mem::take(&mut world.head);
+    head.clear();
+    let date = world.date(now);
+    let extra = cookie_line(conn, admitted.caller.as_ref());
+    let persist = Persist::of(request, close);
+    let is_head = request.method == Method::Head;
+    let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
+    let served = world.pages.serve(now, request, &envelope, &mut head);
+    if matches!(served.status, 200 | 206 | 304) {
+        let html = served.html && served.status == 200 && request.method == Method::Get;
+        let seat = with_ctx(conn, id, world, now, None, |ctx| routes::page_seat(ctx, request, admitted, html));
+        if let Err(full) = seat {
+            world.head = head;
+            return respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), close);
+        }
+    }
+    world.site.metrics.response(served.status);
+    conn.output.push(Chunk::Bytes(head.as_slice().into()));
+    world.head = head;
+    match served.body {
+        Body::None => {}
+        Body::Static(bytes) => conn.output.push(Chunk::Static(bytes)),
+        Body::Shared(bytes, range) => conn.output.push(Chunk::SharedRange(bytes, range)),
+        Body::File { file, offset, len } => conn.output.push(Chunk::File { fd: Rc::new(file), offset, len }),
+    }
+    answered(conn, now, persist);
+}
+
+/// Answers with what a route said.
+#[allow(clippy::too_many_arguments)]
+fn respond(
+    conn: &mut Conn,
+    world: &mut World,
+    now: Now,
+    request: &Request<'_>,
+    caller: Option<&Caller>,
+    reply: Reply,
+    close: bool,
+) {
+    let date = world.date(now);
+    let extra = cookie_line(conn, caller);
+    let is_head = request.method == Method::Head;
+    match reply {
+        Reply::Full(full) => {
+            let persist = Persist::of(request, close);
+            let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
+            world.site.metrics.response(full.status);
+            let mut out = Vec::with_capacity(256 + full.body.len());
+            full.write(&mut out, &envelope);
+            conn.output.push(Chunk::Bytes(out));
+            answered(conn, now, persist);
+        }
+        Reply::Stream { link, opening, beats } => {
+            // the stream ends with the connection: nothing can follow it
+            let envelope = Envelope { date: &date, persist: Persist::Close, extra: extra.as_bytes(), is_head };
+            world.site.metrics.response(200);
+            let mut out = Vec::with_capacity(384);
+            start_head(&mut out, 200, &envelope);
+            push_field(&mut out, "Content-Type", b"text/event-stream");
+            push_field(&mut out, "X-Content-Type-Options", b"nosniff");
+            push_field(&mut out, "Cache-Control", b"no-store");
+            // nginx would otherwise keep events back until its buffer is full
+            push_field(&mut out, "X-Accel-Buffering", b"no");
+            if link.name() == "sse" {
+                push_field(&mut out, "Transfer-Encoding", b"chunked");
+            }
+            end_head(&mut out);
+            out.extend_from_slice(&opening);
+            conn.output.push(Chunk::Bytes(out));
+            become_link(conn, world, now, link, beats);
+        }
+        Reply::Page | Reply::Later(_) => debug_assert!(false, "a page is served, a wait is waited, elsewhere"),
+    }
+}
+
+/// Turns the connection into a link: its socket is set up for liveness from here on, because browsers open their
+/// links on connections that have carried pages before.
+fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>, beats: bool) {
+    let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
+    if conn.is_tcp() {
+        tcp::prepare_link(conn.stream.as_fd(), &world.times, &world.helps);
+    }
+    let beat = beats.then(|| world.site.config.liveness.beat());
+    conn.live.become_link(carrier, &world.rules, now.mono, beat);
+    conn.rules = Some(world.rules.clone());
+    conn.protocol = Protocol::Link(link);
+    conn.input = Vec::new();
+}
+
+/// A response is in the output: what becomes of the connection.
+fn answered(conn: &mut Conn, now: Now, persist: Persist) {
+    conn.since = now.mono;
+    conn.taken = now.mono;
+    if persist == Persist::Close {
+        conn.close_after_output(now.mono, CloseReason::Done);
+    }
+}
+
+/// The peer broke the protocol in what begins with `head`: one answer, then nothing more is read from it.
+fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &ProtoError) {
+    let date = world.date(now);
+    let envelope = Envelope { date: &date, persist: Persist::Close, extra: &[], is_head: head.starts_with(b"HEAD ") };
+    let mut out = Vec::with_capacity(512);
+    let refusal = Refusal { status: error.status, word: "bad_request", message: error.what };
+    world.pages.error(now, &refusal, None, &envelope, &mut out);
+    world.site.metrics.response(error.status);
+    conn.output.push(Chunk::Bytes(out));
+    conn.taken = now.mono;
+    conn.close_after_output(now.mono, CloseReason::Protocol);
+    log::debug!("refused addr={} status={} why={:?}", conn.stream.peer, error.status, error.what);
+}
+
+/// A request came too slowly: 408 if any of it came.
+pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) {
+    if conn.is_idle() {
+        return conn.close_after_output(now.mono, why);
+    }
+    let head = std::mem::take(&mut conn.input);
+    refuse(conn, world, now, &head, &ProtoError::http(408, "the request did not come in time; send it at once"));
+    conn.closing = Some(why);
+}
+
+/// A password has to be checked before this request can be let in. Equal ones are checked once.
+fn wait(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Request<'_>, job: Box<Job>) {
+    let key = job.key;
+    if let Some(others) = world.waiting.get_mut(&key) {
+        others.push(id);
+    } else {
+        world.site.gate.asking(now.mono, &job);
+        match world.worker.submit(job) {
+            Submit::Accepted => {
+                world.site.metrics.passwords += 1;
+                world.waiting.insert(key, vec![id]);
+            }
+            Submit::Busy(job) | Submit::Failed(job, _) => {
+                world.site.gate.not_asked(now.mono, &job);
+                let said = "too many passwords are being checked; try again in a moment";
+                let full = Full::error(503, "busy", said, Audience::of(Some(request))).with("Retry-After", "1");
+                return respond(conn, world, now, request, None, full.into(), true);
+            }
+        }
+    }
+    if let Protocol::Http(stage, _) = &mut conn.protocol {
+        *stage = Stage::Waiting(key);
+    }
+}
+
+/// Whether the caller has a seat already, and so a claim on the last connections.
+fn seated(world: &World, admitted: &Admitted) -> bool {
+    let view = admitted.caller.as_ref().and_then(|c| world.hub.session_view(c.session));
+    view.is_some_and(|v| v.seat.is_some())
+}
+
+fn cookie_line(conn: &Conn, caller: Option<&Caller>) -> String {
+    let Some(cookie) = caller.and_then(|c| c.cookie) else { return String::new() };
+    ["Set-Cookie: ", &set_cookie(conn.port(), &cookie), "\r\n"].concat()
+}
+
+/// Calls a route with what it may see.
+fn with_ctx<T>(
+    conn: &Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    verdict: Option<(Key, bool)>,
+    run: impl FnOnce(&mut Ctx<'_>) -> T,
+) -> T {
+    let load = world.load;
+    let (site, hub, fx, random) = world.parts();
+    let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port() };
+    let mut draw = || random.bytes();
+    run(&mut Ctx { now, peer, site, hub, fx, random: &mut draw, verdict, load })
+}

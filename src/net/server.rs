@@ -1,0 +1,575 @@
+//! The loop: what is ready is noted, served in turn, and whatever was touched is settled before the next sleep.
+//!
+//! ```text
+//! loop {
+//!     poll                      sleep until something is ready or the earliest deadline; note, do not act
+//!     accept, serve, resume     a bounded amount each
+//!     deadlines                 of connections and of the hub
+//!     effects and settling      until there are none: a close makes more effects
+//! }
+//! ```
+//!
+//! Only [`Table::touch`] gives a `&mut Conn`, and what was touched is settled: flushed, closed if closing, re-armed.
+//! Nobody registers interest, arms a timer or schedules a close by hand, so nobody can forget to.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::config::Config;
+use crate::config::users::Users;
+use crate::metrics::Metrics;
+use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
+use crate::net::conn::{Conn, Due, Protocol, Stage};
+use crate::net::files::Site as Pages;
+use crate::net::listener::{Accept, Listener};
+use crate::net::send_queue::Flush;
+use crate::net::table::Table;
+use crate::net::timers::{Deadlined, Timers};
+use crate::net::world::World;
+use crate::net::{clock, effects, serve, verdict};
+use crate::routes::gate::Gate;
+use crate::sys::process::{self, Signal, Signals};
+use crate::sys::socket;
+use crate::sys::tcp::{self, Helps};
+
+/// Events taken from the kernel at once.
+const EVENTS_MAX: usize = 256;
+/// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
+const WRITE_BUDGET: usize = 256 * 1024;
+/// Connections beyond the limit that are kept for the moment it takes to tell them so.
+const TURNED_AWAY_MAX: usize = 32;
+/// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
+const OWN_STALL: Duration = Duration::from_millis(250);
+
+const SIGNALS: ConnId = Table::<Conn>::outside(0);
+const WAKER: ConnId = Table::<Conn>::outside(1);
+const FIRST_LISTENER: u16 = 2;
+
+/// Everything that the loop owns.
+pub struct Server {
+    poll: Poll,
+    listeners: Vec<Door>,
+    signals: Signals,
+    pub(super) conns: Table<Conn>,
+    timers: Timers,
+    ready: VecDeque<ConnId>,
+    per_address: HashMap<PeerAddr, u32>,
+    pub(super) world: World,
+    stopping: Option<Moment>,
+    planned: Option<Moment>,
+    reload: Box<Reload>,
+}
+
+/// Reads everything again for SIGHUP: the new settings, users and pages, or what is wrong with them (one line each).
+pub type Reload = dyn FnMut() -> Result<Reloaded, Vec<String>>;
+
+/// What a reload brings.
+pub struct Reloaded {
+    /// The settings.
+    pub config: Config,
+    /// The users; `None` without a users file, when the one made at start stays.
+    pub users: Option<Users>,
+}
+
+/// A listener and what it waits for.
+struct Door {
+    listener: Listener,
+    /// Somebody may be waiting.
+    ready: bool,
+    /// No descriptor for them until then.
+    paused: Option<Moment>,
+}
+
+/// How the server ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Asked to, and everybody was told.
+    Stopped,
+    /// Asked twice.
+    AtOnce,
+}
+
+impl Server {
+    /// A server with these listeners, not running yet. Errors: the kernel's.
+    pub fn new(
+        config: Config,
+        users: Users,
+        listeners: Vec<Listener>,
+        signals: Signals,
+        helps: Helps,
+        reload: Box<Reload>,
+    ) -> io::Result<Server> {
+        let now = clock::read();
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
+        let mut secret = [0; 32];
+        process::getrandom(&mut secret)?;
+        let gate = Gate::new(secret, users, config.auth.failures);
+        let max = config.limits.connections as usize;
+        let world = World::new(Rc::new(config), gate, helps, waker, now)?;
+        poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;
+        let mut doors = Vec::new();
+        for (listener, n) in listeners.into_iter().zip(FIRST_LISTENER..) {
+            let id = Table::<Conn>::outside(n);
+            poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), token(id), Interest::READABLE)?;
+            if listener.port() != 0 {
+                // inherited by every connection: saves six calls for each. What links need is set when one becomes a link
+                tcp::prepare_plain(listener.as_fd(), &world.times)?;
+                socket::set_nodelay(listener.as_fd())?;
+            }
+            log::info!("listening addr={} kind=web", listener.address());
+            doors.push(Door { listener, ready: true, paused: None });
+        }
+        Ok(Server {
+            poll,
+            listeners: doors,
+            signals,
+            conns: Table::new(max + TURNED_AWAY_MAX),
+            timers: Timers::new(),
+            ready: VecDeque::new(),
+            per_address: HashMap::new(),
+            world,
+            stopping: None,
+            planned: None,
+            reload,
+        })
+    }
+
+    /// Which of the kernel's helps are there, and the worst case that follows: one line for the log.
+    pub fn kernel_line(&self) -> String {
+        let rules = &self.world.rules;
+        let seconds = |d: Duration| format!("{:.2} s", d.as_secs_f64());
+        let stalled = match rules.worst_stalled() {
+            Some(d) => format!("within {}", seconds(d)),
+            None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
+        };
+        let profile = self.world.site.config.liveness.profile.word();
+        let worst = seconds(rules.worst());
+        format!(
+            "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
+            self.world.helps
+        )
+    }
+
+    /// Runs until it is told to stop. Errors: the poller's.
+    pub fn run(&mut self) -> io::Result<Ended> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let wait = self.sleep_for(clock::read().mono);
+            match self.poll.poll(&mut events, wait) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            let now = clock::read();
+            self.own_stall(now);
+            let mut signalled = false;
+            for event in &events {
+                signalled |= self.note(event);
+            }
+            if signalled && self.on_signals(now) == Some(Ended::AtOnce) {
+                return Ok(Ended::AtOnce);
+            }
+            self.turn(now);
+            if self.stopping.is_some_and(|until| self.conns.is_empty() || now.mono >= until) {
+                return Ok(Ended::Stopped);
+            }
+        }
+    }
+
+    /// How long nothing needs to be done; `None`: until something happens.
+    fn sleep_for(&mut self, now: Moment) -> Option<Duration> {
+        let next = self.timers.wait(now, &self.conns).map(|d| now + d);
+        let doors = self.listeners.iter().filter_map(|d| d.paused);
+        let earliest = doors.chain(next).chain(self.world.hub.deadline()).chain(self.stopping).min();
+        self.planned = earliest;
+        if !self.ready.is_empty() || self.listeners.iter().any(|d| d.ready && d.paused.is_none()) {
+            return Some(Duration::ZERO);
+        }
+        // whole milliseconds, rounded up: rounded down the loop would wake too early and spin
+        earliest.map(|at| Duration::from_millis(at.since(now).as_micros().div_ceil(1000) as u64))
+    }
+
+    /// If we slept longer than planned, nobody may be judged by that time.
+    fn own_stall(&mut self, now: Now) {
+        let Some(late) = self.planned.map(|at| now.mono.since(at)).filter(|&late| late > OWN_STALL) else { return };
+        log::warn!("own_stall ms={} (suspended, or the machine is overloaded)", late.as_millis());
+        self.world.site.metrics.own_stalls += 1;
+        let ids: Vec<ConnId> = self.conns.ids().collect();
+        for id in ids {
+            if let Some(conn) = self.conns.touch(id) {
+                conn.live.loop_gap(now.mono, late);
+            }
+        }
+        self.world.hub.stood_still(late);
+    }
+
+    /// Notes what an event says; acts on nothing. Whether it was a signal.
+    fn note(&mut self, event: &mio::event::Event) -> bool {
+        let id = ConnId::from_raw(event.token().0 as u32);
+        if id == SIGNALS {
+            return true;
+        }
+        if let Some(door) = door_of(&mut self.listeners, id) {
+            door.ready = true;
+            return false;
+        }
+        let Some(conn) = self.conns.touch(id) else { return false };
+        conn.writable |= event.is_writable();
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            conn.readable = true;
+            conn.read_on |= event.is_read_closed() || event.is_write_closed() || event.is_error();
+        }
+        queue(&mut self.ready, conn, id);
+        false
+    }
+
+    /// One turn: everything that is ready, everything that is due, everything that follows.
+    fn turn(&mut self, now: Now) {
+        self.accept(now);
+        for _ in 0..self.ready.len() {
+            if let Some(id) = self.ready.pop_front() {
+                self.serve(now, id);
+            }
+        }
+        while let Some(outcome) = self.world.worker.fetch() {
+            let holds = self.world.site.gate.settle(now.mono, &outcome);
+            for id in self.world.waiting.remove(&outcome.key).unwrap_or_default() {
+                if let Some(conn) = self.conns.touch(id) {
+                    // an outcome by an older users file says nothing: the request asks anew
+                    let good = outcome.good || !holds;
+                    serve::resume(conn, id, &mut self.world, now, outcome.key, good);
+                }
+            }
+        }
+        while let Some((_, id)) = self.timers.pop_due(now.mono, &mut self.conns) {
+            self.on_deadline(now, id);
+        }
+        if self.world.hub.deadline().is_some_and(|at| at <= now.mono) {
+            self.world.hub.tick(now, &mut self.world.fx);
+        }
+        loop {
+            let effects = effects::apply(self, now);
+            if !self.settle(now) && !effects {
+                break;
+            }
+        }
+    }
+
+    /// Takes new connections, a bounded batch of each listener.
+    fn accept(&mut self, now: Now) {
+        for i in 0..self.listeners.len() {
+            if self.listeners[i].paused.is_some_and(|until| until > now.mono) {
+                continue;
+            }
+            self.listeners[i].paused = None;
+            for _ in 0..Listener::BATCH {
+                if !self.listeners[i].ready || self.stopping.is_some() {
+                    break;
+                }
+                match self.listeners[i].listener.accept() {
+                    Accept::Stream(stream) => self.welcome(now, stream),
+                    Accept::Empty => self.listeners[i].ready = false,
+                    Accept::Pause(e) => {
+                        if self.world.site.metrics.accept_pauses == 0 {
+                            log::warn!(
+                                "accept: {e}; raise the limit on open files (ulimit -n) or lower limits.connections"
+                            );
+                        }
+                        self.world.site.metrics.accept_pauses += 1;
+                        self.listeners[i].paused = Some(now.mono + Listener::PAUSE);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A new connection: counted, limited, registered.
+    fn welcome(&mut self, now: Now, stream: crate::net::stream::Stream) {
+        let limits = &self.world.site.config.limits;
+        let (max, per_address) = (limits.connections as usize, limits.per_address);
+        self.world.site.metrics.accepted += 1;
+        let from = self.per_address.entry(stream.peer).or_insert(0);
+        // all that come over a unix socket come from one proxy
+        let crowd = stream.peer != PeerAddr::Unix && *from >= per_address;
+        *from += 1;
+        let peer = stream.peer;
+        let phase = self.world.phase();
+        let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
+        let refused = crowd || self.conns.len() >= max;
+        conn.reserve = self.conns.len() + crate::config::KEPT_FOR_SEATED as usize >= max;
+        if refused {
+            self.world.site.metrics.refused_limit += 1;
+            effects::turn_away(&mut conn, &mut self.world, now, crowd);
+        }
+        let fd = conn.stream.as_raw_fd();
+        match self.conns.insert(conn) {
+            Ok(id) => {
+                let both = Interest::READABLE | Interest::WRITABLE;
+                if let Err(e) = self.poll.registry().register(&mut SourceFd(&fd), token(id), both) {
+                    log::warn!("poll: {e}");
+                    self.close(now, id, CloseReason::Error);
+                }
+            }
+            Err(_) => leave(&mut self.per_address, peer),
+        }
+        self.world.load.connections = self.conns.len();
+    }
+
+    /// Serves one connection that is ready: one read, then it goes to the back of the queue.
+    fn serve(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        conn.queued = false;
+        // what is owed first: who does not take his answers asks no further questions
+        let full = conn.output.owed() > 0 && matches!(conn.protocol, Protocol::Http(..)) && !conn.read_on;
+        if conn.readable && !full {
+            match serve::read(conn, id, &mut self.world, now) {
+                Ok(true) if conn.parked.is_some() => self.returned(now, id),
+                Ok(_) => {}
+                Err(e) => return verdict::broken(self, now, id, &e),
+            }
+        } else if conn.held && conn.output.is_empty() {
+            serve::again(conn, id, &mut self.world, now);
+        }
+        let Some(conn) = self.conns.touch(id) else { return };
+        if conn.peer_closed {
+            verdict::peer_closed(self, now, id);
+        } else if conn.readable && (conn.output.is_empty() || conn.is_link() || conn.read_on) {
+            queue(&mut self.ready, conn, id);
+        }
+    }
+
+    fn on_deadline(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        let Some((at, due)) = conn.deadline(&self.world.patience) else { return };
+        if at > now.mono {
+            return; // it was moved meanwhile; settling arms it anew
+        }
+        match due {
+            Due::Liveness => verdict::check(self, now, id),
+            Due::TooSlow(why) => serve::too_slow(conn, &mut self.world, now, why),
+            Due::Close(why) => {
+                if why != CloseReason::KeepAlive && why != CloseReason::Done {
+                    // it takes nothing any more: what is owed is thrown away with it
+                    let _ = conn.stream.reset();
+                }
+                self.close(now, id, why);
+            }
+        }
+    }
+
+    /// A lost peer was heard again: it is told, so that its page comes back by a new connection.
+    pub(super) fn returned(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        self.world.hub.link_heard_after_lost(now, id);
+        conn.parked = None;
+        if let Protocol::Link(link) = &conn.protocol {
+            let mut out = Vec::new();
+            link.farewell(CloseReason::Lost, &mut out);
+            conn.output.push(crate::net::send_queue::Chunk::Bytes(out));
+        }
+        conn.close_after_output(now.mono, CloseReason::Lost);
+    }
+
+    /// Settles whatever was touched. Whether anything was.
+    fn settle(&mut self, now: Now) -> bool {
+        let mut any = false;
+        while let Some((id, conn)) = self.conns.pop_touched() {
+            any = true;
+            match settle_one(conn, &mut self.world.site.metrics, now) {
+                Settled::Stays { more } => {
+                    if more {
+                        queue(&mut self.ready, conn, id);
+                    }
+                    let stops = self.stopping.is_some() && conn.is_idle();
+                    let want = conn.deadline(&self.world.patience).map(|(at, _)| at);
+                    self.timers.arm(id, conn.armed_mut(), want);
+                    if stops {
+                        self.close(now, id, CloseReason::Shutdown);
+                    }
+                }
+                Settled::Said(why) => self.said_all(now, id, why),
+                Settled::Broken(e) => verdict::broken(self, now, id, &e),
+            }
+        }
+        any
+    }
+
+    /// All is said on a connection that is closing: FIN. If its peer may still be talking, it is heard out first.
+    fn said_all(&mut self, now: Now, id: ConnId, why: CloseReason) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        let in_step = why == CloseReason::Done && matches!(conn.protocol, Protocol::Http(Stage::Head, _));
+        let silent = !conn.readable && conn.input.is_empty();
+        if conn.peer_closed || matches!(conn.protocol, Protocol::Draining) || (in_step && silent) {
+            return self.close(now, id, why);
+        }
+        if conn.is_link() {
+            self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
+        }
+        if conn.stream.shutdown_write().is_err() {
+            return self.close(now, id, why);
+        }
+        conn.protocol = Protocol::Draining;
+        conn.input = Vec::new();
+        conn.since = now.mono;
+        conn.read_on = true;
+        queue(&mut self.ready, conn, id);
+    }
+
+    /// Ends a connection, now.
+    pub(super) fn close(&mut self, now: Now, id: ConnId, why: CloseReason) {
+        let Some(conn) = self.conns.remove(id) else { return };
+        let why = conn.closing.unwrap_or(why);
+        if conn.is_link() && conn.parked.is_none() {
+            self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
+        }
+        leave(&mut self.per_address, conn.stream.peer);
+        self.world.site.metrics.close(why);
+        self.world.load.connections = self.conns.len();
+        effects::log_close(&conn, id, &self.world, now, why);
+    }
+
+    /// What the operator of this machine wants. `Some`: how to end.
+    fn on_signals(&mut self, now: Now) -> Option<Ended> {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                Signal::Stop if self.stopping.is_some() => {
+                    log::warn!("stopping at once");
+                    return Some(Ended::AtOnce);
+                }
+                Signal::Stop => self.stop(now),
+                Signal::Reload => self.on_reload(now),
+            }
+        }
+        None
+    }
+
+    fn stop(&mut self, now: Now) {
+        log::info!("stopping drain_ms={}", self.world.site.config.drain.as_millis());
+        notify("STOPPING=1");
+        self.stopping = Some(now.mono + self.world.site.config.drain);
+        self.listeners.clear();
+        self.world.hub.shutdown(&mut self.world.fx);
+        let ids: Vec<ConnId> = self.conns.ids().collect();
+        for id in ids {
+            let _ = self.conns.touch(id); // settling closes those that are idle
+        }
+    }
+
+    fn on_reload(&mut self, now: Now) {
+        notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
+        match self.read_again() {
+            Ok((config, users, pages)) => {
+                if let Some(users) = users {
+                    let names: Vec<Rc<str>> = users.iter().map(|e| e.name.clone()).collect();
+                    for user in self.world.site.gate.reload(users, config.auth.failures) {
+                        self.world.hub.user_changed(now, &user, &mut self.world.fx);
+                    }
+                    for user in names {
+                        self.world.hub.role_changed(&user, config.role_of(&user));
+                    }
+                }
+                let settings = crate::net::world::settings(&config);
+                self.world.hub.reload(now, settings, &mut self.world.fx);
+                self.world.reload(Rc::new(config), pages);
+                log::info!("reloaded");
+            }
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    log::error!("reload: {mistake}");
+                }
+                log::error!("reload: nothing was changed; {} mistakes", mistakes.len());
+            }
+        }
+        notify("READY=1");
+    }
+
+    fn read_again(&mut self) -> Result<(Config, Option<Users>, Pages), Vec<String>> {
+        let Reloaded { mut config, users } = (self.reload)()?;
+        let pages = Pages::open(config.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
+        // bound sockets and the table of connections stay as they were made
+        config.limits = self.world.site.config.limits.clone();
+        Ok((config, users, pages))
+    }
+}
+
+/// What settling one connection came to.
+enum Settled {
+    /// It lives on; `more`: it has something to do in the next turn already.
+    Stays { more: bool },
+    /// It is closing, and all is said.
+    Said(CloseReason),
+    /// Its socket is broken.
+    Broken(io::Error),
+}
+
+fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
+    let mut more = false;
+    if !conn.output.is_empty() && conn.writable {
+        match conn.output.flush(&conn.stream, WRITE_BUDGET) {
+            Ok((flush, n)) => {
+                if n > 0 {
+                    conn.live.wrote(now.mono, usize::try_from(n).unwrap_or(usize::MAX));
+                    conn.taken = now.mono;
+                    conn.sent += n;
+                    metrics.bytes_out += n;
+                }
+                match flush {
+                    Flush::Empty => {}
+                    Flush::Blocked => conn.writable = false,
+                    Flush::Yield => more = true,
+                }
+            }
+            Err(e) => return Settled::Broken(e),
+        }
+    }
+    if conn.output.is_empty() {
+        if let Some(why) = conn.closing {
+            return Settled::Said(why);
+        }
+        if let Protocol::Http(stage, _) = &conn.protocol {
+            // what was held back while answers were owed: requests, or the end of the peer's stream
+            more |= !matches!(stage, Stage::Waiting(_)) && (conn.peer_closed || conn.readable || conn.held);
+        }
+    }
+    Settled::Stays { more }
+}
+
+/// Puts a connection on the ready queue, once.
+fn queue(ready: &mut VecDeque<ConnId>, conn: &mut Conn, id: ConnId) {
+    if !conn.queued {
+        conn.queued = true;
+        ready.push_back(id);
+    }
+}
+
+/// One connection less from `peer`.
+fn leave(per_address: &mut HashMap<PeerAddr, u32>, peer: PeerAddr) {
+    if let Some(n) = per_address.get_mut(&peer) {
+        *n -= 1;
+        if *n == 0 {
+            per_address.remove(&peer);
+        }
+    }
+}
+
+fn door_of(doors: &mut [Door], id: ConnId) -> Option<&mut Door> {
+    doors.iter_mut().zip(FIRST_LISTENER..).find(|(_, n)| Table::<Conn>::outside(*n) == id).map(|(door, _)| door)
+}
+
+fn notify(state: &str) {
+    if let Err(e) = process::notify(state) {
+        log::warn!("notify: {e}");
+    }
+}
+
+fn token(id: ConnId) -> Token {
+    Token(id.raw() as usize)
+}

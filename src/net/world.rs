@@ -1,0 +1,211 @@
+//! What every connection shares: the hub, the routes' site, the pages, the helper thread, chance, the kernel's helps.
+
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::http::request::HeadLimits;
+use crate::http::response::{HttpDate, http_date};
+use crate::hub::liveness::Rules;
+use crate::hub::{ChatSettings, Hub, SeatSettings, Seed, Settings};
+use crate::metrics::Metrics;
+use crate::msg::{ConnId, Effects, Epoch, Keepalive, Now, Times};
+use crate::net::conn::Patience;
+use crate::net::files::Site as Pages;
+use crate::net::worker::Worker;
+use crate::routes::gate::{Gate, Job, Key, Outcome};
+use crate::routes::reply::{Load, Site};
+use crate::sys::process;
+use crate::sys::tcp::Helps;
+
+/// Passwords that may wait for the helper thread. One takes it some 100 ms on a board: whoever came later would
+/// wait longer than a browser's user does.
+const PASSWORDS_MAX: usize = 32;
+
+/// Bytes read at once. Also the most that one connection is served before the others have their turn.
+pub const READ_MAX: usize = 16 * 1024;
+
+/// Shared by all connections.
+pub struct World {
+    /// Who is here.
+    pub hub: Hub,
+    /// What the hub wants done.
+    pub fx: Effects,
+    /// Settings, users, counters.
+    pub site: Site,
+    /// The files.
+    pub pages: Pages,
+    /// The helper thread for passwords.
+    pub worker: Worker<Box<Job>, Outcome>,
+    /// Who waits for which password.
+    pub waiting: HashMap<Key, Vec<ConnId>>,
+    /// What the kernel can do for liveness.
+    pub helps: Helps,
+    /// The times of new links.
+    pub times: Times,
+    /// The rules that follow.
+    pub rules: Rc<Rules>,
+    /// Limits in time.
+    pub patience: Patience,
+    /// Limits of heads.
+    pub heads: HeadLimits,
+    /// How busy we are.
+    pub load: Load,
+    /// Where every read goes first.
+    pub buffer: Vec<u8>,
+    /// Where every response head is written first.
+    pub head: Vec<u8>,
+    /// The newest beat as encoded for one kind of link: kind, number, bytes.
+    pub beat: Option<(&'static str, u64, Rc<[u8]>)>,
+    random: Random,
+    date: (u64, HttpDate),
+}
+
+impl World {
+    /// A world by `config`. Errors: `www` cannot be opened.
+    pub fn new(config: Rc<Config>, gate: Gate, helps: Helps, waker: Arc<mio::Waker>, now: Now) -> io::Result<World> {
+        let mut random = Random::default();
+        let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
+        let times = times(&config);
+        Ok(World {
+            hub: Hub::new(settings(&config), seed, now),
+            fx: Effects::new(),
+            pages: Pages::open(config.www.as_deref())?,
+            worker: Worker::new("password", PASSWORDS_MAX, waker, |job| job.run()),
+            waiting: HashMap::new(),
+            rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),
+            helps,
+            times,
+            patience: patience(&config),
+            heads: HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers },
+            load: Load::default(),
+            buffer: vec![0; READ_MAX],
+            head: Vec::new(),
+            beat: None,
+            random,
+            date: (0, http_date(0)),
+            site: Site {
+                config,
+                gate,
+                metrics: Metrics::default(),
+                hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
+                started: now,
+            },
+        })
+    }
+
+    /// Takes new settings: everything that does not belong to a connection that is already there.
+    pub fn reload(&mut self, config: Rc<Config>, pages: Pages) {
+        self.pages = pages;
+        self.times = times(&config);
+        self.rules = Rc::new(Rules::new(&self.times, self.helps.rto_max, self.helps.nudge));
+        self.patience = patience(&config);
+        self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
+        self.site.config = config;
+    }
+
+    /// The date of now as HTTP writes it; made once a second.
+    pub fn date(&mut self, now: Now) -> HttpDate {
+        let second = now.wall_ms / 1000;
+        if self.date.0 != second {
+            self.date = (second, http_date(second));
+        }
+        self.date.1
+    }
+
+    /// The parts of this world that a handler sees, borrowed apart.
+    pub fn parts(&mut self) -> (&mut Site, &mut Hub, &mut Effects, &mut Random) {
+        (&mut self.site, &mut self.hub, &mut self.fx, &mut self.random)
+    }
+
+    /// A phase for a connection's heartbeats.
+    pub fn phase(&mut self) -> u32 {
+        self.random.u64() as u32
+    }
+}
+
+/// The hub's settings by `config`.
+pub fn settings(config: &Config) -> Settings {
+    let seats = &config.seats;
+    Settings {
+        seats: SeatSettings {
+            max: seats.max,
+            per_user: seats.per_user,
+            reserved: if config.has_admins() { seats.reserved } else { 0 },
+            linger: seats.linger,
+            plain: seats.plain,
+            idle: seats.idle,
+        },
+        lifetime: config.auth.lifetime,
+        page_after: config.liveness.page_after,
+        returned_within: config.liveness.returned_within,
+        beat: config.liveness.beat(),
+        chat: ChatSettings {
+            history: config.chat.history,
+            text_max: config.chat.text_max,
+            rate_count: config.chat.rate.count,
+            rate_per: config.chat.rate.per,
+        },
+    }
+}
+
+fn times(config: &Config) -> Times {
+    let l = &config.liveness;
+    let seconds = |d: std::time::Duration| u16::try_from(d.as_secs()).unwrap_or(u16::MAX).max(1);
+    Times {
+        heartbeat: l.heartbeat,
+        poll: l.poll,
+        silence: l.silence,
+        suspect_after: l.suspect_after,
+        stalled_after: l.stalled_after,
+        returned_within: l.returned_within,
+        keepalive: Keepalive {
+            idle_s: seconds(l.keepalive.0),
+            interval_s: seconds(l.keepalive.1),
+            count: u8::try_from(l.keepalive.2).unwrap_or(u8::MAX),
+        },
+        rto_min: (l.heartbeat <= RTO_MIN_BELOW).then_some(RTO_MIN),
+    }
+}
+
+/// Heartbeats as fast as this leave no time for the kernel's smallest retransmission timeout of 200 ms.
+const RTO_MIN_BELOW: std::time::Duration = std::time::Duration::from_millis(250);
+const RTO_MIN: std::time::Duration = std::time::Duration::from_millis(50);
+
+fn patience(config: &Config) -> Patience {
+    let l = &config.limits;
+    Patience { header: l.header_timeout, body: l.body_timeout, keep_alive: l.keep_alive, send: l.send_timeout }
+}
+
+/// Secret random bytes, fetched from the kernel some at a time so that a request costs no call of its own.
+#[derive(Default)]
+pub struct Random {
+    pool: Vec<u8>,
+}
+
+impl Random {
+    const AT_ONCE: usize = 256;
+
+    /// Sixteen bytes.
+    pub fn bytes(&mut self) -> [u8; 16] {
+        if self.pool.len() < 16 {
+            self.pool.resize(Self::AT_ONCE, 0);
+            if let Err(e) = process::getrandom(&mut self.pool) {
+                // without randomness there are no secrets: any cookie given out now could be guessed
+                log::error!("the kernel gives no random bytes: {e}; stopping");
+                std::process::exit(1);
+            }
+        }
+        let rest = self.pool.split_off(self.pool.len() - 16);
+        let mut out = [0; 16];
+        out.copy_from_slice(&rest);
+        out
+    }
+
+    fn u64(&mut self) -> u64 {
+        let b = self.bytes();
+        u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
+    }
+}

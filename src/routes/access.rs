@@ -1,0 +1,246 @@
+//! Who may ask, in the fixed order of refusals: address 403, Host 421, (open paths pass), throttle 429, 401 or
+//! `signed_out`, evicted or ended 403, Origin 403. What comes after (404, 405, role, seat, body) is the table's business.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+
+use crate::http::auth::{Credentials, cookies, credentials};
+use crate::http::request::{Method, Request};
+use crate::http::response::Audience;
+use crate::hub::{Newcomer, SessionView};
+use crate::routes::gate::{Job, Look};
+use crate::routes::reply::{Caller, Ctx, Full, Reply, cookie_name, json, read_cookie, refusal};
+
+/// The challenge of every 401 (RFC 7617, section 2.1).
+fn challenge(ctx: &Ctx<'_>) -> String {
+    let realm = ctx.site.config.auth.realm.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")
+}
+
+/// A 401 with its challenge.
+pub fn unauthorized(ctx: &Ctx<'_>, audience: Audience) -> Full {
+    let said = "this server asks who you are: send a user name and a password (HTTP Basic)";
+    Full::error(401, "unauthorized", said, audience).with("WWW-Authenticate", challenge(ctx))
+}
+
+/// Refuses addresses outside `seats.allow` and Host names that are not ours.
+pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
+    let config = &ctx.site.config;
+    if !config.seats.allows(ctx.peer.addr) {
+        let addr = ctx.peer.addr;
+        let said = format!("the address {addr} may not come here: it is in none of the ranges of seats.allow");
+        return Err(Full::error(403, "address", &said, audience));
+    }
+    match request.host {
+        None => Ok(()), // only HTTP/1.0 comes so far without one
+        Some(host) if known_host(host_name(host), &config.hosts, &ctx.site.hostname) => Ok(()),
+        Some(host) => {
+            let said = format!("this server does not answer to the name {host}: add it to `hosts` if it should");
+            Err(Full::error(421, "host", &said, audience))
+        }
+    }
+}
+
+/// The name in a `Host` value: without port, without the root's dot.
+fn host_name(host: &str) -> &str {
+    let name = if host.starts_with('[') {
+        host.split_once(']').map_or(host, |(v6, _)| &v6[1..])
+    } else {
+        host.split_once(':').map_or(host, |(name, _)| name)
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+/// Whether a name can only mean this server: DNS rebinding makes foreign names point here, but not these.
+fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.parse::<Ipv4Addr>().is_ok()
+        || name.parse::<Ipv6Addr>().is_ok()
+        || (!name.is_empty() && !name.contains('.'))
+        || [".local", ".lan", ".home.arpa"].iter().any(|end| name.len() > end.len() && name.ends_with(end))
+        || name == own
+        || hosts.iter().any(|h| host_name(h).eq_ignore_ascii_case(&name))
+}
+
+/// Finds out who asks. `Err` with what to answer, or with the password that somebody has to check first.
+pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience, tab: bool) -> Result<Caller, Reply> {
+    let name = cookie_name(ctx.peer.port);
+    let given = credentials(request);
+    let mut stale = None;
+    let mut ended = None;
+    let mut known: Option<(SessionView, [u8; 16])> = None;
+    for cookie in cookies(request, &name).filter_map(read_cookie) {
+        match ctx.hub.session_by_cookie(ctx.now, &cookie) {
+            Some(view) if view.ended.is_none() => {
+                known = Some((view, cookie));
+                break;
+            }
+            over => {
+                stale = stale.or(Some(cookie));
+                ended = ended.or(over.and_then(|view| view.ended));
+            }
+        }
+    }
+    if let (Some(why), None, true) = (ended, &known, tab) {
+        let said = "this session has ended; sign in again to come back";
+        return Err(json(403, |o| {
+            o.text("error", "ended").text("message", said).shown("reason", why);
+        })
+        .into());
+    }
+    let given = match &given {
+        Credentials::Basic(basic) => Some((basic.user.as_str(), basic.password.as_bytes())),
+        Credentials::None | Credentials::Malformed => None,
+    };
+    let caller = match (known, given) {
+        // the cookie is enough; credentials of the same user add nothing
+        (Some((view, _)), None) => from_view(view),
+        (Some((view, _)), Some((user, _))) if *view.user == *user => from_view(view),
+        // credentials of another user beat the cookie, bad ones beside it are ignored
+        (Some((view, cookie)), Some((user, password))) => match checked(ctx, user, password) {
+            Err(job) => return Err(Reply::Later(job)),
+            Ok(Check::Good(name)) => enter(ctx, request, &name, Some(cookie)),
+            Ok(Check::Bad | Check::Throttled(_)) => from_view(view),
+        },
+        (None, Some((user, password))) => match checked(ctx, user, password) {
+            Err(job) => return Err(Reply::Later(job)),
+            Ok(Check::Good(name)) => enter(ctx, request, &name, stale),
+            Ok(Check::Throttled(s)) => return Err(throttled(audience, s).into()),
+            Ok(Check::Bad) => return Err(stranger(ctx, audience, tab)),
+        },
+        (None, None) => return Err(stranger(ctx, audience, tab)),
+    };
+    if ctx.hub.barred(ctx.now, &caller.user, ctx.peer.addr) {
+        let said = "an admin took this user's seat; come back in a minute";
+        return Err(Full::error(403, "evicted", said, audience).with("Retry-After", "60").into());
+    }
+    Ok(caller)
+}
+
+/// Who gave no good credentials: a challenge, or, for the page client, a 403, because a challenge there would open
+/// a native prompt over the panel.
+fn stranger(ctx: &Ctx<'_>, audience: Audience, tab: bool) -> Reply {
+    if tab {
+        let said = "not signed in any more; reload the page to sign in";
+        return refusal(403, "signed_out", said).into();
+    }
+    unauthorized(ctx, audience).into()
+}
+
+fn throttled(audience: Audience, seconds: u64) -> Full {
+    let said = format!("too many wrong passwords for this user from this address; try again in {seconds} s");
+    Full::error(429, "throttled", &said, audience).with("Retry-After", seconds.to_string())
+}
+
+enum Check {
+    Good(Rc<str>),
+    Bad,
+    Throttled(u64),
+}
+
+/// Looks credentials up; `Err` if their password has to be hashed first.
+fn checked(ctx: &mut Ctx<'_>, user: &str, password: &[u8]) -> Result<Check, Box<Job>> {
+    match ctx.site.gate.look(ctx.now.mono, ctx.peer.addr, user, password) {
+        Look::Good(name) => Ok(Check::Good(name)),
+        // the verdict on these very credentials, found wrong: the answer to the request that waited for it
+        Look::Throttled(_) | Look::Ask(_) if was_refused(ctx, user, password) => Ok(Check::Bad),
+        Look::Throttled(left) => Ok(Check::Throttled(left.as_secs_f64().ceil() as u64)),
+        Look::Ask(job) => Err(job),
+    }
+}
+
+fn was_refused(ctx: &Ctx<'_>, user: &str, password: &[u8]) -> bool {
+    matches!(ctx.verdict, Some((key, false)) if key == ctx.site.gate.key(user, password))
+}
+
+fn from_view(view: SessionView) -> Caller {
+    Caller { session: view.id, user: view.user, role: view.role, cookie: None }
+}
+
+fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: &str, stale: Option<[u8; 16]>) -> Caller {
+    let role = ctx.site.config.role_of(user);
+    let agent = request.header("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
+    let newcomer = Newcomer { user, role, addr: ctx.peer.addr, agent: &agent, stale, random: (ctx.random)() };
+    let (session, cookie) = ctx.hub.enter(ctx.now, newcomer);
+    Caller { session, user: user.into(), role, cookie: Some(cookie) }
+}
+
+/// Refuses what another site makes a browser do (cross-site request forgery): an `Origin` that is not ours on
+/// anything that changes or upgrades, and `Sec-Fetch-Site: cross-site` on the same and on everything under `/api/`
+/// that is no navigation.
+pub fn origin(request: &Request<'_>, audience: Audience) -> Result<(), Full> {
+    let acts = request.method == Method::Post || request.header("upgrade").is_some();
+    let refused = |said: &str| Err(Full::error(403, "origin", said, audience));
+    if acts {
+        if let Some(origin) = request.header("origin") {
+            let origin = std::str::from_utf8(origin).unwrap_or_default();
+            let same = match (authority(origin), request.host) {
+                (Some(theirs), Some(ours)) => theirs.eq_ignore_ascii_case(default_port_removed(ours)),
+                _ => false,
+            };
+            if !same {
+                return refused("a page of another origin may not do this here");
+            }
+        }
+    }
+    let is = |name: &str, value: &[u8]| request.header(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+    if is("sec-fetch-site", b"cross-site")
+        && (acts || (audience == Audience::Program && !is("sec-fetch-mode", b"navigate")))
+    {
+        return refused("a page of another site may not ask this here");
+    }
+    Ok(())
+}
+
+/// Host and port of an `Origin`, the scheme's default port removed.
+fn authority(origin: &str) -> Option<&str> {
+    if let Some(rest) = origin.strip_prefix("http://") {
+        return Some(rest.strip_suffix(":80").unwrap_or(rest));
+    }
+    let rest = origin.strip_prefix("https://")?;
+    Some(rest.strip_suffix(":443").unwrap_or(rest))
+}
+
+fn default_port_removed(host: &str) -> &str {
+    host.strip_suffix(":80").or_else(|| host.strip_suffix(":443")).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_only_mean_this_server_are_known_and_names_that_anybody_can_point_here_are_not() {
+        let hosts = vec!["panel.example.com".to_string()];
+        for good in [
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[fe80::1]:8080",
+            "localhost:80",
+            "pump",
+            "PUMP.local",
+            "a.lan",
+            "x.home.arpa",
+            "board7.factory.example",
+            "Panel.Example.com:443",
+            "pump.local.",
+        ] {
+            assert!(known_host(host_name(good), &hosts, "board7.factory.example"), "{good}");
+        }
+        for bad in
+            ["", "evil.test", "evil.test:8080", ".local", "local.evil.test", "panel.example.com.evil.test", "1.2.3.4.5"]
+        {
+            assert!(!known_host(host_name(bad), &hosts, "board7.factory.example"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn default_ports_do_not_make_an_origin_foreign() {
+        assert_eq!(authority("http://pump.local:80"), Some("pump.local"));
+        assert_eq!(authority("https://pump.local"), Some("pump.local"));
+        assert_eq!(authority("http://pump.local:8080"), Some("pump.local:8080"));
+        assert_eq!(authority("null"), None);
+        assert_eq!(default_port_removed("pump.local:80"), "pump.local");
+    }
+}

@@ -1,0 +1,62 @@
+//! `/api/chat`: the chat as one URL. GET listens, POST says something.
+
+use crate::hub::SayError;
+use crate::msg::{Type, Types};
+use crate::routes::full;
+use crate::routes::links::open_sse;
+use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
+
+pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    let types = Types::of(&[Type::Said, Type::Joined, Type::Left, Type::Lost]).and(Types::ALWAYS);
+    open_sse(ctx, call, types, false)
+}
+
+pub(super) fn say(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    let text = match text(call) {
+        Ok(text) => text,
+        Err(refusal) => return refusal.into(),
+    };
+    let max = ctx.site.config.chat.text_max;
+    let refused = |status, word, said: &str| Reply::from(refusal(status, word, said));
+    match ctx.hub.say(ctx.now, call.caller.session, &text, ctx.fx) {
+        Ok(id) => json(201, |o| {
+            o.shown("id", id);
+        })
+        .into(),
+        Err(SayError::Empty) => refused(400, "empty", "there is no text in the body"),
+        Err(SayError::TooLong) => refused(413, "too_long", &format!("a message has at most {max} characters")),
+        Err(SayError::TooFast { retry_after }) => {
+            let seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
+            let said = format!("too many messages; the next one in {seconds} s");
+            refusal(429, "too_fast", &said).with("Retry-After", seconds.to_string()).into()
+        }
+        Err(SayError::NoSeat) => full::answer(ctx, call.request, crate::hub::NoSeat::Unknown).into(),
+    }
+}
+
+/// The text in the body, by its content type.
+fn text(call: &Call<'_>) -> Result<String, Full> {
+    let shape = r#"the body is {"text":"..."}"#;
+    let kind = call.request.header("content-type").unwrap_or(b"text/plain");
+    let kind = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    match kind.as_slice() {
+        b"text/plain" => match std::str::from_utf8(call.body) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(refusal(400, "utf8", "the text is not UTF-8")),
+        },
+        b"application/json" => match serde_json::from_slice::<serde_json::Value>(call.body) {
+            Ok(serde_json::Value::Object(map)) => match map.get("text") {
+                Some(serde_json::Value::String(text)) => Ok(text.clone()),
+                _ => Err(refusal(400, "shape", shape)),
+            },
+            _ => Err(refusal(400, "shape", shape)),
+        },
+        _ => {
+            let host = call.request.host.filter(|h| !h.is_empty()).unwrap_or("HOST");
+            let said = format!(
+                "send it as text: curl -u USER -H 'Content-Type: text/plain' -d 'hello' http://{host}/api/chat"
+            );
+            Err(refusal(415, "type", &said))
+        }
+    }
+}

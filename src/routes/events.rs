@@ -1,0 +1,27 @@
+//! `GET /api/events`: everything that happens, as server-sent events.
+
+use crate::msg::{Type, Types};
+use crate::routes::links::{open_sse, query};
+use crate::routes::reply::{Call, Ctx, Reply};
+
+pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    let types = match query(call.request, "types") {
+        None => Types::ALL,
+        Some(list) => {
+            let mut types = Types::ALWAYS;
+            for word in list.split(',').map(str::trim).filter(|w| !w.is_empty()) {
+                match Type::from_word(word) {
+                    Some(t) => types = types.and(Types::of(&[t])),
+                    None => return unknown(word),
+                }
+            }
+            types
+        }
+    };
+    open_sse(ctx, call, types, types.has(Type::Beat))
+}
+
+fn unknown(word: &str) -> Reply {
+    let known: Vec<&str> = Type::ALL.iter().map(|t| t.word()).collect();
+    super::bad_query("types", &format!("there is no type {word:?}; there are {}", known.join(",")))
+}

@@ -1,0 +1,65 @@
+//! No seat: what a person and what a program is told.
+
+use std::fmt::Write;
+
+use crate::http::request::Request;
+use crate::http::response::HTML;
+use crate::hub::NoSeat;
+use crate::msg::Presence;
+use crate::routes::reply::{Ctx, Full, json, refusal};
+
+/// The page for a browser: self-contained, names who is on, retries by itself.
+const PAGE: &str = include_str!("../../www/full.html");
+
+/// Seconds after which another try is worth it; the page client waits by itself and may ask sooner.
+const RETRY: u32 = 5;
+const RETRY_TAB: u32 = 1;
+
+/// The answer to a request that found no seat.
+pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full {
+    match why {
+        NoSeat::Full | NoSeat::PerUser => {}
+        NoSeat::Ended(reason) => {
+            let said = "this session has ended; sign in again to come back";
+            return json(403, |o| {
+                o.text("error", "ended").text("message", said).shown("reason", reason);
+            });
+        }
+        NoSeat::Unknown => return refusal(403, "signed_out", "this session is over; sign in again"),
+    }
+    let retry = if request.query_value("tab").is_some() { RETRY_TAB } else { RETRY };
+    let seats = ctx.hub.seats_max();
+    let accept = request.header("accept").unwrap_or_default();
+    let full = if accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")) {
+        Full::new(503, HTML, page(ctx).into_bytes())
+            .with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+    } else {
+        let said = match why {
+            NoSeat::PerUser => "this user has as many seats as one user may have".to_string(),
+            _ => format!("all {seats} seats are taken; try again in {retry} s"),
+        };
+        json(503, |o| {
+            o.text("error", "full").text("message", &said).plain("seats", seats).plain("retry_after_s", retry);
+        })
+    };
+    full.with("Retry-After", retry.to_string())
+}
+
+fn page(ctx: &Ctx<'_>) -> String {
+    let mut list = String::new();
+    for member in ctx.hub.members() {
+        let state = match member.state {
+            Presence::Present => "",
+            Presence::Suspect => " (silent)",
+            Presence::Stalled => " (stalled)",
+        };
+        let written = write!(list, "<li>{} <small>{}{state}</small></li>", escape(&member.user), member.role);
+        debug_assert!(written.is_ok());
+    }
+    PAGE.replace("{{seats}}", &ctx.hub.seats_max().to_string()).replace("{{members}}", &list)
+}
+
+/// Text as HTML text.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

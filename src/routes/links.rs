@@ -1,0 +1,90 @@
+//! What the routes that open links have in common, and what pages without a WebSocket say by POST: `/api/beat`
+//! (the answer to a beat) and `/api/bye` (the page goes).
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::http::request::{Method, Request, Version};
+use crate::hub::{LinkSpec, NoLink, Tab};
+use crate::link::Link;
+use crate::link::sse::Sse;
+use crate::msg::{CloseReason, Types};
+use crate::routes::full;
+use crate::routes::reply::{Call, Ctx, Full, Reply, refusal};
+
+/// Opens an SSE link for `types`.
+pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: bool) -> Reply {
+    let request = call.request;
+    if request.method == Method::Head {
+        return Full::new(200, "text/event-stream", Vec::new()).into();
+    }
+    let tab = match tab(request) {
+        Ok(tab) => tab,
+        Err(reply) => return reply,
+    };
+    let last = request.header("last-event-id").map(String::from_utf8_lossy).or_else(|| query(request, "last"));
+    let spec = LinkSpec { types, beats, last: last.map(|l| Rc::from(&*l)), tab };
+    let link = Sse::events(request.version != Version::Http10);
+    let mut opening = Vec::new();
+    link.opening(&mut opening);
+    match ctx.hub.open_link(ctx.now, call.caller.session, ctx.peer.conn, spec, ctx.fx) {
+        Ok(()) => {}
+        Err(NoLink::Seat(why)) => return full::answer(ctx, request, why).into(),
+        Err(NoLink::Ghost) => {
+            let mut body = Vec::new();
+            Sse::events(false).farewell(CloseReason::Replaced, &mut body);
+            return Full::new(200, "text/event-stream", body).into();
+        }
+    }
+    Reply::Stream { link: Box::new(link), opening, beats }
+}
+
+/// `POST /api/beat?tab=T`: `{"beat":N,"hold":["pump-1"]}`.
+pub(super) fn beat(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    let shape = r#"the body is JSON like {"beat":17,"hold":[]}, the page is named by ?tab= in the query"#;
+    let refused = || Reply::from(refusal(400, "shape", shape));
+    let Some(tab) = query(call.request, "tab").filter(|t| !t.is_empty()) else { return refused() };
+    let Ok(body) = serde_json::from_slice::<serde_json::Value>(call.body) else { return refused() };
+    let Some(n) = body.get("beat").and_then(|n| n.as_u64()) else { return refused() };
+    let hold: Option<Vec<&str>> = match body.get("hold") {
+        None => Some(Vec::new()),
+        Some(list) => list.as_array().and_then(|list| list.iter().map(|name| name.as_str()).collect()),
+    };
+    let Some(hold) = hold else { return refused() };
+    ctx.hub.beat_answer(ctx.now, call.caller.session, &tab, n, &hold, ctx.fx);
+    Full::empty(204).into()
+}
+
+/// `POST /api/bye?tab=T&n=N`: by `navigator.sendBeacon`, which cannot choose its content type and hears no answer.
+pub(super) fn bye(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    match tab(call.request) {
+        Ok(Some(tab)) => {
+            ctx.hub.bye(ctx.now, call.caller.session, &tab.name, tab.n, ctx.fx);
+            Full::empty(204).into()
+        }
+        Ok(None) => super::bad_query("tab", "the name of the page that goes, as in ?tab=x7k2&n=3"),
+        Err(reply) => reply,
+    }
+}
+
+/// The page that asks, if one does: `?tab=T&n=N`.
+fn tab(request: &Request<'_>) -> Result<Option<Tab>, Reply> {
+    let Some(name) = query(request, "tab") else { return Ok(None) };
+    if name.is_empty() || name.len() > Tab::NAME_MAX {
+        return Err(super::bad_query("tab", "1 to 64 bytes, drawn at random by the page"));
+    }
+    let n = match query(request, "n") {
+        None => 0,
+        Some(text) => match text.parse() {
+            Ok(n) => n,
+            Err(_) => return Err(super::bad_query("n", "a whole number that grows with each connection of the page")),
+        },
+    };
+    Ok(Some(Tab { name: Rc::from(&*name), n }))
+}
+
+/// A value of the query, percent-escapes decoded.
+pub(super) fn query<'r>(request: &Request<'r>, name: &str) -> Option<Cow<'r, str>> {
+    let raw = request.query_value(name)?;
+    Some(percent_encoding::percent_decode_str(raw).decode_utf8_lossy())
+}

@@ -1,0 +1,27 @@
+//! `GET /api/log?since=ID&limit=N`: what happened, a page at a time.
+
+use crate::json;
+use crate::routes::links::query;
+use crate::routes::reply::{Call, Ctx, Reply, json};
+
+/// Events in one answer, unless `limit` says otherwise.
+const LIMIT: usize = 100;
+/// At most, whatever `limit` says: an answer is built in memory.
+const LIMIT_MAX: usize = 1000;
+
+pub(super) fn show(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    let limit = match query(call.request, "limit").map(|n| n.parse::<usize>()) {
+        None => LIMIT,
+        Some(Ok(n)) => n.min(LIMIT_MAX),
+        Some(Err(_)) => return super::bad_query("limit", "a whole number, at most 1000 count"),
+    };
+    let since = query(call.request, "since");
+    let slice = ctx.hub.log_since(since.as_deref(), limit);
+    let epoch = ctx.hub.newest().epoch;
+    json(200, |o| {
+        o.text("epoch", epoch.as_str());
+        json::array(o.value("events"), &slice.events, |out, e| json::event(out, e));
+        o.plain("gap", slice.gap);
+    })
+    .into()
+}

@@ -1,0 +1,191 @@
+//! What a handler may see ([`Ctx`], [`Call`]) and what it may answer ([`Reply`]). Values only: no sockets.
+
+use std::fmt::Write;
+use std::rc::Rc;
+
+use crate::config::Config;
+use crate::http::auth;
+use crate::http::request::Request;
+pub use crate::http::response::Full;
+use crate::http::response::{Audience, JSON};
+use crate::hub::Hub;
+use crate::json::Object;
+use crate::link::Link;
+use crate::metrics::Metrics;
+use crate::msg::{ConnId, Effects, Now, PeerAddr, Role, SessionId};
+use crate::routes::gate::{Gate, Job, Key};
+
+/// What the routes keep between requests.
+pub struct Site {
+    /// The settings in force.
+    pub config: Rc<Config>,
+    /// Users and what is known of credentials.
+    pub gate: Gate,
+    /// Counters.
+    pub metrics: Metrics,
+    /// The machine's own name, lower case: a Host that we answer to.
+    pub hostname: String,
+    /// When the server started.
+    pub started: Now,
+}
+
+/// The connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its name.
+    pub conn: ConnId,
+    /// Where it comes from.
+    pub addr: PeerAddr,
+    /// Port of the listener; `None` on a unix socket.
+    pub port: Option<u16>,
+}
+
+/// How busy the server is; for `/api/status` and `/metrics`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Connections open now.
+    pub connections: usize,
+    /// Of them, links.
+    pub links: usize,
+}
+
+/// Everything that a handler may see and change.
+pub struct Ctx<'a> {
+    /// This turn's clocks.
+    pub now: Now,
+    /// The connection.
+    pub peer: Peer,
+    /// Settings, users, counters.
+    pub site: &'a mut Site,
+    /// Who is here.
+    pub hub: &'a mut Hub,
+    /// What is to be done about it.
+    pub fx: &'a mut Effects,
+    /// Sixteen fresh random bytes a call, fit for secrets.
+    pub random: &'a mut dyn FnMut() -> [u8; 16],
+    /// The outcome of the password check that this request waited for.
+    pub verdict: Option<(Key, bool)>,
+    /// How busy the server is.
+    pub load: Load,
+}
+
+/// Who asks: a session whose user is known.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The session.
+    pub session: SessionId,
+    /// Its user.
+    pub user: Rc<str>,
+    /// What that user may do.
+    pub role: Role,
+    /// The session's cookie, if this answer has to set it.
+    pub cookie: Option<[u8; 16]>,
+}
+
+impl Caller {
+    /// Nobody: who asks on an open path. No session has this name's rights.
+    pub fn nobody() -> Caller {
+        Caller { session: SessionId(0), user: "".into(), role: Role::Viewer, cookie: None }
+    }
+}
+
+/// One request, as a handler sees it.
+pub struct Call<'a> {
+    /// The request's head.
+    pub request: &'a Request<'a>,
+    /// The part of the path that the route's `*` stands for; empty without one.
+    pub param: &'a str,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The decoded body; empty for routes that take none.
+    pub body: &'a [u8],
+}
+
+/// What comes of a request.
+pub enum Reply {
+    /// A whole response.
+    Full(Full),
+    /// Find the file; if there is one, take a seat for it ([`crate::routes::page_seat`]).
+    Page,
+    /// This connection is a link from now on: a 200 with these headers, these first bytes, then events.
+    Stream {
+        /// How events are written.
+        link: Box<dyn Link>,
+        /// The body's first bytes.
+        opening: Vec<u8>,
+        /// Whether beats are sent on it.
+        beats: bool,
+    },
+    /// Somebody has to check a password first; ask again with the verdict.
+    Later(Box<Job>),
+}
+
+/// A JSON object, written by `fill`.
+pub fn json(status: u16, fill: impl FnOnce(&mut Object<'_>)) -> Full {
+    let mut body = Vec::new();
+    fill(&mut Object::open(&mut body));
+    body.push(b'\n');
+    Full::new(status, JSON, body)
+}
+
+/// The refusal of something under `/api/`: a word for programs, a sentence with the remedy for people.
+pub fn refusal(status: u16, word: &str, message: &str) -> Full {
+    Full::error(status, word, message, Audience::Program)
+}
+
+impl From<Full> for Reply {
+    fn from(full: Full) -> Self {
+        Reply::Full(full)
+    }
+}
+
+/// The name of the session cookie on a listener: cookies do not tell ports apart, so the name has to.
+pub fn cookie_name(port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("boatswain_{port}"),
+        None => "boatswain_unix".into(),
+    }
+}
+
+/// The value of a `Set-Cookie` field for a session on that listener.
+pub fn set_cookie(port: Option<u16>, cookie: &[u8; 16]) -> String {
+    let mut value = String::new();
+    for b in cookie {
+        let written = write!(value, "{b:02x}");
+        debug_assert!(written.is_ok());
+    }
+    auth::set_cookie(&cookie_name(port), &value)
+}
+
+/// A cookie's value as [`set_cookie`] writes it.
+pub fn read_cookie(value: &[u8]) -> Option<[u8; 16]> {
+    if value.len() != 32 {
+        return None;
+    }
+    let mut out = [0; 16];
+    for (place, pair) in out.iter_mut().zip(value.chunks_exact(2)) {
+        let digit = |b: u8| match b {
+            b'0'..=b'9' => Some(b - b'0'),
+            b'a'..=b'f' => Some(b - b'a' + 10),
+            _ => None,
+        };
+        *place = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_read_as_it_was_set_and_nothing_else_is() {
+        let cookie: [u8; 16] = std::array::from_fn(|i| (i * 17) as u8);
+        let text = set_cookie(Some(8080), &cookie);
+        let value = text.strip_prefix("boatswain_8080=").unwrap().split(';').next().unwrap();
+        assert_eq!(read_cookie(value.as_bytes()), Some(cookie));
+        for bad in ["", "00", &value[1..], &value.to_uppercase(), &format!("{value}0"), &value.replace('0', "g")] {
+            assert_eq!(read_cookie(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

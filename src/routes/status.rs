@@ -1,0 +1,67 @@
+//! `/api/status`, `/metrics`, `/healthz`: how the server is.
+
+use crate::http::response::TEXT;
+use crate::hub::Counters;
+use crate::metrics::Text;
+use crate::msg::{Evidence, LeftReason};
+use crate::routes::reply::{Call, Ctx, Full, Reply, json};
+
+pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
+    let uptime = ctx.now.mono.since(ctx.site.started.mono).as_secs();
+    let (hub, site, load) = (&*ctx.hub, &*ctx.site, ctx.load);
+    let counters = hub.counters();
+    json(200, |o| {
+        o.text("version", env!("CARGO_PKG_VERSION")).plain("uptime_s", uptime);
+        o.time("started", site.started.wall_ms).text("epoch", hub.newest().epoch.as_str());
+        o.object("seats").plain("max", hub.seats_max()).plain("taken", hub.seats_taken());
+        o.plain("connections", load.connections).plain("links", load.links);
+        let mut c = o.object("counters");
+        c.plain("accepted", site.metrics.accepted).plain("requests", site.metrics.requests);
+        c.plain("joined", counters.joined).plain("left", counters.left.iter().sum::<u64>());
+        c.plain("lost", counters.lost.iter().sum::<u64>()).plain("returned", counters.returned);
+        c.plain("suspicions", counters.suspicions).plain("recoveries", counters.recoveries);
+        c.plain("turned_away", counters.turned_away).plain("said", counters.said);
+    })
+    .into()
+}
+
+pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
+    let mut out = Vec::new();
+    let mut text = Text(&mut out);
+    let counters = ctx.hub.counters();
+    let uptime = ctx.now.mono.since(ctx.site.started.mono).as_secs();
+    text.head("boatswain_build_info", "gauge", "The version that runs.");
+    text.labelled("boatswain_build_info", "version", env!("CARGO_PKG_VERSION"), 1);
+    text.gauge("boatswain_uptime_seconds", "Since the server started.", uptime);
+    text.gauge("boatswain_seats", "Seats in all.", ctx.hub.seats_max());
+    text.gauge("boatswain_seats_taken", "Seats taken.", ctx.hub.seats_taken());
+    text.gauge("boatswain_connections", "Connections open.", ctx.load.connections);
+    text.gauge("boatswain_links", "Links open.", ctx.load.links);
+    text.counter("boatswain_joined_total", "Seats that were taken.", counters.joined);
+    text.head("boatswain_left_total", "counter", "Members who left, by reason.");
+    for (reason, n) in LeftReason::ALL.iter().zip(counters.left) {
+        text.labelled("boatswain_left_total", "reason", reason, n);
+    }
+    text.head("boatswain_lost_total", "counter", "Members who vanished, by evidence.");
+    for (evidence, n) in Evidence::ALL.iter().zip(counters.lost) {
+        text.labelled("boatswain_lost_total", "evidence", evidence, n);
+    }
+    text.counter("boatswain_returned_total", "Lost members who came back.", counters.returned);
+    text.counter("boatswain_suspicions_total", "Members who fell silent.", counters.suspicions);
+    text.counter("boatswain_recoveries_total", "Silent members who were heard again.", counters.recoveries);
+    text.counter("boatswain_turned_away_total", "Newcomers who found no seat.", counters.turned_away);
+    text.counter("boatswain_said_total", "Messages of the chat.", counters.said);
+    text.histogram(
+        "boatswain_detection_seconds",
+        "From a vanished member's last sign of life to the event that tells the others.",
+        &Counters::DETECTION_BOUNDS_MS,
+        &counters.detection,
+        counters.detection_sum_ms,
+    );
+    ctx.site.metrics.write(&mut text);
+    Full::new(200, "text/plain; version=0.0.4; charset=utf-8", out).into()
+}
+
+pub(super) fn health(_: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
+    Full::new(200, TEXT, b"ok\n".to_vec()).into()
+}
