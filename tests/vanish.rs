@@ -2,6 +2,7 @@
 //!
 //! Needs root (or CAP_NET_ADMIN and CAP_SYS_ADMIN) and the tools of util-linux, iproute2 and nftables; says so if not.
 //! The whole of it: `cargo bench --bench vanish`, `cargo bench --bench false_alarms`.
+#![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
 mod netns;
 
@@ -96,6 +97,15 @@ fn the_rules_alone_announce_who_vanished_and_nobody_else() {
     let results = matrix(&server, &cells, 5, Duration::from_secs(3));
     assert_promise(&results, Duration::from_secs(3));
     println!("in {:?}", started.elapsed());
+}
+
+#[test]
+fn the_server_announces_who_vanished_and_nobody_else() {
+    if skipped() {
+        return;
+    }
+    let results = matrix(&netns::boatswain("standard", ""), LINKS, 5, Duration::from_secs(3));
+    assert_promise(&results, Duration::from_secs(3));
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub enum Server {
     /// The rules alone.
     Detector { profile: String, without: String },
     /// The real program, with its settings file.
-    Boatswain { program: String, arguments: Vec<String>, without: String },
+    Boatswain { program: String, arguments: Vec<String>, without: String, _folder: super::Folder },
 }
 
 /// How it ended for one of them.
@@ -163,7 +163,7 @@ impl World {
                 command.env("VANISH_PROFILE", profile).env("VANISH_WITHOUT", without);
                 command
             }
-            Server::Boatswain { program, arguments, without } => {
+            Server::Boatswain { program, arguments, without, .. } => {
                 // The server ends when this process does, however that happens.
                 let mut command = Command::new("setpriv");
                 command.args(["--pdeathsig", "KILL", "nsenter", "-t", &server_ns.pid().to_string(), "-n", program]);
