@@ -62,7 +62,7 @@ class Chromium:
 def main():
     program, url, out, width, height, *options = sys.argv[1:]
     wait = options[options.index("--wait") + 1] if "--wait" in options else \
-        "document.querySelector('.banner.live') && document.querySelectorAll('#members .rtt').length > 1 && document.querySelectorAll('#log li').length > 3"
+        "document.querySelector('.banner.live') && document.querySelector('#members .rtt')"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         chromium = Chromium(program, profile)
         try:
@@ -78,7 +78,7 @@ def main():
                     sys.exit("the page never became what it should: "
                              + str(chromium.call("Runtime.evaluate", page, expression="document.body.innerText")["result"].get("value")))
                 time.sleep(0.1)
-            time.sleep(0.5)  # let the last paint happen
+            time.sleep(0.3)  # let the last paint happen
             picture = chromium.call("Page.captureScreenshot", page, format="png")["data"]
             with open(out, "wb") as f:
                 f.write(base64.b64decode(picture))

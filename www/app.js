@@ -139,7 +139,7 @@
 
   function hello(m) {
     me = m.you; seats = m.seats; beatMs = m.beat_ms || 500; failures = 0; notes.clear();
-    refreshAt = now() + REFRESH_MS;
+    refreshAt = now() + 1000;   // by then round trips are known
     take(m.members);
     live();
     if (!m.replayed) history(m.id);
@@ -230,7 +230,7 @@
     return e;
   };
   const clock = d => d.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-  const rtt = ms => ms === null || ms === undefined ? '–' : ms < 10 ? ms.toFixed(1) + ' ms' : Math.round(ms) + ' ms';
+  const rtt = ms => ms === null || ms === undefined ? '–' : ms < 0.1 ? '< 0.1 ms' : ms < 10 ? ms.toFixed(1) + ' ms' : Math.round(ms) + ' ms';
   const seconds = ms => (ms / 1000).toFixed(1) + ' s';
 
   function reason(m) {

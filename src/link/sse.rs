@@ -81,7 +81,10 @@ impl Link for Sse {
     }
 
     fn farewell(&self, why: CloseReason, out: &mut Vec<u8>) {
-        self.encode(&Message::Passing(Passing::Closing { reason: why }.into()), out);
+        // Whoever asked for the end itself (FIN, `bye`) needs no reason: `closing` names none of that word.
+        if why != CloseReason::Closed {
+            self.encode(&Message::Passing(Passing::Closing { reason: why }.into()), out);
+        }
         if self.chunked {
             out.extend_from_slice(b"0\r\n\r\n");
         }

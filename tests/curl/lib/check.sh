@@ -25,9 +25,9 @@ ask() { curl -q -sS -m 10 --noproxy '*' -A "check-$NAME" "$@"; }
 # `get ARGS...` as $AUTH: status in $STATUS, head in $TMP/head (without carriage returns), body in $TMP/body.
 get() { plain -u "$AUTH" "$@"; }
 plain() {
+    : >"$TMP/body" # curl leaves the file alone when no body comes
     STATUS=$(ask -D "$TMP/head.raw" -o "$TMP/body" -w '%{http_code}' "$@") || fail "no answer to: curl $*"
     tr -d '\r' <"$TMP/head.raw" >"$TMP/head"
-    [ -e "$TMP/body" ] || : >"$TMP/body"
 }
 
 header() { sed -n "s/^$1: *//Ip" "$TMP/head" | tail -n 1; }
