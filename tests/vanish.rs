@@ -4,17 +4,17 @@
 //! The whole of it: `cargo bench --bench vanish`, `cargo bench --bench false_alarms`.
 #![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
-mod netns;
+mod vanishing;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use netns::cells::{Cell, Cut, Server, State, Verdict, World, summary};
+use vanishing::cells::{Cell, Cut, Server, State, Verdict, World, summary};
 
 /// Not a test of its own: what this program is when a test runs it again inside a namespace.
 #[test]
 fn role() {
-    netns::play_role();
+    vanishing::play_role();
 }
 
 /// A whole matrix at once: all cells begin together, so it takes as long as its slowest cell.
@@ -62,7 +62,7 @@ fn assert_promise(results: &[(Cell, Vec<Verdict>)], promised: Duration) {
 }
 
 fn skipped() -> bool {
-    let missing = netns::space::missing();
+    let missing = vanishing::space::missing();
     if let Some(why) = &missing {
         // Past the capture of the test harness: who reads the summary must see it.
         let _ = writeln!(std::io::stderr(), "skipped: {why}; run as root");
@@ -104,7 +104,7 @@ fn the_server_announces_who_vanished_and_nobody_else() {
     if skipped() {
         return;
     }
-    let results = matrix(&netns::boatswain("standard", ""), LINKS, 5, Duration::from_secs(3));
+    let results = matrix(&vanishing::boatswain("standard", ""), LINKS, 5, Duration::from_secs(3));
     assert_promise(&results, Duration::from_secs(3));
 }
 
