@@ -3,6 +3,7 @@
 //!
 //! Never does: sockets, timers, deciding who hears what. A link turns messages into bytes and bytes into steps.
 
+pub mod page;
 pub mod sse;
 
 use crate::codec::{Decoded, ProtoError};
@@ -13,6 +14,12 @@ use crate::msg::{CloseReason, Message};
 pub enum Step {
     /// Bytes without a meaning here; they are used up, and prove that the peer talks.
     Noise,
+    /// The transport owes these bytes at once, as they are (a pong). At most about as many as were decoded for it.
+    Return(Vec<u8>),
+    /// The peer ends the link in order: these are the last bytes to it, then close.
+    End(Vec<u8>),
+    /// A page asks for something.
+    Page(page::Request),
 }
 
 /// One transport of events. The same link object serves one connection; links with the same [`Link::name`] encode
@@ -51,7 +58,7 @@ mod tests {
         vec![
             Message::Logged(Rc::new(Event { id, time_ms: 0, what })),
             Message::Passing(Rc::new(Passing::Beat { n: 7 })),
-            Message::Passing(Rc::new(Passing::Error { error: "x", message: "a\r\nb".into() })),
+            Message::Passing(Rc::new(Passing::Error { reference: None, error: "x", message: "a\r\nb".into() })),
         ]
     }
 
