@@ -5,6 +5,7 @@
 
 pub mod page;
 pub mod sse;
+pub mod ws;
 
 use crate::codec::{Decoded, ProtoError};
 use crate::msg::{CloseReason, Message};
@@ -39,6 +40,9 @@ pub trait Link {
 
     /// Appends the last words: why this link ends, then whatever the transport needs to end in order.
     fn farewell(&self, why: CloseReason, out: &mut Vec<u8>);
+
+    /// Appends the last words to a peer that broke the protocol: what was wrong, as far as the transport can say it.
+    fn refuse(&self, error: &ProtoError, out: &mut Vec<u8>);
 }
 
 #[cfg(test)]
@@ -49,7 +53,7 @@ mod tests {
 
     /// Every link there is: the conformance tests below hold for each.
     fn all() -> Vec<Box<dyn Link>> {
-        vec![Box::new(sse::Sse::events(true)), Box::new(sse::Sse::events(false))]
+        vec![Box::new(sse::Sse::events(true)), Box::new(sse::Sse::events(false)), Box::new(ws::Ws::page())]
     }
 
     fn messages() -> Vec<Message> {

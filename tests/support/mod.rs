@@ -5,6 +5,8 @@
 #![allow(dead_code)] // each test binary uses its own part of this
 #![allow(clippy::disallowed_methods)] // a test stands outside: it has a clock of its own
 
+pub mod ws;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
