@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{CommandError, ControlError, Hub, Order, Ordered};
 use crate::msg::{
-    ConnId, DeviceEffect, DeviceState, Effect, Effects, Event, EventId, Json, Member, Moment, Now, Presence, Role,
+    ConnId, DeviceEffect, DeviceState, Effect, Effects, Event, EventId, Json, Member, Moment, Now, Presence, Ref, Role,
     SessionId, ToDevice, What,
 };
 
@@ -46,9 +46,9 @@ pub(super) type Nulled = VecDeque<EventId>;
 
 /// A command that a session named by itself, so that asking twice does it once.
 #[derive(Debug)]
-pub(super) struct Ref {
+pub(super) struct Named {
     session: SessionId,
-    reference: Rc<str>,
+    reference: Ref,
     at: Moment,
     id: EventId,
     answer: Option<Rc<Event>>,
@@ -148,9 +148,9 @@ impl Hub {
             d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });
         }
         if let (Some(reference), true) = (order.reference, self.refs.len() < REFS_MAX) {
-            self.refs.push_back(Ref {
+            self.refs.push_back(Named {
                 session: id,
-                reference: reference.into(),
+                reference: reference.clone(),
                 at: now.mono,
                 id: event,
                 answer: None,
@@ -169,7 +169,7 @@ impl Hub {
             self.refs.pop_front();
         }
         let reference = order.reference?;
-        let known = self.refs.iter().find(|r| r.session == id && *r.reference == *reference)?;
+        let known = self.refs.iter().find(|r| r.session == id && r.reference == *reference)?;
         let ordered = Ordered { id: known.id, answer: known.answer.clone() };
         if ordered.answer.is_none() {
             let all = self.devices.values_mut().flat_map(|d| &mut d.pending);

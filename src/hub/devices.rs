@@ -202,6 +202,7 @@ impl Hub {
             DeviceReason::Hello | DeviceReason::Left => DeviceEffect::Close { conn, why: CloseReason::Closed },
         };
         fx.push(Effect::Device(effect));
+        self.next = self.soonest();
     }
 
     /// All devices are told `bye`, after `safe` if somebody held them.

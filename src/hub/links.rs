@@ -41,6 +41,7 @@ impl Hub {
         fx: &mut Effects,
     ) -> Result<(), NoLink> {
         debug_assert!(!self.links.contains_key(&conn), "{conn:?} is a link already");
+        self.forget_expired(now, id);
         let s = self.sessions.get(id).ok_or(NoLink::Seat(NoSeat::Unknown))?;
         if let Stand::Ended(reason) = s.stand {
             return Err(NoLink::Seat(NoSeat::Ended(reason)));
@@ -223,6 +224,17 @@ impl Hub {
         }
     }
 
+    /// The page at the end of the link `conn` says goodbye on it: it ends in order, and with it what the same page
+    /// had opened before.
+    pub fn link_bye(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
+        let Some(link) = self.links.get(&conn) else { return };
+        if let Some(tab) = link.tab.clone() {
+            return self.bye(now, link.session, &tab.name, tab.n, fx);
+        }
+        fx.push(Effect::Close { conn, why: CloseReason::Closed });
+        self.link_ended(now, conn, LinkEnd::Closed, fx);
+    }
+
     // ------------------------------------------------------------------------------------------------- beats
 
     /// The number of the beat of this moment: one numbering for all links, so that equal beats are encoded once.
@@ -273,7 +285,13 @@ impl Hub {
         s.heard = now.mono;
         let named = |c: &&ConnId| self.links.get(c).is_some_and(|l| l.tab.as_ref().is_some_and(|t| &*t.name == tab));
         let Some(&conn) = s.links.iter().find(named) else { return BeatAnswer::Unknown };
+        self.link_beat_answer(now, conn, n, hold, fx)
+    }
+
+    /// The page at the end of the link `conn` answers beat `n` on it and names the devices that it controls.
+    pub fn link_beat_answer(&mut self, now: Now, conn: ConnId, n: u64, hold: &[&str], fx: &mut Effects) -> BeatAnswer {
         let Some(link) = self.links.get_mut(&conn) else { return BeatAnswer::Unknown };
+        let id = link.session;
         let Some((sent, _)) = link.beat.filter(|&(sent, _)| n <= sent) else { return BeatAnswer::Unknown };
         let held = match link.page {
             Page::Untracked => false,
@@ -315,6 +333,3 @@ impl Hub {
 fn micros(d: Duration) -> u64 {
     u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

@@ -64,7 +64,7 @@ pub struct Hub {
     /// Links of devices, by the device's name.
     device_conns: BTreeMap<ConnId, Rc<str>>,
     /// Commands that sessions have named, oldest first.
-    refs: VecDeque<commands::Ref>,
+    refs: VecDeque<commands::Named>,
     log: EventLog,
     barred: Vec<sessions::Barred>,
     turned_away: Vec<(PeerAddr, Moment)>,
@@ -242,6 +242,10 @@ impl Hub {
         self.holder_moved(now, id, fx);
         let due = self.sessions.get(id).and_then(|s| self.due(s));
         self.arm(due);
+        if self.sessions.taken() == 0 {
+            // An empty house sleeps without a timer, but for its devices.
+            self.next = self.devices_due();
+        }
     }
 
     /// Keeps what happened, logs it and tells all who want to hear it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::describe::Args;
 use crate::msg::{
-    ConnId, ControlReason, DeviceReason, Epoch, Event, EventId, Evidence, LeftReason, Member, PeerAddr, Role,
+    ConnId, ControlReason, DeviceReason, Epoch, Event, EventId, Evidence, LeftReason, Member, PeerAddr, Ref, Role,
     SessionId, Types,
 };
 
@@ -288,7 +288,7 @@ pub struct Order<'a> {
     /// The last beat that the page saw.
     pub beat: Option<u64>,
     /// The session's own name for this command: asked twice, it is done once.
-    pub reference: Option<&'a str>,
+    pub reference: Option<&'a Ref>,
     /// The connection whose request waits for the answer.
     pub waiter: Option<ConnId>,
 }

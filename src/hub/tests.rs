@@ -1,6 +1,8 @@
 //! A small language with time for the tests of the hub, its invariants, and what does not fit one file.
 
 mod everyday;
+mod machines;
+mod machines_simulation;
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -52,6 +54,8 @@ pub(super) struct Ear {
     /// The roster as a page builds it from `hello` and what follows.
     pub(super) roster: BTreeMap<SessionId, Presence>,
     pub(super) newest: u64,
+    /// What a replay tells is in the roster of `hello` already.
+    hello: u64,
     pub(super) whole: bool,
 }
 
@@ -63,6 +67,7 @@ pub(super) struct World {
     pub(super) ears: BTreeMap<ConnId, Ear>,
     pub(super) closed: Vec<(ConnId, CloseReason)>,
     pub(super) parked: Vec<(ConnId, u64)>,
+    pub(super) machines: machines::Machines,
     secret: u128,
 }
 
@@ -82,6 +87,7 @@ impl World {
             ears: BTreeMap::new(),
             closed: Vec::new(),
             parked: Vec::new(),
+            machines: machines::Machines::default(),
             secret: 1,
         }
     }
@@ -274,27 +280,48 @@ impl Ear {
                 }
                 self.whole &= event.id.seq == self.newest + 1;
                 self.newest = event.id.seq;
+                let live = event.id.seq > self.hello;
                 match &event.what {
                     What::Joined { member, returned } => {
-                        self.roster.insert(member.session, member.state);
+                        if live {
+                            self.roster.insert(member.session, member.state);
+                        }
                         format!("joined {}{}", short(member), if *returned { " returned" } else { "" })
                     }
                     What::Left { member, reason } => {
-                        self.roster.remove(&member.session);
+                        if live {
+                            self.roster.remove(&member.session);
+                        }
                         format!("left {} {reason}", short(member))
                     }
                     What::Lost { member, after_ms, evidence } => {
-                        self.roster.remove(&member.session);
+                        if live {
+                            self.roster.remove(&member.session);
+                        }
                         format!("lost {} {after_ms} {evidence}", short(member))
                     }
                     What::Said { from, text } => format!("said {} {text}", short(from)),
                     What::TurnedAway { addr, user } => format!("turned_away {user} {addr}"),
+                    What::Control { device, holder, was, reason } => {
+                        let name = |m: &Option<Rc<Member>>| m.as_ref().map_or("-".into(), |m| m.user.clone());
+                        format!("control {device} {} {} {reason}", name(holder), name(was))
+                    }
+                    What::Commanded { by, device, command, args } => {
+                        format!("commanded {} {device} {command} {args}", short(by))
+                    }
+                    What::Answered { device, to, ok, result, late } => {
+                        let ok = ok.map_or("null".into(), |ok| ok.to_string());
+                        format!("answered {device} {} {ok} {result}{}", to.seq, if *late { " late" } else { "" })
+                    }
+                    What::Device { device, state, reason } => {
+                        format!("device {device} {state} {}", reason.map_or("-", |r| r.word()))
+                    }
                 }
             }
             Message::Passing(p) => match &**p {
                 Passing::Hello(h) => {
                     assert_eq!(self.newest, 0, "hello comes first and once");
-                    // A replay counts up to the newest event; what it tells of the past changes nothing here.
+                    self.hello = h.id.seq;
                     self.roster = h.members.iter().map(|m| (m.session, m.state)).collect();
                     self.whole = !h.replayed;
                     self.newest = if h.replayed { 0 } else { h.id.seq };
@@ -309,6 +336,11 @@ impl Ear {
                     self.shown(member, format!("recovered {} {silent_ms}", short(member)))
                 }
                 Passing::Stalled { member, layer } => self.shown(member, format!("stalled {} {layer}", short(member))),
+                Passing::Telemetry { device, values, .. } => {
+                    let values: Vec<String> = values.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                    format!("telemetry {device} {}", values.join(" "))
+                }
+                Passing::Offered { device, from, to } => format!("offered {device} {} {}", from.user, to.user),
                 Passing::Moving { member, layer } => self.shown(member, format!("moving {} {layer}", short(member))),
                 other => panic!("not the hub's to say: {other:?}"),
             },
@@ -343,7 +375,9 @@ impl Hub {
         }
         let carried: usize = self.sessions.seated().filter_map(|id| self.sessions.get(id)).map(|s| s.links.len()).sum();
         assert_eq!(carried, self.links.len(), "each link belongs to one seated session");
-        assert!(seated > 0 || self.soonest().is_none());
+        let machines = !self.device_conns.is_empty();
+        assert!(seated > 0 || machines || self.next.is_none(), "an empty house needs no timer");
+        self.check_devices();
         assert_eq!(usize::from(self.seats_taken()), seated);
         let gone = self.counters.left.iter().sum::<u64>() + self.counters.lost.iter().sum::<u64>();
         assert_eq!(self.counters.joined - gone, seated as u64, "who joined is here or has gone");

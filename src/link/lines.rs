@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn a_line_that_makes_no_sense_is_told_what_would() {
         for (line, error, says) in [
-            ("[]", "json", "an object"),
+            ("[]", "json", "a JSON object"),
             ("1", "json", "a JSON object"),
             ("{", "json", "no JSON"),
             ("{}", "unknown", "hello, telemetry, answer, ping, pong, bye"),

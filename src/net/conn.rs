@@ -46,7 +46,8 @@ pub struct Conn {
     pub peer_closed: bool,
     /// It is on the ready queue.
     pub queued: bool,
-    /// Requests lie in the input that were not looked at because too much was owed.
+    /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
+    /// that waits for its next turn.
     pub held: bool,
     /// It came to a device listener.
     pub device: bool,
@@ -112,7 +113,7 @@ pub struct Held {
     /// Whether the connection goes on after the answer.
     pub persist: Persist,
     /// Header lines of the answer.
-    pub extra: String,
+    pub extra: Vec<u8>,
 }
 
 /// The limits in time that a connection without a link lives under (`[limits]`).
@@ -160,10 +161,10 @@ impl Conn {
         }
     }
 
-    /// Whether it carries events (a parked one does no more).
+    /// Whether it carries events (a parked one does no more). The echo does not, and is no link in this sense.
     pub fn is_link(&self) -> bool {
         match &self.protocol {
-            Protocol::Link(_) => true,
+            Protocol::Link(_) => self.live.carrier() != Carrier::Response,
             Protocol::Device(talk) => talk.is_up(),
             Protocol::Http(..) | Protocol::Draining => false,
         }

@@ -22,7 +22,6 @@ use crate::net::world::{self, World};
 use crate::net::{effects, serve};
 use crate::routes;
 use crate::routes::gate::{Gate, Key, Look, Outcome};
-use crate::sys::process;
 use crate::sys::tcp::{self, Helps};
 
 /// A device says hello within so long.
@@ -86,18 +85,16 @@ impl Talk {
 }
 
 impl Devices {
-    /// By `config`, with these tokens. Errors: the kernel gives no random bytes.
-    pub fn new(config: &Config, tokens: Option<Users>, helps: &Helps) -> std::io::Result<Devices> {
-        let mut secret = [0; 32];
-        process::getrandom(&mut secret)?;
+    /// By `config`, with these tokens.
+    pub fn new(config: &Config, tokens: Option<Users>, helps: &Helps) -> Devices {
         let times = world::times(&config.devices.profile.values());
-        Ok(Devices {
-            gate: tokens.map(|tokens| Gate::new(secret, tokens, config.auth.failures)),
+        Devices {
+            gate: tokens.map(|tokens| Gate::new(tokens, config.auth.failures)),
             waiting: HashMap::new(),
             connections: 0,
             times,
             rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),
-        })
+        }
     }
 
     /// Takes new settings for links that come from now on. Returns the devices whose token has changed.
@@ -217,14 +214,17 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
         return refuse(conn, now, CloseReason::Protocol, "token", said);
     };
     let token = hello.token.clone().unwrap_or_default();
-    match gate.look(now.mono, peer, &hello.name, token.as_bytes()) {
-        Look::Good(_) => greet(conn, id, world, now, hello),
+    // no line break can be in a name, so that no two pairs of name and token run together
+    let key = gate.key(format!("{}\n{token}", hello.name).as_bytes());
+    if gate.known(&key).is_some() {
+        return greet(conn, id, world, now, hello);
+    }
+    match gate.look(now.mono, peer, key, &hello.name, token.as_bytes()) {
         Look::Throttled(left) => {
             let said = format!("too many wrong tokens; try again in {} s", left.as_secs_f64().ceil());
             refuse(conn, now, CloseReason::Protocol, "throttled", &said);
         }
         Look::Ask(job) => {
-            let key = job.key;
             if let Some(others) = world.devices.waiting.get_mut(&key) {
                 others.push(id);
             } else {

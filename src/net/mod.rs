@@ -4,6 +4,7 @@ pub mod conn;
 mod devices;
 mod effects;
 pub mod files;
+pub mod hear;
 pub mod listener;
 pub mod send_queue;
 mod serve;

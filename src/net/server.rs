@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
 use crate::net::files::Site as Pages;
+use crate::net::hear::hear;
 use crate::net::listener::{Accept, Listener};
 use crate::net::send_queue::Flush;
 use crate::net::table::Table;
@@ -129,10 +130,8 @@ impl Server {
         let now = clock::read();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
-        let mut secret = [0; 32];
-        process::getrandom(&mut secret)?;
         let Entrance { web, devices, users, tokens } = entrance;
-        let gate = Gate::new(secret, users, config.auth.failures);
+        let gate = Gate::new(users, config.auth.failures);
         let max = config.limits.connections as usize + config.devices.connections as usize;
         let world = World::new(Rc::new(config), gate, tokens, helps, waker, now)?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;
@@ -383,9 +382,11 @@ impl Server {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.queued = false;
         // what is owed first: who does not take his answers asks no further questions
-        let owes = conn.output.owed() > 0 && matches!(conn.protocol, Protocol::Http(..)) && !conn.read_on;
+        let owes = conn.output.owed() > 0 && !conn.is_link() && !conn.read_on;
         let full = owes || conn.is_stuffed();
-        if conn.readable && !full {
+        if conn.held && conn.is_link() {
+            hear(conn, id, &mut self.world, now, &[]);
+        } else if conn.readable && !full {
             match serve::read(conn, id, &mut self.world, now) {
                 Ok(true) if conn.parked.is_some() => self.returned(now, id),
                 Ok(_) => {}
@@ -556,11 +557,20 @@ impl Server {
     }
 
     fn read_again(&mut self) -> Result<(Config, Option<Users>, Option<Users>, Pages), Vec<String>> {
-        let Reloaded { mut config, users, tokens } = (self.reload)()?;
-        let pages = Pages::open(config.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
-        // bound sockets and the table of connections stay as they were made
-        config.limits = self.world.site.config.limits.clone();
-        config.devices.connections = self.world.site.config.devices.connections;
+        let Reloaded { config: read, users, tokens } = (self.reload)()?;
+        let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
+        // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
+        let mut config = (*self.world.site.config).clone();
+        config.www = read.www;
+        config.auth = crate::config::Auth {
+            users: read.auth.users,
+            operators: read.auth.operators,
+            viewers: read.auth.viewers,
+            admins: read.auth.admins,
+            ..config.auth
+        };
+        config.seats = read.seats;
+        config.liveness = read.liveness;
         Ok((config, users, tokens, pages))
     }
 }
@@ -599,12 +609,15 @@ fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
         if let Some(why) = conn.closing {
             return Settled::Said(why);
         }
-        if let Protocol::Http(stage, _) = &conn.protocol {
-            // what was held back while answers were owed: requests, or the end of the peer's stream
-            more |= !matches!(stage, Stage::Waiting(_) | Stage::Held(_))
-                && (conn.peer_closed || conn.readable || conn.held);
-        }
+        // what was held back while answers were owed: requests, or the end of the peer's stream
+        more |= match &conn.protocol {
+            Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _) | Protocol::Draining => false,
+            Protocol::Http(..) => conn.peer_closed || conn.readable || conn.held,
+            Protocol::Link(_) => conn.readable || conn.held,
+            Protocol::Device(_) => conn.readable,
+        };
     }
+    more |= conn.held && conn.is_link();
     Settled::Stays { more }
 }
 

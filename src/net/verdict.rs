@@ -46,7 +46,13 @@ pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
 }
 
 fn look(conn: &Conn) -> Sample {
-    let outq = if conn.is_tcp() { tcp::outq(conn.stream.as_fd()).unwrap_or(0) } else { 0 };
+    let outq = if conn.is_tcp() {
+        tcp::outq(conn.stream.as_fd()).unwrap_or(0)
+    } else if conn.live.asks() && !conn.writable {
+        u32::try_from(conn.output.owed()).unwrap_or(u32::MAX)
+    } else {
+        0
+    };
     Sample { outq, info: None, drained: false }
 }
 
@@ -60,6 +66,9 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
     let world = &mut server.world;
     if outcome.nudge && tcp::nudge(conn.stream.as_fd()).is_ok() {
         world.site.metrics.nudges += 1;
+    }
+    if outcome.prepare && conn.is_tcp() {
+        tcp::prepare_response(conn.stream.as_fd(), &world.helps);
     }
     if outcome.returned {
         return server.returned(now, id);
@@ -78,6 +87,11 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
         }
         return;
     }
+    if let (Some(LinkEnd::Lost { .. }), Some(session)) = (outcome.end, conn.session) {
+        heard_elsewhere(server, now, id, session);
+    }
+    let Some(conn) = server.conns.touch(id) else { return };
+    let world = &mut server.world;
     if let Some(change) = outcome.change {
         world.hub.link_changed(now, id, change, &mut world.fx);
     }
@@ -120,6 +134,9 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
                 }
             };
             conn.output.push(Chunk::Shared(bytes));
+            if conn.live.asks() {
+                conn.output.push(Chunk::Static(link.heartbeat()));
+            }
             world.hub.beat_sent(now, id, n);
         }
     }
@@ -137,6 +154,17 @@ fn plain_lost(server: &mut Server, now: Now, id: ConnId, after: Duration, eviden
         let _ = conn.stream.reset();
     }
     server.close(now, id, CloseReason::Lost);
+}
+
+/// Tells the hub when a session was last heard on its connections that are no links, such as a download: one dead link
+/// does not end somebody who is being heard.
+fn heard_elsewhere(server: &mut Server, now: Now, id: ConnId, session: SessionId) {
+    let of_session =
+        server.conns.iter().filter(|(other, c)| *other != id && c.session == Some(session) && !c.is_link());
+    let heard = of_session.map(|(_, c)| now.mono - c.live.silent_for(now.mono)).max();
+    if let Some(at) = heard {
+        server.world.hub.plain_heard(session, at);
+    }
 }
 
 fn carried_elsewhere(server: &Server, id: ConnId, session: SessionId) -> bool {

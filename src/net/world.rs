@@ -18,7 +18,7 @@ use crate::net::devices::{self, Devices};
 use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Key, Outcome};
-use crate::routes::reply::{Load, Site};
+use crate::routes::reply::{Load, Site, cookie_name};
 use crate::sys::process;
 use crate::sys::tcp::Helps;
 
@@ -63,6 +63,8 @@ pub struct World {
     pub head: Vec<u8>,
     /// The newest beat as encoded for one kind of link: kind, number, bytes.
     pub beat: Option<(&'static str, u64, Rc<[u8]>)>,
+    /// The session cookie's name on the listener of the last answer that set one.
+    cookie_name: (Option<u16>, String),
     random: Random,
     date: (u64, HttpDate),
 }
@@ -81,7 +83,7 @@ impl World {
         let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
         let times = times(&config.liveness);
         Ok(World {
-            devices: Devices::new(&config, tokens, &helps)?,
+            devices: Devices::new(&config, tokens, &helps),
             hub: Hub::new(settings(&config), seed, now),
             fx: Effects::new(),
             pages: Pages::open(config.www.as_deref())?,
@@ -96,6 +98,7 @@ impl World {
             buffer: vec![0; READ_MAX],
             head: Vec::new(),
             beat: None,
+            cookie_name: (None, cookie_name(None)),
             random,
             date: (0, http_date(0)),
             site: Site {
@@ -104,6 +107,7 @@ impl World {
                 metrics: Metrics::default(),
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
                 started: now,
+                secret: None,
             },
         })
     }
@@ -125,6 +129,14 @@ impl World {
             self.date = (second, http_date(second));
         }
         self.date.1
+    }
+
+    /// The name of the session cookie on the listener at `port`; made anew only when another one asks.
+    pub fn cookie_name(&mut self, port: Option<u16>) -> &str {
+        if self.cookie_name.0 != port {
+            self.cookie_name = (port, cookie_name(port));
+        }
+        &self.cookie_name.1
     }
 
     /// The parts of this world that a handler sees, borrowed apart.

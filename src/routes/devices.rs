@@ -8,15 +8,14 @@ use crate::config::parse_duration;
 use crate::describe::Args;
 use crate::hub::{Asked, CommandError, ControlError, Controlled, Order, Take};
 use crate::json;
-use crate::msg::{Event, EventId, Member, Role, What};
+use crate::link::page;
+use crate::msg::{Event, EventId, Member, Ref, Role, What};
 use crate::routes::full;
 use crate::routes::links::query;
 use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
 
 /// The longest that a request waits for an answer, whatever it asks for: proxies give up at about that.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Bytes of a `ref`.
-const REF_MAX: usize = 64;
 
 /// `GET /api/devices`.
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
@@ -173,31 +172,41 @@ pub struct CommandWish {
     /// The last beat that the page saw.
     pub beat: Option<u64>,
     /// The session's own name for it.
-    pub reference: Option<String>,
+    pub reference: Option<Ref>,
 }
 
 impl CommandWish {
-    /// From the JSON object that has `command` and `args` in it, and the one (often the same) with `beat` and `ref`.
+    /// From the JSON object of a request's body.
     ///
     /// # Errors
     /// What shape it has to have.
-    pub fn read(what: &Map<String, Value>, about: &Map<String, Value>) -> Result<CommandWish, Denied> {
+    fn read(map: &Map<String, Value>) -> Result<CommandWish, Denied> {
         let shape = |message: &str| Denied::new(400, "shape", message);
-        let command = what.get("command").and_then(Value::as_str);
+        let command = map.get("command").and_then(Value::as_str);
         let command =
             command.ok_or_else(|| shape(r#"`command` has to be a name, as in {"command":"stop","args":{}}"#))?;
-        let args = Args::new(what.get("args").cloned()).ok_or_else(|| shape("`args` has to be an object"))?;
-        let beat = match about.get("beat") {
+        let args = args(map.get("args").cloned())?;
+        let beat = match map.get("beat") {
             None | Some(Value::Null) => None,
             Some(n) => Some(n.as_u64().ok_or_else(|| shape("`beat` has to be the number of the last beat"))?),
         };
-        let reference = match about.get("ref") {
+        let reference = match map.get("ref") {
             None | Some(Value::Null) => None,
-            Some(Value::String(text)) if !text.is_empty() && text.len() <= REF_MAX => Some(text.clone()),
-            Some(_) => return Err(shape("`ref` has to be a string of 1 to 64 bytes")),
+            Some(value) => match page::reference(value) {
+                Some(reference) => Some(reference),
+                None => return Err(shape("`ref` has to be a string or a whole number of at most 128 bytes")),
+            },
         };
         Ok(CommandWish { command: command.into(), args, beat, reference })
     }
+}
+
+/// The arguments of a command, as they came.
+///
+/// # Errors
+/// What shape they have to have.
+pub fn args(value: Option<Value>) -> Result<Args, Denied> {
+    Args::new(value).ok_or_else(|| Denied::new(400, "shape", "`args` has to be an object of names and values"))
 }
 
 /// `POST /api/devices/NAME/command`.
@@ -208,7 +217,7 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Some(Err(fault)) => return super::bad_query("wait", &fault),
     };
     // who may is decided before what the body says; only it says whether everybody may
-    let wish = object(call.body).and_then(|map| CommandWish::read(&map, &map));
+    let wish = object(call.body).and_then(|map| CommandWish::read(&map));
     let anyone = matches!(&wish, Ok(wish) if ctx.hub.is_for_anyone(call.param, &wish.command));
     if !anyone {
         if call.caller.role < Role::Operator {
@@ -251,7 +260,7 @@ pub fn send(
         command: &wish.command,
         args: &wish.args,
         beat: wish.beat,
-        reference: wish.reference.as_deref(),
+        reference: wish.reference.as_ref(),
         waiter,
     };
     let done = ctx.hub.command(ctx.now, session, &order, ctx.fx);
