@@ -528,7 +528,7 @@ impl Server {
     fn on_reload(&mut self, now: Now) {
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
         match self.read_again() {
-            Ok((config, users, tokens, pages)) => {
+            Ok((Reloaded { config, users, tokens }, pages)) => {
                 if let Some(users) = users {
                     let names: Vec<Rc<str>> = users.iter().map(|e| e.name.clone()).collect();
                     for user in self.world.site.gate.reload(users, config.auth.failures) {
@@ -556,7 +556,7 @@ impl Server {
         notify("READY=1");
     }
 
-    fn read_again(&mut self) -> Result<(Config, Option<Users>, Option<Users>, Pages), Vec<String>> {
+    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
         let Reloaded { config: read, users, tokens } = (self.reload)()?;
         let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
         // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
@@ -571,7 +571,7 @@ impl Server {
         };
         config.seats = read.seats;
         config.liveness = read.liveness;
-        Ok((config, users, tokens, pages))
+        Ok((Reloaded { config, users, tokens }, pages))
     }
 }
 
