@@ -488,7 +488,7 @@ impl Server {
         if conn.is_link() && conn.parked.is_none() {
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
         }
-        if conn.device {
+        if conn.device.is_some() {
             self.world.devices.connections -= 1;
         } else {
             leave(&mut self.per_address, conn.stream.peer);
