@@ -28,7 +28,8 @@ pub struct Rules {
     pub poll: Duration,
     /// Segments in flight, nothing heard: lost.
     pub silence: Duration,
-    /// Window closed, nothing heard: lost.
+    /// Window closed, nothing heard: lost. Counted from the last sign of life, which is before any cut; so, other than
+    /// with `silence`, no heartbeat comes on top.
     pub zero_window: Duration,
     /// Heard, but nothing of ours acknowledged, where the kernel does not count empty segments: lost.
     pub one_way: Duration,
@@ -192,7 +193,7 @@ impl Rules {
     /// The rules that follow from `times` on a kernel with these helps.
     pub fn new(times: &Times, has_rto_max: bool, has_nudge: bool) -> Rules {
         // With TCP_RTO_MAX_MS at its least, probes of a closed window are 1.02 s apart: two of them must fit.
-        let zero_window = times.silence.max(Duration::from_millis(2300));
+        let zero_window = (times.silence + times.heartbeat).max(Duration::from_millis(2700));
         Rules {
             heartbeat: times.heartbeat,
             poll: times.poll,
@@ -200,7 +201,7 @@ impl Rules {
             zero_window,
             one_way: (times.silence * 13 / 5).max(Duration::from_secs(3)),
             suspect_after: times.suspect_after,
-            zero_window_suspect: times.suspect_after.max(Duration::from_millis(1200)),
+            zero_window_suspect: times.suspect_after.max(Duration::from_millis(1500)),
             stalled_after: times.stalled_after,
             returned_within: times.returned_within,
             nudge_after: times.heartbeat.clamp(Duration::from_millis(250), Duration::from_millis(300)),
@@ -217,7 +218,7 @@ impl Rules {
 
     /// The same when the peer had stopped reading; `None`: about as long again as it had not read, up to 2 minutes.
     pub fn worst_stalled(&self) -> Option<Duration> {
-        (self.has_rto_max || self.has_nudge).then(|| self.heartbeat + self.zero_window + self.poll)
+        (self.has_rto_max || self.has_nudge).then(|| self.zero_window + self.poll)
     }
 }
 
@@ -456,7 +457,10 @@ impl Liveness {
         let stretched = |limit: Duration| limit.max((self.rto * 4).min(limit * STRETCH_MAX));
         // A receiver may also close the window with segments in flight (RFC 9293, section 3.8.6).
         if unacked == 0 || health.send_window == Some(0) {
-            return Some(self.judge_closed_window(rules, now, health.probes, unheard, stretched(rules.zero_window)));
+            // Not heard since the oldest output was written: the cut may have been up to a heartbeat before that.
+            let unheard_at_all = if self.alive < pending { rules.heartbeat } else { Duration::ZERO };
+            let limit = stretched(rules.zero_window.saturating_sub(unheard_at_all));
+            return Some(self.judge_closed_window(rules, now, health.probes, unheard, limit));
         }
         self.unanswered_probe = None;
         self.window_closed = false;

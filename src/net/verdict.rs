@@ -62,6 +62,9 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
     if outcome.nudge && tcp::nudge(conn.stream.as_fd()).is_ok() {
         world.site.metrics.nudges += 1;
     }
+    if outcome.prepare && conn.is_tcp() {
+        tcp::prepare_response(conn.stream.as_fd(), &world.helps);
+    }
     if outcome.returned {
         return server.returned(now, id);
     }
