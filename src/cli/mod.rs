@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod check;
+pub mod link;
 pub mod passwd;
 pub mod serve;
 
@@ -29,6 +30,7 @@ pub fn run(
         Ok(Command::Serve(source)) => serve(source),
         Ok(Command::Check(source)) => check::run(&source),
         Ok(Command::Passwd { file, user }) => passwd::run(&file, &user),
+        Ok(Command::Link(options)) => link::run(options),
         Ok(Command::Help) => print(args::HELP),
         Ok(Command::Version) => print(concat!("boatswain ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(what) => fail(MISUSED, &what),
