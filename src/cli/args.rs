@@ -25,6 +25,8 @@ pub enum Command {
     },
     /// Make a program a device.
     Link(link::Options),
+    /// Be a pump that does not exist, for `--demo`; not in the help.
+    Pump,
     /// Print [`HELP`].
     Help,
     /// Print the version.
@@ -105,6 +107,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: Environ
                     Some("check") => "check",
                     Some("passwd") => "passwd",
                     Some("help") => return Ok(Command::Help),
+                    Some("pump") => return Ok(Command::Pump),
                     Some("link") if source.file.is_none() && source.options == Options::default() => {
                         return link(parser);
                     }
