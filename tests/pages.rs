@@ -1,5 +1,7 @@
 //! The built-in pages, as files: small, and written so that they work under a strict content security policy.
 
+#![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
+
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;

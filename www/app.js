@@ -139,7 +139,7 @@
 
   function hello(m) {
     me = m.you; seats = m.seats; beatMs = m.beat_ms || 500; failures = 0; notes.clear();
-    refreshAt = now() + REFRESH_MS;
+    refreshAt = now() + 1000;   // by then round trips are known
     take(m.members);
     live();
     if (!m.replayed) history(m.id);

@@ -4,7 +4,8 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use crate::codec::{Decoded, ProtoError};
+use crate::codec::ProtoError;
+use crate::http::auth;
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
 use crate::http::response::{
@@ -15,16 +16,20 @@ use crate::link::Link;
 use crate::msg::{CloseReason, ConnId, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
 use crate::net::files::Body;
+use crate::net::hear::hear;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
 use crate::routes::gate::{Job, Key};
-use crate::routes::reply::{Caller, Ctx, Peer, Reply, set_cookie};
+use crate::routes::reply::{Caller, Ctx, Peer, Reply};
 use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
 
 /// Output owed at which no further pipelined request is taken up.
-const PIPELINE_MAX: u64 = 64 * 1024;
+pub const PIPELINE_MAX: u64 = 64 * 1024;
+
+/// Bytes of a body that travel in one piece with their head.
+const JOIN_MAX: usize = 2048;
 
 /// Reads once and serves what came. Whether bytes came.
 pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io::Result<bool> {
@@ -42,21 +47,15 @@ pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io
 fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) {
     match &mut conn.protocol {
         Protocol::Draining => {}
-        Protocol::Link(link) => {
-            // what a peer says on a stream has no meaning; a link that has will hand its steps to the hub here
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                match link.decode(rest) {
-                    Ok(Decoded::Got { used, .. }) => rest = &rest[used.clamp(1, rest.len())..],
-                    Ok(Decoded::Need) | Err(_) => break,
-                }
-            }
-        }
+        Protocol::Link(_) => hear(conn, id, world, now, bytes),
         Protocol::Http(..) if conn.closing.is_some() => {}
         Protocol::Http(..) => {
             if conn.input.is_empty() {
                 let used = requests(conn, id, world, now, bytes);
-                if used < bytes.len() && matches!(conn.protocol, Protocol::Http(..)) {
+                if matches!(conn.protocol, Protocol::Link(_)) {
+                    // whoever asked for a WebSocket may have gone on at once
+                    hear(conn, id, world, now, &bytes[used..]);
+                } else if used < bytes.len() && matches!(conn.protocol, Protocol::Http(..)) {
                     conn.input.extend_from_slice(&bytes[used..]);
                     if matches!(conn.protocol, Protocol::Http(Stage::Head, _)) {
                         conn.since = now.mono; // the first bytes of a head: its time begins
@@ -74,6 +73,9 @@ fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) 
 pub fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
     let mut input = std::mem::take(&mut conn.input);
     let used = requests(conn, id, world, now, &input);
+    if matches!(conn.protocol, Protocol::Link(_)) {
+        return hear(conn, id, world, now, &input[used..]);
+    }
     if used == input.len() || !matches!(conn.protocol, Protocol::Http(..)) {
         return;
     }
@@ -90,6 +92,9 @@ pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key
     let mut used = 0;
     if let Some(n) = decide(conn, id, world, now, &input, len, Some((key, good))) {
         used = n;
+    }
+    if matches!(conn.protocol, Protocol::Link(_)) {
+        return hear(conn, id, world, now, &input[used..]);
     }
     if matches!(conn.protocol, Protocol::Http(..)) {
         input.drain(..used);
@@ -265,10 +270,10 @@ fn page(
     let mut head = std::mem::take(&mut world.head);
     head.clear();
     let date = world.date(now);
-    let extra = cookie_line(conn, admitted.caller.as_ref());
+    let extra = cookie_line(conn, world, admitted.caller.as_ref());
     let persist = Persist::of(request, close);
     let is_head = request.method == Method::Head;
-    let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
+    let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
     let served = world.pages.serve(now, request, &envelope, &mut head);
     if matches!(served.status, 200 | 206 | 304) {
         let html = served.html && served.status == 200 && request.method == Method::Get;
@@ -279,10 +284,23 @@ fn page(
         }
     }
     world.site.metrics.response(served.status);
-    conn.output.push(Chunk::Bytes(head.as_slice().into()));
+    let small = match &served.body {
+        Body::Static(bytes) => *bytes,
+        Body::Shared(bytes, range) => &bytes[range.clone()],
+        Body::None | Body::File { .. } => &[],
+    };
+    // copying a small body behind its head costs less than a second chunk
+    let joined = small.len() <= JOIN_MAX;
+    let mut first = Vec::with_capacity(head.len() + if joined { small.len() } else { 0 });
+    first.extend_from_slice(&head);
+    if joined {
+        first.extend_from_slice(small);
+    }
+    conn.output.push(Chunk::Bytes(first));
     world.head = head;
     match served.body {
         Body::None => {}
+        Body::Static(_) | Body::Shared(..) if joined => {}
         Body::Static(bytes) => conn.output.push(Chunk::Static(bytes)),
         Body::Shared(bytes, range) => conn.output.push(Chunk::SharedRange(bytes, range)),
         Body::File { file, offset, len } => conn.output.push(Chunk::File { fd: Rc::new(file), offset, len }),
@@ -302,12 +320,12 @@ fn respond(
     close: bool,
 ) {
     let date = world.date(now);
-    let extra = cookie_line(conn, caller);
+    let extra = cookie_line(conn, world, caller);
     let is_head = request.method == Method::Head;
     match reply {
         Reply::Full(full) => {
             let persist = Persist::of(request, close);
-            let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
+            let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
             world.site.metrics.response(full.status);
             let mut out = Vec::with_capacity(256 + full.body.len());
             full.write(&mut out, &envelope);
@@ -316,7 +334,7 @@ fn respond(
         }
         Reply::Stream { link, opening, beats } => {
             // the stream ends with the connection: nothing can follow it
-            let envelope = Envelope { date: &date, persist: Persist::Close, extra: extra.as_bytes(), is_head };
+            let envelope = Envelope { date: &date, persist: Persist::Close, extra: &extra, is_head };
             world.site.metrics.response(200);
             let mut out = Vec::with_capacity(384);
             start_head(&mut out, 200, &envelope);
@@ -331,7 +349,23 @@ fn respond(
             end_head(&mut out);
             out.extend_from_slice(&opening);
             conn.output.push(Chunk::Bytes(out));
-            become_link(conn, world, now, link, beats);
+            become_link(conn, world, now, link, beats, false);
+        }
+        Reply::Upgrade { link, accept, beats, carries } => {
+            let envelope = Envelope { date: &date, persist: Persist::Keep, extra: &extra, is_head };
+            world.site.metrics.response(101);
+            let mut out = Vec::with_capacity(256);
+            start_head(&mut out, 101, &envelope);
+            push_field(&mut out, "Upgrade", b"websocket");
+            push_field(&mut out, "Connection", b"Upgrade");
+            push_field(&mut out, "Sec-WebSocket-Accept", accept.as_bytes());
+            end_head(&mut out);
+            conn.output.push(Chunk::Bytes(out));
+            if carries {
+                become_link(conn, world, now, link, beats, true);
+            } else {
+                conn.protocol = Protocol::Link(link);
+            }
         }
         Reply::Page | Reply::Later(_) => debug_assert!(false, "a page is served, a wait is waited, elsewhere"),
     }
@@ -339,8 +373,13 @@ fn respond(
 
 /// Turns the connection into a link: its socket is set up for liveness from here on, because browsers open their
 /// links on connections that have carried pages before.
-fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>, beats: bool) {
-    let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
+/// `answers`: its peer answers heartbeats.
+fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>, beats: bool, answers: bool) {
+    let carrier = match (conn.is_tcp(), answers) {
+        (true, _) => Carrier::Link,
+        (false, true) => Carrier::Answering,
+        (false, false) => Carrier::Application,
+    };
     if conn.is_tcp() {
         tcp::prepare_link(conn.stream.as_fd(), &world.times, &world.helps);
     }
@@ -413,13 +452,20 @@ fn seated(world: &World, admitted: &Admitted) -> bool {
     view.is_some_and(|v| v.seat.is_some())
 }
 
-fn cookie_line(conn: &Conn, caller: Option<&Caller>) -> String {
-    let Some(cookie) = caller.and_then(|c| c.cookie) else { return String::new() };
-    ["Set-Cookie: ", &set_cookie(conn.port(), &cookie), "\r\n"].concat()
+/// The line that gives a session its cookie, if this answer has to; empty if not.
+fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) -> Vec<u8> {
+    let mut line = Vec::new();
+    if let Some(cookie) = caller.and_then(|c| c.cookie) {
+        line.reserve(96);
+        line.extend_from_slice(b"Set-Cookie: ");
+        auth::push_session_cookie(&mut line, world.cookie_name(conn.port()), &cookie);
+        line.extend_from_slice(b"\r\n");
+    }
+    line
 }
 
 /// Calls a route with what it may see.
-fn with_ctx<T>(
+pub fn with_ctx<T>(
     conn: &Conn,
     id: ConnId,
     world: &mut World,

@@ -17,7 +17,9 @@ mod logout;
 pub mod reply;
 mod roster;
 mod session;
+mod socket;
 mod status;
+pub mod steps;
 
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
@@ -34,6 +36,8 @@ pub const ROUTES: &[Route] = &[
     Route::get("/api/events", Need::Link, events::open),
     Route::get("/api/chat", Need::Link, chat::open),
     Route::post("/api/chat", Need::Seat(Role::Viewer), chat::say),
+    Route::get("/api/socket", Need::Link, socket::open),
+    Route::get("/api/echo", Need::Name, socket::echo),
     Route::post("/api/beat", Need::Name, links::beat),
     Route::post("/api/bye", Need::Name, links::bye),
     Route::get("/api/log", Need::Name, log::show),
@@ -42,6 +46,9 @@ pub const ROUTES: &[Route] = &[
     Route::get("/metrics", Need::Name, status::metrics),
     Route::get("/healthz", Need::Name, status::health),
 ];
+
+/// How the path of every endpoint begins.
+const BEGINNINGS: &[&str] = &["/api/", "/metrics", "/healthz"];
 
 /// One endpoint.
 pub struct Route {
@@ -155,6 +162,9 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
 
 /// The route for a request: `None` if its path is for the files, `Err` for a path or method that is not there.
 fn find<'r>(request: &Request<'r>) -> Result<Option<(usize, &'r str)>, Full> {
+    if !BEGINNINGS.iter().any(|start| request.path.starts_with(start)) {
+        return Ok(None); // most requests are for pages: they need not walk the table
+    }
     let method = if request.method == Method::Head { Method::Get } else { request.method };
     let mut allowed = Vec::new();
     for (i, route) in ROUTES.iter().enumerate() {
@@ -192,7 +202,8 @@ pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, bod
             Need::Link => Asked::Link,
             Need::Name | Need::Nothing => Asked::Read,
         };
-        if route.need != Need::Link || request.method == Method::Head {
+        // a link takes its seat when it opens
+        if route.need != Need::Link {
             if let Err(why) = ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
                 return full::answer(ctx, request, why).into();
             }
@@ -219,4 +230,25 @@ pub fn page_seat(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, 
 /// What a handler says of a query value that it cannot use.
 fn bad_query(name: &str, remedy: &str) -> Reply {
     refusal(400, "query", &format!("`{name}` in the query: {remedy}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_found_by_how_its_path_begins() {
+        for route in ROUTES {
+            assert!(BEGINNINGS.iter().any(|start| route.path.starts_with(start)), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_one_part_of_a_path() {
+        let route = Route::get("/api/members/*/evict", Need::Name, status::health);
+        assert_eq!(route.matches("/api/members/7f3a91c2/evict"), Some("7f3a91c2"));
+        for other in ["/api/members//evict", "/api/members/a/b/evict", "/api/members/evict", "/api/members/a/evict/"] {
+            assert_eq!(route.matches(other), None, "{other}");
+        }
+    }
 }
