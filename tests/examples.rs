@@ -251,6 +251,39 @@ fn the_pump_that_does_not_exist() {
 }
 
 #[test]
+fn the_program_in_the_documentation() {
+    let folder = Folder::new();
+    let docs = fs::read_to_string(project("docs/link.md")).unwrap();
+    let program = docs.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let led = folder.write("led", "0\n");
+    assert!(program.contains("/sys/class/leds/led0/brightness"));
+    let script = folder.write("light.sh", &program.replace("/sys/class/leds/led0/brightness", &led));
+    let level = || fs::read_to_string(&led).unwrap().trim().to_owned();
+    let server = Listener::new();
+    let mut process = Process::start(&mut link(&server.shown(), "light", &["--", "sh", &script]));
+    let peer = server.welcome("k3");
+    assert_eq!(peer.hello["describe"]["commands"]["dark"]["anyone"], true);
+    let on = r#"{"command":"light","args":{"on":true},"id":"k3-1","by":"ann"}"#;
+    peer.say(on);
+    assert_eq!(peer.wait("answer"), json!({"answer":"k3-1","ok":true}));
+    assert_eq!(level(), "1");
+    peer.say(r#"{"command":"dark","args":{},"id":"k3-2","by":"ann"}"#);
+    assert_eq!(peer.wait("answer"), json!({"answer":"k3-2","ok":true}));
+    assert_eq!(level(), "0");
+    until("pongs", || peer.pongs.load(std::sync::atomic::Ordering::SeqCst) >= 2);
+    for end in [r#"{"safe":"left","by":"ann","after_ms":1}"#, ""] {
+        peer.say(on);
+        until("lit", || level() == "1");
+        if end.is_empty() {
+            process.signal("KILL");
+            process.wait();
+        }
+        peer.say(end);
+        until("dark", || level() == "0");
+    }
+}
+
+#[test]
 fn every_example_is_tested_here_and_explained() {
     let here = fs::read_to_string(project("tests/examples.rs")).unwrap();
     let readme = fs::read_to_string(project("examples/README.md")).unwrap();

@@ -1,6 +1,6 @@
 //! `boatswain link` as it is run: a real process, real pipes, real sockets. The server's side is the test, so that it can
 //! fall silent, flap and lie; the same with the real server is in `tests/devices.rs` and `tests/netns_link.rs`.
-#![allow(clippy::disallowed_methods, clippy::print_stdout)] // a test stands outside: it has a clock of its own
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)] // a test stands outside: it has a clock of its own
 
 mod linking;
 

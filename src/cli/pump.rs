@@ -66,7 +66,7 @@ fn pump() -> io::Result<()> {
             return Ok(());
         }
         lines.feed(&buffer[..n]);
-        while let Some(line) = lines.next() {
+        while let Some(line) = lines.line() {
             let Line::Whole(line) = line else { continue };
             pump.advance(clock::read().mono);
             if let Some(reply) = pump.handle(&line) {

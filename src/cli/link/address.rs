@@ -61,7 +61,7 @@ impl Server {
 pub struct Addresses {
     server: Server,
     known: Vec<Local>,
-    turn: usize,
+    turns: usize,
     asked: Option<(Receiver<io::Result<Vec<SocketAddr>>>, UnixStream)>,
     answered: Option<Moment>,
 }
@@ -73,21 +73,21 @@ impl Addresses {
             Server::At(local) => vec![local.clone()],
             Server::Named(_) => Vec::new(),
         };
-        Addresses { server, known, turn: 0, asked: None, answered: None }
+        Addresses { server, known, turns: 0, asked: None, answered: None }
     }
 
     /// How many are known.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.known.len()
     }
 
     /// The next one in turn.
-    pub fn next(&mut self) -> Option<Local> {
+    pub fn turn(&mut self) -> Option<Local> {
         if self.known.is_empty() {
             return None;
         }
-        let found = self.known[self.turn % self.known.len()].clone();
-        self.turn = self.turn.wrapping_add(1);
+        let found = self.known[self.turns % self.known.len()].clone();
+        self.turns = self.turns.wrapping_add(1);
         Some(found)
     }
 
@@ -179,14 +179,14 @@ mod tests {
     fn a_name_is_looked_up_beside_the_loop_and_only_now_and_then() {
         let mut addresses = Addresses::new(Server::parse("localhost:7070").unwrap());
         let at = Moment::from_millis;
-        assert_eq!(addresses.next(), None);
+        assert_eq!(addresses.turn(), None);
         addresses.ask(at(0)).unwrap();
         let mut watches = [Watch::read(addresses.pending().unwrap())];
         wait(&mut watches, Some(Duration::from_secs(8))).unwrap();
         assert!(watches[0].ready);
         addresses.take(at(10)).unwrap();
-        assert!(addresses.len() > 0);
-        let first = addresses.next().unwrap();
+        assert!(addresses.count() > 0);
+        let first = addresses.turn().unwrap();
         assert!(matches!(first, Local::Ip(addr) if addr.port() == 7070 && addr.ip().is_loopback()));
         addresses.ask(at(5000)).unwrap();
         assert!(addresses.pending().is_none());

@@ -143,7 +143,7 @@ impl Driver {
                 if let Err(e) = self.addresses.ask(now.mono) {
                     self.machine.unreachable(&format!("{}: {e}", self.addresses.shown()));
                 }
-                self.attempt(self.addresses.len());
+                self.attempt(self.addresses.count());
             }
             Action::Finish => {
                 if let Some(fd) = &self.socket {
@@ -176,7 +176,7 @@ impl Driver {
     /// Begins a connection to the next address, and to as many others as refuse at once.
     fn attempt(&mut self, candidates: usize) {
         for others in (0..candidates).rev() {
-            let Some(to) = self.addresses.next() else { return };
+            let Some(to) = self.addresses.turn() else { return };
             match socket::connect(&to) {
                 Ok((fd, true)) => return self.connected(fd, &to),
                 Ok((fd, false)) => {
@@ -240,10 +240,10 @@ impl Driver {
                 self.program_exit();
             }
             What::Resolver => {
-                let first = self.addresses.len() == 0;
+                let first = self.addresses.count() == 0;
                 match self.addresses.take(now.mono) {
                     // whoever asked is waiting for it
-                    Ok(()) if first => self.attempt(self.addresses.len()),
+                    Ok(()) if first => self.attempt(self.addresses.count()),
                     Ok(()) => {}
                     Err(why) => self.machine.unreachable(&why),
                 }
@@ -283,7 +283,7 @@ impl Driver {
             Ok(0) => self.socket_ended("closed"),
             Ok(n) => {
                 self.lines.feed(&buffer[..n]);
-                while let Some(line) = self.lines.next() {
+                while let Some(line) = self.lines.line() {
                     match line {
                         Line::Whole(line) => self.machine.server_line(now, &line),
                         Line::TooLong => self.machine.server_line_too_long(now),
@@ -321,7 +321,7 @@ impl Driver {
         let mut buffer = [0; CHUNK];
         let Some(program) = &mut self.program else { return };
         match program.read(&mut buffer) {
-            Io::Some(n) => self.from_program(&buffer[..n]),
+            Io::Some(n) => self.take_from_program(&buffer[..n]),
             Io::Later => {}
             Io::Closed if self.command.is_empty() => self.machine.program_ended(clock::read(), "end of input"),
             Io::Closed => {
@@ -334,11 +334,11 @@ impl Driver {
         }
     }
 
-    fn from_program(&mut self, bytes: &[u8]) {
+    fn take_from_program(&mut self, bytes: &[u8]) {
         let now = clock::read();
         let Some(program) = &mut self.program else { return };
         program.lines.feed(bytes);
-        while let Some(line) = program.lines.next() {
+        while let Some(line) = program.lines.line() {
             match line {
                 Line::Whole(line) => self.machine.program_line(now, &line),
                 Line::TooLong => self.machine.program_line_too_long(now),
@@ -353,7 +353,7 @@ impl Driver {
         // Something that it has left running may hold the pipe open, and write: only as much as a pipe holds.
         for _ in 0..64 * 1024 / CHUNK + 1 {
             match self.program.as_mut().map(|p| p.read(&mut buffer)) {
-                Some(Io::Some(n)) => self.from_program(&buffer[..n]),
+                Some(Io::Some(n)) => self.take_from_program(&buffer[..n]),
                 _ => break,
             }
         }

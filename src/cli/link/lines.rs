@@ -28,7 +28,7 @@ impl Lines {
     }
 
     /// The next line, if it is whole.
-    pub fn next(&mut self) -> Option<Line> {
+    pub fn line(&mut self) -> Option<Line> {
         loop {
             let end = self.bytes[self.searched..].iter().position(|b| *b == b'\n').map(|at| self.searched + at);
             let Some(end) = end else {
@@ -71,7 +71,7 @@ mod tests {
         let mut found = Vec::new();
         for piece in pieces {
             lines.feed(piece);
-            while let Some(line) = lines.next() {
+            while let Some(line) = lines.line() {
                 found.push(line);
             }
         }
@@ -106,7 +106,7 @@ mod tests {
         let mut lines = Lines::default();
         for _ in 0..100 {
             lines.feed(&[b'x'; 4096]);
-            lines.next();
+            lines.line();
             assert!(lines.bytes.len() <= LINE_MAX + 4096);
         }
     }

@@ -294,6 +294,8 @@ impl Machine {
                     self.leave_if_done(now);
                 } else if has("bye") {
                     self.farewell(now, &word("bye"));
+                } else if word("error") == "answer" && self.outbox.has_repeated() {
+                    // it had read that answer before the link broke: all is well, and the program has done nothing wrong
                 } else if has("command") {
                     self.command(line, &word("command"), word("id"));
                 } else {

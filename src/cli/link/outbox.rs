@@ -43,6 +43,8 @@ pub struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
     answers: VecDeque<Answer>,
+    /// Answers were said again that the server may have read before: it may say that it knows nothing of them.
+    again: bool,
     values: Map<String, Value>,
     pings: u64,
 }
@@ -65,6 +67,7 @@ impl Outbox {
         self.bytes = Vec::new();
         self.sent = 0;
         for answer in &mut self.answers {
+            self.again |= answer.written;
             answer.written = false;
             answer.proof = None;
         }
@@ -129,8 +132,14 @@ impl Outbox {
             return false;
         }
         self.answers.retain(|a| a.proof.is_none_or(|p| p > n));
+        self.again = false;
         self.prove();
         true
+    }
+
+    /// Whether the server may complain of an answer that it had already, since it was said again.
+    pub fn has_repeated(&self) -> bool {
+        self.again
     }
 
     /// What is to be written to the socket.
@@ -246,7 +255,8 @@ mod tests {
         assert!(!outbox.is_done());
         outbox.open("k");
         assert_eq!(said(&mut outbox), [text(B), ping(3)], "only what was not proven is said again");
-        assert!(outbox.pong(OWN_PINGS + 3) && outbox.is_done());
+        assert!(outbox.has_repeated());
+        assert!(outbox.pong(OWN_PINGS + 3) && outbox.is_done() && !outbox.has_repeated());
     }
 
     #[test]

@@ -32,8 +32,8 @@ impl Play {
 
     fn forget(&mut self) {
         self.acts();
-        self.to_server();
-        self.to_program();
+        self.server_hears();
+        self.program_hears();
         self.log.clear();
     }
 
@@ -87,7 +87,7 @@ impl Play {
         std::mem::take(&mut self.actions)
     }
 
-    fn to_server(&mut self) -> Vec<String> {
+    fn server_hears(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while !self.machine.for_server().is_empty() {
             let bytes = self.machine.for_server().to_vec();
@@ -97,7 +97,7 @@ impl Play {
         lines(&all)
     }
 
-    fn to_program(&mut self) -> Vec<String> {
+    fn program_hears(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Some(bytes) = self.machine.for_program(self.reading) {
             let n = bytes.len();
@@ -143,13 +143,13 @@ fn the_server_hears_of_the_device_once_it_has_described_itself() {
     assert_eq!(play.after(1999).acts(), NONE, "2 s are the program's");
     play.program(r#"{"describe":{"telemetry":{"z":"1/min","a":"C"}}}"#).connect();
     assert_eq!(
-        play.to_server(),
+        play.server_hears(),
         [r#"{"hello":"pump-1","token":"s3 \"cret","proto":1,"describe":{"telemetry":{"z":"1/min","a":"C"}}}"#]
     );
-    assert_eq!(play.to_program(), NONE);
+    assert_eq!(play.program_hears(), NONE);
     play.server(WELCOME);
-    assert_eq!(play.to_program(), [r#"{"link":"up"}"#]);
-    assert_eq!(play.to_server(), NONE);
+    assert_eq!(play.program_hears(), [r#"{"link":"up"}"#]);
+    assert_eq!(play.server_hears(), NONE);
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn a_program_that_does_not_describe_itself_is_a_device_after_its_first_line_or_t
     let mut play = Play::new(true, None);
     play.machine.program_started(play.now, 42);
     play.after(100).program(r#"{"telemetry":{"rpm":1}}"#).connect();
-    assert_eq!(play.to_server(), [r#"{"hello":"pump-1","proto":1}"#]);
+    assert_eq!(play.server_hears(), [r#"{"hello":"pump-1","proto":1}"#]);
     play.server(WELCOME);
-    assert_eq!(play.to_server(), [r#"{"telemetry":{"rpm":1}}"#]);
+    assert_eq!(play.server_hears(), [r#"{"telemetry":{"rpm":1}}"#]);
 
     let mut play = Play::new(false, None);
     assert_eq!(play.after(1999).acts(), NONE);
@@ -173,11 +173,11 @@ fn a_description_that_comes_late_is_told_in_another_hello() {
     play.after(2000).connect().server(WELCOME);
     play.forget();
     play.program(DESCRIBE);
-    assert_eq!(play.to_program(), [r#"{"link":"down"}"#]);
+    assert_eq!(play.program_hears(), [r#"{"link":"down"}"#]);
     play.connect();
-    assert_eq!(play.to_server(), [format!(r#"{{"hello":"pump-1","proto":1,{}"#, &DESCRIBE[1..])]);
+    assert_eq!(play.server_hears(), [format!(r#"{{"hello":"pump-1","proto":1,{}"#, &DESCRIBE[1..])]);
     play.server(WELCOME).program(DESCRIBE);
-    assert_eq!(play.to_program(), [r#"{"link":"up"}"#], "the same again changes nothing");
+    assert_eq!(play.program_hears(), [r#"{"link":"up"}"#], "the same again changes nothing");
 }
 
 // --------------------------------------------------------------------------------------------------- reconnecting
@@ -205,13 +205,13 @@ fn it_tries_every_second_for_ever_and_says_why_once() {
 fn a_closed_connection_is_told_to_the_program_and_mended() {
     let mut play = Play::up();
     play.machine.server_ended(play.now, "reset");
-    assert_eq!(play.to_program(), [r#"{"link":"down"}"#]);
+    assert_eq!(play.program_hears(), [r#"{"link":"down"}"#]);
     assert_eq!(play.acts(), ["Close"]);
     play.after(500).connect();
-    assert!(play.to_server()[0].starts_with(r#"{"hello":"pump-1""#));
-    assert_eq!(play.to_program(), NONE, "up is up when welcome");
+    assert!(play.server_hears()[0].starts_with(r#"{"hello":"pump-1""#));
+    assert_eq!(play.program_hears(), NONE, "up is up when welcome");
     play.server(WELCOME);
-    assert_eq!(play.to_program(), [r#"{"link":"up"}"#]);
+    assert_eq!(play.program_hears(), [r#"{"link":"up"}"#]);
     assert!(play.log().contains("link down device=pump-1 reason=reset"));
 }
 
@@ -221,9 +221,9 @@ fn a_server_that_says_nothing_for_three_seconds_has_vanished() {
     play.beating(10_000);
     play.forget();
     play.after(2999);
-    assert_eq!(play.to_program(), NONE);
+    assert_eq!(play.program_hears(), NONE);
     play.after(1);
-    assert_eq!(play.to_program(), [r#"{"link":"down"}"#]);
+    assert_eq!(play.program_hears(), [r#"{"link":"down"}"#]);
     assert_eq!(play.acts(), ["Close", "Connect"], "and hello again at once");
 }
 
@@ -234,7 +234,7 @@ fn a_line_that_is_read_before_the_deadline_is_looked_at_keeps_the_link() {
     play.now.mono = play.now.mono + Duration::from_secs(10);
     play.server(r#"{"ping":1}"#);
     play.machine.wake(play.now);
-    assert_eq!(play.to_program(), [r#"{"ping":1}"#]);
+    assert_eq!(play.program_hears(), [r#"{"ping":1}"#]);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn replaced_or_refused_it_waits_five_seconds() {
     for line in [r#"{"bye":"replaced"}"#, r#"{"bye":"shutdown"}"#] {
         let mut play = Play::up();
         play.server(line);
-        assert_eq!(play.to_program(), [r#"{"link":"down"}"#]);
+        assert_eq!(play.program_hears(), [r#"{"link":"down"}"#]);
         let pause = if line.contains("replaced") { 5000 } else { 800 };
         assert_eq!(play.after(pause - 1).acts(), ["Close"], "{line}");
         assert_eq!(play.after(500).acts(), ["Connect"], "{line}");
@@ -262,7 +262,7 @@ fn a_server_that_takes_the_connection_and_never_welcomes_is_tried_again() {
     play.program(DESCRIBE).connect();
     assert_eq!(play.after(9999).acts(), NONE);
     assert_eq!(play.after(1).acts(), ["Close", "Connect"]);
-    assert_eq!(play.to_program(), NONE, "it was never up");
+    assert_eq!(play.program_hears(), NONE, "it was never up");
 }
 
 // ------------------------------------------------------------------------------------------------ lines both ways
@@ -271,9 +271,9 @@ fn a_server_that_takes_the_connection_and_never_welcomes_is_tried_again() {
 fn pings_go_to_the_program_and_its_pongs_come_back() {
     let mut play = Play::up();
     play.server(r#"{"ping":7}"#).program(r#"{"pong":7}"#);
-    assert_eq!((play.to_program(), play.to_server()), (vec![r#"{"ping":7}"#.into()], vec![r#"{"pong":7}"#.into()]));
+    assert_eq!((play.program_hears(), play.server_hears()), (vec![r#"{"ping":7}"#.into()], vec![r#"{"pong":7}"#.into()]));
     play.program(r#"{"ping":1}"#).server(r#"{"pong":1}"#);
-    assert_eq!((play.to_program(), play.to_server()), (vec![r#"{"pong":1}"#.into()], vec![r#"{"ping":1}"#.into()]));
+    assert_eq!((play.program_hears(), play.server_hears()), (vec![r#"{"pong":1}"#.into()], vec![r#"{"ping":1}"#.into()]));
 }
 
 #[test]
@@ -281,25 +281,25 @@ fn commands_go_to_the_program_as_they_came_and_answers_back() {
     let mut play = Play::up();
     let command = r#"{"command":"speed","args":{"rpm":900},"id":"k3-42","by":"ann"}"#;
     play.server(r#"{"control":{"holder":"ann"}}"#).server(command);
-    assert_eq!(play.to_program(), [r#"{"control":{"holder":"ann"}}"#, command]);
+    assert_eq!(play.program_hears(), [r#"{"control":{"holder":"ann"}}"#, command]);
     play.program(r#"{"answer":"k3-42","ok":true}"#);
-    assert_eq!(play.to_server(), [r#"{"answer":"k3-42","ok":true}"#.to_owned(), own_ping(1)]);
+    assert_eq!(play.server_hears(), [r#"{"answer":"k3-42","ok":true}"#.to_owned(), own_ping(1)]);
     play.server(&own_pong(1));
-    assert_eq!(play.to_program(), NONE, "that pong was ours");
+    assert_eq!(play.program_hears(), NONE, "that pong was ours");
     play.machine.server_ended(play.now, "reset");
     play.after(500).connect().server(WELCOME);
-    assert_eq!(play.to_server().len(), 1, "only hello: the answer had arrived");
+    assert_eq!(play.server_hears().len(), 1, "only hello: the answer had arrived");
 }
 
 #[test]
 fn an_answer_that_was_sent_into_a_cut_cable_is_sent_again() {
     let mut play = Play::up();
     play.server(r#"{"command":"speed","id":"k3-42"}"#);
-    assert_eq!(play.to_program().len(), 1);
+    assert_eq!(play.program_hears().len(), 1);
     play.program(r#"{"answer":"k3-42","ok":true}"#);
-    assert_eq!(play.to_server().len(), 2, "with a ping that proves it");
+    assert_eq!(play.server_hears().len(), 2, "with a ping that proves it");
     play.after(3000).connect().server(WELCOME);
-    assert_eq!(play.to_server()[1..], [r#"{"answer":"k3-42","ok":true}"#.to_owned(), own_ping(2)]);
+    assert_eq!(play.server_hears()[1..], [r#"{"answer":"k3-42","ok":true}"#.to_owned(), own_ping(2)]);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn answers_given_without_a_link_are_said_on_the_next_one_but_not_to_another_serv
         play.machine.server_ended(play.now, "reset");
         play.program(r#"{"answer":"k3-1","ok":true}"#);
         play.after(500).connect().server(&WELCOME.replace("k3", epoch));
-        let said = play.to_server();
+        let said = play.server_hears();
         assert_eq!(said.iter().any(|l| l.contains("answer")), epoch == "k3", "{said:?}");
     }
 }
@@ -323,7 +323,7 @@ fn what_the_program_should_not_write_is_dropped_and_remarked_now_and_then() {
     }
     play.machine.program_line(play.now, b"\xff\xfe");
     play.program(r#"  "#);
-    assert_eq!(play.to_server().iter().filter(|l| !l.contains("ping")).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(play.server_hears().iter().filter(|l| !l.contains("ping")).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]
@@ -344,14 +344,14 @@ fn safe_overtakes_what_waits_and_what_it_overtakes_is_answered() {
     let mut play = Play::up();
     play.reading = false;
     play.server(r#"{"command":"speed","id":"k3-1"}"#).server(r#"{"command":"stop","id":"k3-2"}"#);
-    assert_eq!(play.to_program(), NONE, "it does not read");
+    assert_eq!(play.program_hears(), NONE, "it does not read");
     let safe = r#"{"safe":"lost","by":"ann","after_ms":2310}"#;
     play.server(safe);
-    assert_eq!(play.to_program(), [safe]);
+    assert_eq!(play.program_hears(), [safe]);
     let why = "the device was told to go to its safe state";
-    assert_eq!(play.to_server(), [refused("k3-1", why), own_ping(1)]);
+    assert_eq!(play.server_hears(), [refused("k3-1", why), own_ping(1)]);
     play.reading = true;
-    assert_eq!(play.to_program(), [r#"{"command":"stop","id":"k3-2"}"#], "a stop is never dropped for it");
+    assert_eq!(play.program_hears(), [r#"{"command":"stop","id":"k3-2"}"#], "a stop is never dropped for it");
 }
 
 #[test]
@@ -360,11 +360,11 @@ fn commands_not_handed_over_when_the_link_ends_are_dropped_and_answered_late() {
     play.reading = false;
     play.server(r#"{"command":"speed","id":"k3-1"}"#);
     play.machine.server_ended(play.now, "reset");
-    assert_eq!(play.to_program(), [r#"{"link":"down"}"#]);
+    assert_eq!(play.program_hears(), [r#"{"link":"down"}"#]);
     play.reading = true;
-    assert_eq!(play.to_program(), NONE);
+    assert_eq!(play.program_hears(), NONE);
     play.after(500).connect().server(WELCOME);
-    assert_eq!(play.to_server()[1], refused("k3-1", "the link went down before it was handed over"));
+    assert_eq!(play.server_hears()[1], refused("k3-1", "the link went down before it was handed over"));
 }
 
 #[test]
@@ -374,13 +374,13 @@ fn after_a_gap_commands_are_refused_until_the_server_is_known_to_be_current() {
     play.beating(5000);
     play.forget();
     play.after(2500).server(r#"{"command":"speed","id":"k3-1"}"#);
-    assert_eq!(play.to_program(), NONE);
-    let said = play.to_server();
+    assert_eq!(play.program_hears(), NONE);
+    let said = play.server_hears();
     assert_eq!(said[..2], [own_ping(1), refused("k3-1", late)]);
     play.server(r#"{"command":"stop","id":"k3-2"}"#).server(r#"{"safe":"lost"}"#);
-    assert_eq!(play.to_program(), [r#"{"safe":"lost"}"#, r#"{"command":"stop","id":"k3-2"}"#]);
+    assert_eq!(play.program_hears(), [r#"{"safe":"lost"}"#, r#"{"command":"stop","id":"k3-2"}"#]);
     play.server(&own_pong(1)).server(r#"{"command":"speed","id":"k3-3"}"#);
-    assert_eq!(play.to_program(), [r#"{"command":"speed","id":"k3-3"}"#]);
+    assert_eq!(play.program_hears(), [r#"{"command":"speed","id":"k3-3"}"#]);
 }
 
 #[test]
@@ -388,11 +388,11 @@ fn a_gap_is_also_seen_when_only_the_board_slept() {
     let mut play = Play::up();
     play.now.wall_ms += 60_000;
     play.server(r#"{"command":"speed","id":"k3-1"}"#);
-    assert_eq!(play.to_program(), NONE);
+    assert_eq!(play.program_hears(), NONE);
     // without one there is no doubt
     let mut play = Play::up();
     play.after(1100).server(r#"{"command":"speed","id":"k3-1"}"#);
-    assert_eq!(play.to_program().len(), 1);
+    assert_eq!(play.program_hears().len(), 1);
 }
 
 #[test]
@@ -400,9 +400,9 @@ fn a_program_that_closed_its_input_is_still_heard_and_its_commands_are_answered(
     let mut play = Play::up();
     play.machine.program_deaf();
     play.server(r#"{"command":"speed","id":"k3-1"}"#).program(r#"{"telemetry":{"rpm":1}}"#);
-    assert_eq!(play.to_server()[0], refused("k3-1", "the program takes no more"));
-    assert!(play.to_server().is_empty());
-    assert_eq!(play.to_program(), NONE);
+    assert_eq!(play.server_hears()[0], refused("k3-1", "the program takes no more"));
+    assert!(play.server_hears().is_empty());
+    assert_eq!(play.program_hears(), NONE);
 }
 
 // ----------------------------------------------------------------------------------------- the program's life
@@ -414,7 +414,7 @@ fn a_program_that_ends_is_said_goodbye_for_and_started_again_with_growing_pauses
     for _ in 0..7 {
         play.machine.program_ended(play.now, "status=1");
         let ended = play.now.mono;
-        assert_eq!(play.to_server().last().map(String::as_str), Some(r#"{"bye":"program"}"#));
+        assert_eq!(play.server_hears().last().map(String::as_str), Some(r#"{"bye":"program"}"#));
         assert_eq!(play.acts(), ["Finish"]);
         play.machine.server_ended(play.now, "closed");
         assert_eq!(play.acts(), ["Close"]);
@@ -439,7 +439,7 @@ fn the_last_answer_of_a_program_goes_out_before_its_goodbye() {
     play.program(r#"{"answer":"k3-1","ok":true}"#);
     play.machine.program_ended(play.now, "signal=9");
     assert_eq!(
-        play.to_server(),
+        play.server_hears(),
         [r#"{"answer":"k3-1","ok":true}"#.to_owned(), own_ping(1), r#"{"bye":"program"}"#.into()]
     );
 }
@@ -450,12 +450,12 @@ fn a_new_program_gets_nothing_that_was_meant_for_the_old_one() {
     play.reading = false;
     play.server(r#"{"command":"speed","id":"k3-1"}"#);
     play.machine.program_ended(play.now, "status=0");
-    assert_eq!(play.to_server()[0], refused("k3-1", "the program ended before it was handed over"));
+    assert_eq!(play.server_hears()[0], refused("k3-1", "the program ended before it was handed over"));
     play.server(r#"{"command":"speed","id":"k3-2"}"#);
     play.after(1000);
     play.machine.program_started(play.now, 43);
     play.reading = true;
-    assert_eq!(play.to_program(), NONE);
+    assert_eq!(play.program_hears(), NONE);
 }
 
 #[test]
@@ -479,7 +479,7 @@ fn told_to_stop_it_asks_the_program_then_says_goodbye_and_goes() {
     assert_eq!(play.acts(), ["Terminate"]);
     play.server(r#"{"command":"speed","id":"k3-1"}"#).program(r#"{"answer":"k3-0","ok":true}"#);
     play.machine.program_ended(play.now, "signal=15");
-    let said = play.to_server();
+    let said = play.server_hears();
     assert!(said.contains(&r#"{"answer":"k3-0","ok":true}"#.to_owned()), "{said:?}");
     assert!(said.contains(&refused("k3-1", "the device is being stopped")), "{said:?}");
     assert_eq!(said.last().map(String::as_str), Some(r#"{"bye":"shutdown"}"#));
@@ -539,13 +539,13 @@ fn without_a_command_the_end_of_input_is_the_end_once_all_is_said() {
     play.program(r#"{"telemetry":{"rpm":1}}"#).program(r#"{"answer":"k3-1","ok":true}"#);
     play.machine.program_ended(play.now, "end of input");
     play.connect();
-    play.to_server();
+    play.server_hears();
     play.server(WELCOME);
-    let said = play.to_server();
+    let said = play.server_hears();
     assert_eq!(said.len(), 3, "{said:?}");
     assert!(!play.acts().contains(&"Finish".into()), "the answer is not proven");
     play.server(&own_pong(1));
-    assert_eq!(play.to_server(), [r#"{"bye":"program"}"#]);
+    assert_eq!(play.server_hears(), [r#"{"bye":"program"}"#]);
     assert_eq!(play.acts(), ["Finish"]);
     play.machine.server_ended(play.now, "closed");
     assert_eq!(play.acts(), ["Close", "Exit(0)"]);
