@@ -23,7 +23,7 @@ if [ "$(nproc)" -gt 1 ]; then LOAD_CORE=${LOAD_CORE:-1}; else LOAD_CORE=0; fi
 
 # `boatswain_start EXTRA_TOML`: starts it pinned, sets PORT and SERVER (its process id). User bench, password bench.
 boatswain_start() {
-    [ -e "$OUT/users" ] || echo bench | "$BIN" passwd "$OUT/users" bench 2>/dev/null || exit 1
+    [ -e "$OUT/users" ] || echo bench | "$BIN" passwd "$OUT/users" bench >/dev/null 2>&1 || exit 1
     printf 'listen = ["127.0.0.1:0"]\n%s\n' "$1" >"$OUT/boatswain.toml"
     grep -q '^\[auth\]' "$OUT/boatswain.toml" || printf '[auth]\nusers = "%s"\n' "$OUT/users" >>"$OUT/boatswain.toml"
     taskset -c "$SERVER_CORE" "$BIN" serve -c "$OUT/boatswain.toml" >/dev/null 2>"$OUT/boatswain.log" &

@@ -1,7 +1,7 @@
 //! How long until the others are told that somebody has vanished: the matrix, in network namespaces (root).
 //!
 //! `cargo bench --bench vanish -- [--cell idle/both,busy/s2c] [--runs 20] [--profile standard] [--rules] [--without nudge]`
-#![allow(clippy::print_stdout, missing_docs)]
+#![allow(clippy::print_stdout, clippy::disallowed_methods, missing_docs)] // a measuring program has a clock
 
 #[path = "../tests/vanishing/mod.rs"]
 mod support;

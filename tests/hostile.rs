@@ -1,5 +1,6 @@
 //! Bad input and bad manners: every limit that can be reached from outside has an answer and a counter, and nobody else
 //! notices. A neighbour's beats come on time while two hundred connections misbehave.
+#![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 #![allow(clippy::disallowed_methods)] // the tests stand outside: they have a clock of their own
 
 mod support;
@@ -276,7 +277,7 @@ fn beats_stay_on_time_while_two_hundred_ask_for_much_and_stop_reading() {
     std::fs::write(www.join("big.bin"), vec![7; 8 << 20]).unwrap();
     let server = Setup::default().top(&format!("www = {:?}", www.to_str().unwrap())).start();
     beats_stay_on_time(&server, Duration::from_secs(4), |stop| {
-        let mut asked = vec![false; 200];
+        let mut asked = [false; 200];
         crowd(&server, stop, |who, i, stream| {
             if !std::mem::replace(&mut asked[i], true) {
                 let target = if i % 2 == 0 { "/big.bin" } else { "/api/events" };

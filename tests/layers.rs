@@ -284,9 +284,5 @@ fn quoted(text: &str, quote: char) -> usize {
 /// Whether a `'` begins a character and not a lifetime.
 fn is_character(text: &str) -> bool {
     let mut chars = text.chars().skip(1);
-    match (chars.next(), chars.next()) {
-        (Some('\\'), _) => true,
-        (Some(_), Some('\'')) => true,
-        _ => false,
-    }
+    matches!((chars.next(), chars.next()), (Some('\\'), _) | (Some(_), Some('\'')))
 }

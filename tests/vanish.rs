@@ -3,6 +3,8 @@
 //! Needs root (or CAP_NET_ADMIN and CAP_SYS_ADMIN) and the tools of util-linux, iproute2 and nftables; says so if not.
 //! The whole of it: `cargo bench --bench vanish`, `cargo bench --bench false_alarms`.
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods)] // a measuring program has a clock
+
 #[path = "vanishing/mod.rs"]
 mod support;
 

@@ -80,10 +80,14 @@ pub fn cookies<'a, 'n>(request: &Request<'a>, name: &'n str) -> impl Iterator<It
         .take(COOKIES_MAX)
 }
 
-/// The value of a Set-Cookie field for a session: not for scripts, not for other sites. `name` and `value` must be
-/// tokens.
-pub fn set_cookie(name: &str, value: &str) -> String {
-    [name, "=", value, "; HttpOnly; SameSite=Lax; Path=/"].concat()
+/// Appends the value of a Set-Cookie field for a session: not for scripts, not for other sites. `name` must be a token.
+pub fn push_session_cookie(out: &mut Vec<u8>, name: &str, value: &[u8; 16]) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
+    for b in value {
+        out.extend([b >> 4, b & 15].map(|d| if d < 10 { b'0' + d } else { b'a' + d - 10 }));
+    }
+    out.extend_from_slice(b"; HttpOnly; SameSite=Lax; Path=/");
 }
 
 /// The value of a Set-Cookie field that makes a browser forget that cookie.

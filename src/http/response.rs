@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use super::request::{Method, Request, Version};
+use crate::codec::ProtoError;
 
 /// A date as HTTP writes it (IMF-fixdate; RFC 9110, section 5.6.7).
 pub type HttpDate = [u8; 29];
@@ -267,6 +268,28 @@ impl Full {
             out.extend_from_slice(&self.body);
         }
     }
+}
+
+/// Appends the whole answer to a request that breaks the protocol; the connection closes after it. `input`: what came
+/// of the request. Nothing in it could be relied on, but a HEAD must get no body and a program JSON even so.
+pub fn push_complaint(out: &mut Vec<u8>, error: &ProtoError, input: &[u8], date: &HttpDate) {
+    let word = match error.status {
+        408 => "timeout",
+        413 => "too_large",
+        414 | 431 => "too_long",
+        417 => "expectation",
+        501 => "not_implemented",
+        505 => "version",
+        _ => "bad_request",
+    };
+    let start = input.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(input.len());
+    let mut parts = input[start..].splitn(3, |&b| b == b' ');
+    let (method, target) = (parts.next(), parts.next());
+    let is_head = method == Some(b"HEAD") && target.is_some();
+    let is_api = target.is_some_and(|target| target.starts_with(b"/api/"));
+    let audience = if is_api { Audience::Program } else { Audience::Terminal };
+    let envelope = Envelope { date, persist: Persist::Close, extra: b"", is_head };
+    Full::error(error.status, word, error.what, audience).write(out, &envelope);
 }
 
 /// Who reads an error.

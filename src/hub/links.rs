@@ -41,6 +41,7 @@ impl Hub {
         fx: &mut Effects,
     ) -> Result<(), NoLink> {
         debug_assert!(!self.links.contains_key(&conn), "{conn:?} is a link already");
+        self.forget_expired(now, id);
         let s = self.sessions.get(id).ok_or(NoLink::Seat(NoSeat::Unknown))?;
         if let Stand::Ended(reason) = s.stand {
             return Err(NoLink::Seat(NoSeat::Ended(reason)));
@@ -301,6 +302,3 @@ impl Hub {
 fn micros(d: Duration) -> u64 {
     u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

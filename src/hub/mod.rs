@@ -210,6 +210,10 @@ impl Hub {
         }
         let due = self.sessions.get(id).and_then(|s| self.due(s));
         self.arm(due);
+        if self.sessions.taken() == 0 {
+            // An empty house sleeps without a timer.
+            self.next = None;
+        }
     }
 
     /// Keeps what happened, logs it and tells all who want to hear it.

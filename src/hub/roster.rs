@@ -145,10 +145,7 @@ impl Hub {
         let was = s.shown;
         let next = self.look(now.mono, &s.links, was);
         if next.state == was.state {
-            if let Some(s) = self.sessions.get_mut(id) {
-                // The layer stays the one that was told; the last sign of life of a silence may be a later one.
-                s.shown.silent_from = next.silent_from;
-            }
+            // Also if the layer of a stall is another now: it stays the one that was told.
             return;
         }
         if let Some(s) = self.sessions.get_mut(id) {

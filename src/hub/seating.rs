@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::seats::{self, Cue, Stand, Taken};
 use super::sessions::Session;
 use super::{Asked, Hub, NoSeat};
-use crate::msg::{Effects, Evidence, LeftReason, Now, PeerAddr, Presence, Role, SessionId, What};
+use crate::msg::{Effects, Evidence, LeftReason, Moment, Now, PeerAddr, Presence, Role, SessionId, What};
 
 /// An address is told of in `turned_away` at most once in so long.
 const TURNED_AWAY_EVERY: Duration = Duration::from_secs(60);
@@ -21,6 +21,7 @@ impl Hub {
     /// # Errors
     /// No seat, or no such session. Those inside are told `turned_away`.
     pub fn request(&mut self, now: Now, id: SessionId, asked: Asked, fx: &mut Effects) -> Result<Option<u16>, NoSeat> {
+        self.forget_expired(now, id);
         let s = self.sessions.get_mut(id).ok_or(NoSeat::Unknown)?;
         if let Stand::Ended(reason) = s.stand {
             return Err(NoSeat::Ended(reason));
@@ -56,6 +57,15 @@ impl Hub {
         self.admits(id, None).or_else(|no| self.yielding(id, no).map(|_| ()).ok_or(no))
     }
 
+    /// A plain connection (no link) of session `id` was heard at `at` without a new request: a download that goes
+    /// on. To be told before a verdict on a link of that session, so that one dead link does not end somebody who
+    /// is being heard; there is no need to tell at every acknowledgement.
+    pub fn plain_heard(&mut self, id: SessionId, at: Moment) {
+        if let Some(s) = self.sessions.get_mut(id) {
+            s.heard = s.heard.max(at);
+        }
+    }
+
     /// A plain connection (no link) of session `id` was called lost `after` its last sign of life. `others`: another
     /// plain connection of that session is open and not called lost, as the loop knows. Ends the session's seat only
     /// if nothing else carries it.
@@ -68,8 +78,7 @@ impl Hub {
         others: bool,
         fx: &mut Effects,
     ) {
-        let Some(s) = self.sessions.get(id) else { return };
-        if s.links.is_empty() && !others {
+        if !others {
             self.cue(now, id, Cue::PlainVanished { last: now.mono - after, evidence }, fx);
         }
     }

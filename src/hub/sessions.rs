@@ -335,7 +335,7 @@ impl Hub {
     }
 
     /// Sessions without a seat cost no timer: their lifetime is looked at when they are looked up.
-    fn forget_expired(&mut self, now: Now, id: SessionId) -> bool {
+    pub(super) fn forget_expired(&mut self, now: Now, id: SessionId) -> bool {
         let Some(s) = self.sessions.get(id) else { return true };
         let expired = self.is_expired(now, s);
         if expired {

@@ -44,6 +44,8 @@ pub(super) struct Ear {
     /// The roster as a page builds it from `hello` and what follows.
     pub(super) roster: BTreeMap<SessionId, Presence>,
     pub(super) newest: u64,
+    /// What a replay tells is in the roster of `hello` already.
+    hello: u64,
     pub(super) whole: bool,
 }
 
@@ -265,17 +267,24 @@ impl Ear {
                 }
                 self.whole &= event.id.seq == self.newest + 1;
                 self.newest = event.id.seq;
+                let live = event.id.seq > self.hello;
                 match &event.what {
                     What::Joined { member, returned } => {
-                        self.roster.insert(member.session, member.state);
+                        if live {
+                            self.roster.insert(member.session, member.state);
+                        }
                         format!("joined {}{}", short(member), if *returned { " returned" } else { "" })
                     }
                     What::Left { member, reason } => {
-                        self.roster.remove(&member.session);
+                        if live {
+                            self.roster.remove(&member.session);
+                        }
                         format!("left {} {reason}", short(member))
                     }
                     What::Lost { member, after_ms, evidence } => {
-                        self.roster.remove(&member.session);
+                        if live {
+                            self.roster.remove(&member.session);
+                        }
                         format!("lost {} {after_ms} {evidence}", short(member))
                     }
                     What::Said { from, text } => format!("said {} {text}", short(from)),
@@ -285,7 +294,7 @@ impl Ear {
             Message::Passing(p) => match &**p {
                 Passing::Hello(h) => {
                     assert_eq!(self.newest, 0, "hello comes first and once");
-                    // A replay counts up to the newest event; what it tells of the past changes nothing here.
+                    self.hello = h.id.seq;
                     self.roster = h.members.iter().map(|m| (m.session, m.state)).collect();
                     self.whole = !h.replayed;
                     self.newest = if h.replayed { 0 } else { h.id.seq };
@@ -334,7 +343,7 @@ impl Hub {
         }
         let carried: usize = self.sessions.seated().filter_map(|id| self.sessions.get(id)).map(|s| s.links.len()).sum();
         assert_eq!(carried, self.links.len(), "each link belongs to one seated session");
-        assert!(seated > 0 || self.soonest().is_none());
+        assert!(seated > 0 || self.next.is_none(), "an empty house needs no timer");
         assert_eq!(usize::from(self.seats_taken()), seated);
         let gone = self.counters.left.iter().sum::<u64>() + self.counters.lost.iter().sum::<u64>();
         assert_eq!(self.counters.joined - gone, seated as u64, "who joined is here or has gone");

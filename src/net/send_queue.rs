@@ -50,7 +50,9 @@ const SLICES_MAX: usize = 32;
 /// Chunks in the order in which they will be sent.
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    chunks: VecDeque<Chunk>,
+    /// The chunk that is being sent. A response is one or two, so most connections never need the list behind it.
+    first: Option<Chunk>,
+    rest: VecDeque<Chunk>,
     /// Bytes of the first chunk that are with the kernel already.
     sent: u64,
     owed: u64,
@@ -68,12 +70,11 @@ impl SendQueue {
         if len == 0 {
             return;
         }
-        if self.chunks.capacity() == 0 {
-            // A response is a head and a body; the standard library would begin with four.
-            self.chunks.reserve_exact(2);
-        }
         self.owed = self.owed.saturating_add(len);
-        self.chunks.push_back(chunk);
+        match self.first {
+            None => self.first = Some(chunk),
+            Some(_) => self.rest.push_back(chunk),
+        }
     }
 
     /// Bytes not yet with the kernel.
@@ -83,7 +84,7 @@ impl SendQueue {
 
     /// Whether nothing is owed.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.first.is_none()
     }
 
     /// Whether the first chunk is half written: what comes next on the wire is the rest of a frame.
@@ -97,7 +98,7 @@ impl SendQueue {
         let mut written = 0u64;
         let mut left = budget;
         loop {
-            let Some(front) = self.chunks.front() else { return Ok((Flush::Empty, written)) };
+            let Some(front) = &self.first else { return Ok((Flush::Empty, written)) };
             if left == 0 {
                 return Ok((Flush::Yield, written));
             }
@@ -134,8 +135,11 @@ impl SendQueue {
     /// what the peer reads ends with a whole frame. Says how many bytes were dropped.
     pub fn drop_unsent(&mut self) -> u64 {
         let before = self.owed;
-        self.chunks.truncate(usize::from(self.sent > 0));
-        self.owed = self.chunks.front().map_or(0, |front| front.len() - self.sent);
+        self.rest = VecDeque::new();
+        if self.sent == 0 {
+            self.first = None;
+        }
+        self.owed = self.first.as_ref().map_or(0, |front| front.len() - self.sent);
         self.release();
         before - self.owed
     }
@@ -145,7 +149,7 @@ impl SendQueue {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (mut count, mut asked, mut more) = (0, 0, false);
         let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
-        for chunk in &self.chunks {
+        for chunk in self.first.iter().chain(&self.rest) {
             let Some(bytes) = chunk.memory() else {
                 // Let the head travel in the same segment as the beginning of the file.
                 more = asked < budget;
@@ -168,23 +172,23 @@ impl SendQueue {
     fn advance(&mut self, n: u64) {
         self.owed = self.owed.saturating_sub(n);
         self.sent += n;
-        while let Some(front) = self.chunks.front() {
+        while let Some(front) = &self.first {
             let len = front.len();
             if self.sent < len {
                 return;
             }
             self.sent -= len;
-            self.chunks.pop_front();
+            self.first = self.rest.pop_front();
         }
         self.release();
     }
 
     fn release(&mut self) {
-        if self.chunks.is_empty() {
-            self.chunks = VecDeque::new();
+        if self.rest.is_empty() {
+            self.rest = VecDeque::new();
+        }
+        if self.first.is_none() {
             self.sent = 0;
-        } else {
-            self.chunks.shrink_to(2);
         }
     }
 }

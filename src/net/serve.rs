@@ -5,24 +5,30 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use crate::codec::{Decoded, ProtoError};
+use crate::http::auth;
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
-use crate::http::response::{Audience, CONTINUE, Envelope, Full, Persist, end_head, push_field, start_head};
+use crate::http::response::{
+    Audience, CONTINUE, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
+};
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
 use crate::msg::{CloseReason, ConnId, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
-use crate::net::files::{Body, Refusal};
+use crate::net::files::Body;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
 use crate::routes::gate::{Job, Key};
-use crate::routes::reply::{Caller, Ctx, Peer, Reply, set_cookie};
+use crate::routes::reply::{Caller, Ctx, Peer, Reply};
 use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
 
 /// Output owed at which no further pipelined request is taken up.
 const PIPELINE_MAX: u64 = 64 * 1024;
+
+/// Bytes of a body that travel in one piece with their head.
+const JOIN_MAX: usize = 2048;
 
 /// Reads once and serves what came. Whether bytes came.
 pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io::Result<bool> {
@@ -263,10 +269,10 @@ fn page(
     let mut head = std::mem::take(&mut world.head);
     head.clear();
     let date = world.date(now);
-    let extra = cookie_line(conn, admitted.caller.as_ref());
+    let extra = cookie_line(conn, world, admitted.caller.as_ref());
     let persist = Persist::of(request, close);
     let is_head = request.method == Method::Head;
-    let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
+    let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
     let served = world.pages.serve(now, request, &envelope, &mut head);
     if matches!(served.status, 200 | 206 | 304) {
         let html = served.html && served.status == 200 && request.method == Method::Get;
@@ -277,10 +283,23 @@ fn page(
         }
     }
     world.site.metrics.response(served.status);
-    conn.output.push(Chunk::Bytes(head.as_slice().into()));
+    let small = match &served.body {
+        Body::Static(bytes) => *bytes,
+        Body::Shared(bytes, range) => &bytes[range.clone()],
+        Body::None | Body::File { .. } => &[],
+    };
+    // copying a small body behind its head costs less than a second chunk
+    let joined = small.len() <= JOIN_MAX;
+    let mut first = Vec::with_capacity(head.len() + if joined { small.len() } else { 0 });
+    first.extend_from_slice(&head);
+    if joined {
+        first.extend_from_slice(small);
+    }
+    conn.output.push(Chunk::Bytes(first));
     world.head = head;
     match served.body {
         Body::None => {}
+        Body::Static(_) | Body::Shared(..) if joined => {}
         Body::Static(bytes) => conn.output.push(Chunk::Static(bytes)),
         Body::Shared(bytes, range) => conn.output.push(Chunk::SharedRange(bytes, range)),
         Body::File { file, offset, len } => conn.output.push(Chunk::File { fd: Rc::new(file), offset, len }),
@@ -300,12 +319,12 @@ fn respond(
     close: bool,
 ) {
     let date = world.date(now);
-    let extra = cookie_line(conn, caller);
+    let extra = cookie_line(conn, world, caller);
     let is_head = request.method == Method::Head;
     match reply {
         Reply::Full(full) => {
             let persist = Persist::of(request, close);
-            let envelope = Envelope { date: &date, persist, extra: extra.as_bytes(), is_head };
+            let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
             world.site.metrics.response(full.status);
             let mut out = Vec::with_capacity(256 + full.body.len());
             full.write(&mut out, &envelope);
@@ -314,7 +333,7 @@ fn respond(
         }
         Reply::Stream { link, opening, beats } => {
             // the stream ends with the connection: nothing can follow it
-            let envelope = Envelope { date: &date, persist: Persist::Close, extra: extra.as_bytes(), is_head };
+            let envelope = Envelope { date: &date, persist: Persist::Close, extra: &extra, is_head };
             world.site.metrics.response(200);
             let mut out = Vec::with_capacity(384);
             start_head(&mut out, 200, &envelope);
@@ -361,10 +380,8 @@ fn answered(conn: &mut Conn, now: Now, persist: Persist) {
 /// The peer broke the protocol in what begins with `head`: one answer, then nothing more is read from it.
 fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &ProtoError) {
     let date = world.date(now);
-    let envelope = Envelope { date: &date, persist: Persist::Close, extra: &[], is_head: head.starts_with(b"HEAD ") };
     let mut out = Vec::with_capacity(512);
-    let refusal = Refusal { status: error.status, word: "bad_request", message: error.what };
-    world.pages.error(now, &refusal, None, &envelope, &mut out);
+    push_complaint(&mut out, error, head, &date);
     world.site.metrics.response(error.status);
     conn.output.push(Chunk::Bytes(out));
     conn.taken = now.mono;
@@ -413,9 +430,16 @@ fn seated(world: &World, admitted: &Admitted) -> bool {
     view.is_some_and(|v| v.seat.is_some())
 }
 
-fn cookie_line(conn: &Conn, caller: Option<&Caller>) -> String {
-    let Some(cookie) = caller.and_then(|c| c.cookie) else { return String::new() };
-    ["Set-Cookie: ", &set_cookie(conn.port(), &cookie), "\r\n"].concat()
+/// The line that gives a session its cookie, if this answer has to; empty if not.
+fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) -> Vec<u8> {
+    let mut line = Vec::new();
+    if let Some(cookie) = caller.and_then(|c| c.cookie) {
+        line.reserve(96);
+        line.extend_from_slice(b"Set-Cookie: ");
+        auth::push_session_cookie(&mut line, world.cookie_name(conn.port()), &cookie);
+        line.extend_from_slice(b"\r\n");
+    }
+    line
 }
 
 /// Calls a route with what it may see.

@@ -492,10 +492,20 @@ impl Server {
     }
 
     fn read_again(&mut self) -> Result<(Config, Option<Users>, Pages), Vec<String>> {
-        let Reloaded { mut config, users } = (self.reload)()?;
-        let pages = Pages::open(config.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
-        // bound sockets and the table of connections stay as they were made
-        config.limits = self.world.site.config.limits.clone();
+        let Reloaded { config: read, users } = (self.reload)()?;
+        let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
+        // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
+        let mut config = (*self.world.site.config).clone();
+        config.www = read.www;
+        config.auth = crate::config::Auth {
+            users: read.auth.users,
+            operators: read.auth.operators,
+            viewers: read.auth.viewers,
+            admins: read.auth.admins,
+            ..config.auth
+        };
+        config.seats = read.seats;
+        config.liveness = read.liveness;
         Ok((config, users, pages))
     }
 }

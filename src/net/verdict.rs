@@ -70,6 +70,11 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
         }
         return;
     }
+    if let (Some(LinkEnd::Lost { .. }), Some(session)) = (outcome.end, conn.session) {
+        heard_elsewhere(server, now, id, session);
+    }
+    let Some(conn) = server.conns.touch(id) else { return };
+    let world = &mut server.world;
     if let Some(change) = outcome.change {
         world.hub.link_changed(now, id, change, &mut world.fx);
     }
@@ -123,6 +128,17 @@ fn plain_lost(server: &mut Server, now: Now, id: ConnId, after: Duration, eviden
         let _ = conn.stream.reset();
     }
     server.close(now, id, CloseReason::Lost);
+}
+
+/// Tells the hub when a session was last heard on its connections that are no links, such as a download: one dead link
+/// does not end somebody who is being heard.
+fn heard_elsewhere(server: &mut Server, now: Now, id: ConnId, session: SessionId) {
+    let of_session =
+        server.conns.iter().filter(|(other, c)| *other != id && c.session == Some(session) && !c.is_link());
+    let heard = of_session.map(|(_, c)| now.mono - c.live.silent_for(now.mono)).max();
+    if let Some(at) = heard {
+        server.world.hub.plain_heard(session, at);
+    }
 }
 
 fn carried_elsewhere(server: &Server, id: ConnId, session: SessionId) -> bool {

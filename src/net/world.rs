@@ -16,7 +16,7 @@ use crate::net::conn::Patience;
 use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Key, Outcome};
-use crate::routes::reply::{Load, Site};
+use crate::routes::reply::{Load, Site, cookie_name};
 use crate::sys::process;
 use crate::sys::tcp::Helps;
 
@@ -59,6 +59,8 @@ pub struct World {
     pub head: Vec<u8>,
     /// The newest beat as encoded for one kind of link: kind, number, bytes.
     pub beat: Option<(&'static str, u64, Rc<[u8]>)>,
+    /// The session cookie's name on the listener of the last answer that set one.
+    cookie_name: (Option<u16>, String),
     random: Random,
     date: (u64, HttpDate),
 }
@@ -84,6 +86,7 @@ impl World {
             buffer: vec![0; READ_MAX],
             head: Vec::new(),
             beat: None,
+            cookie_name: (None, cookie_name(None)),
             random,
             date: (0, http_date(0)),
             site: Site {
@@ -92,6 +95,7 @@ impl World {
                 metrics: Metrics::default(),
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
                 started: now,
+                secret: None,
             },
         })
     }
@@ -113,6 +117,14 @@ impl World {
             self.date = (second, http_date(second));
         }
         self.date.1
+    }
+
+    /// The name of the session cookie on the listener at `port`; made anew only when another one asks.
+    pub fn cookie_name(&mut self, port: Option<u16>) -> &str {
+        if self.cookie_name.0 != port {
+            self.cookie_name = (port, cookie_name(port));
+        }
+        &self.cookie_name.1
     }
 
     /// The parts of this world that a handler sees, borrowed apart.

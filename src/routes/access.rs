@@ -4,11 +4,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
-use crate::http::auth::{Credentials, cookies, credentials};
+use crate::http::auth::{Basic, basic, cookies};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Newcomer, SessionView};
-use crate::routes::gate::{Job, Look};
+use crate::msg::LeftReason;
+use crate::routes::gate::{Job, Key, Look};
 use crate::routes::reply::{Caller, Ctx, Full, Reply, cookie_name, json, read_cookie, refusal};
 
 /// The challenge of every 401 (RFC 7617, section 2.1).
@@ -53,10 +54,11 @@ fn host_name(host: &str) -> &str {
 
 /// Whether a name can only mean this server: DNS rebinding makes foreign names point here, but not these.
 fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
+    if name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok() {
+        return true;
+    }
     let name = name.to_ascii_lowercase();
-    name.parse::<Ipv4Addr>().is_ok()
-        || name.parse::<Ipv6Addr>().is_ok()
-        || (!name.is_empty() && !name.contains('.'))
+    (!name.is_empty() && !name.contains('.'))
         || [".local", ".lan", ".home.arpa"].iter().any(|end| name.len() > end.len() && name.ends_with(end))
         || name == own
         || hosts.iter().any(|h| host_name(h).eq_ignore_ascii_case(&name))
@@ -64,23 +66,7 @@ fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
 
 /// Finds out who asks. `Err` with what to answer, or with the password that somebody has to check first.
 pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience, tab: bool) -> Result<Caller, Reply> {
-    let name = cookie_name(ctx.peer.port);
-    let given = credentials(request);
-    let mut stale = None;
-    let mut ended = None;
-    let mut known: Option<(SessionView, [u8; 16])> = None;
-    for cookie in cookies(request, &name).filter_map(read_cookie) {
-        match ctx.hub.session_by_cookie(ctx.now, &cookie) {
-            Some(view) if view.ended.is_none() => {
-                known = Some((view, cookie));
-                break;
-            }
-            over => {
-                stale = stale.or(Some(cookie));
-                ended = ended.or(over.and_then(|view| view.ended));
-            }
-        }
-    }
+    let Shown { known, stale, ended } = shown(ctx, request);
     if let (Some(why), None, true) = (ended, &known, tab) {
         let said = "this session has ended; sign in again to come back";
         return Err(json(403, |o| {
@@ -88,33 +74,80 @@ pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience
         })
         .into());
     }
-    let given = match &given {
-        Credentials::Basic(basic) => Some((basic.user.as_str(), basic.password.as_bytes())),
-        Credentials::None | Credentials::Malformed => None,
-    };
-    let caller = match (known, given) {
+    let caller = match (known, given(ctx, request)) {
         // the cookie is enough; credentials of the same user add nothing
-        (Some((view, _)), None) => from_view(view),
-        (Some((view, _)), Some((user, _))) if *view.user == *user => from_view(view),
-        // credentials of another user beat the cookie, bad ones beside it are ignored
-        (Some((view, cookie)), Some((user, password))) => match checked(ctx, user, password) {
-            Err(job) => return Err(Reply::Later(job)),
-            Ok(Check::Good(name)) => enter(ctx, request, &name, Some(cookie)),
-            Ok(Check::Bad | Check::Throttled(_)) => from_view(view),
+        (Some((view, _)), Given::Nothing) => from_view(view),
+        (Some((view, _)), Given::Good(user)) if view.user == user => from_view(view),
+        (Some((view, _)), Given::Unknown { basic, .. }) if *view.user == *basic.user => from_view(view),
+        // credentials of another user beat the cookie
+        (Some((_, cookie)), Given::Good(user)) => enter(ctx, request, user, Some(cookie)),
+        (None, Given::Good(user)) => enter(ctx, request, user, stale),
+        (known, Given::Unknown { key, basic }) => match (known, check(ctx, key, &basic)) {
+            (_, Err(job)) => return Err(Reply::Later(job)),
+            // bad ones beside a cookie are ignored
+            (Some((view, _)), Ok(_)) => from_view(view),
+            (None, Ok(Check::Throttled(s))) => return Err(throttled(audience, s).into()),
+            (None, Ok(Check::Bad)) => return Err(stranger(ctx, audience, tab)),
         },
-        (None, Some((user, password))) => match checked(ctx, user, password) {
-            Err(job) => return Err(Reply::Later(job)),
-            Ok(Check::Good(name)) => enter(ctx, request, &name, stale),
-            Ok(Check::Throttled(s)) => return Err(throttled(audience, s).into()),
-            Ok(Check::Bad) => return Err(stranger(ctx, audience, tab)),
-        },
-        (None, None) => return Err(stranger(ctx, audience, tab)),
+        (None, Given::Nothing) => return Err(stranger(ctx, audience, tab)),
     };
     if ctx.hub.barred(ctx.now, &caller.user, ctx.peer.addr) {
         let said = "an admin took this user's seat; come back in a minute";
         return Err(Full::error(403, "evicted", said, audience).with("Retry-After", "60").into());
     }
     Ok(caller)
+}
+
+/// What the cookies of a request say.
+#[derive(Default)]
+struct Shown {
+    /// A session that lives, and its cookie.
+    known: Option<(SessionView, [u8; 16])>,
+    /// A cookie of no session, or of one that is over.
+    stale: Option<[u8; 16]>,
+    /// Why that one is over.
+    ended: Option<LeftReason>,
+}
+
+fn shown(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Shown {
+    let mut shown = Shown::default();
+    if request.header("cookie").is_none() {
+        return shown;
+    }
+    let name = cookie_name(ctx.peer.port);
+    for cookie in cookies(request, &name).filter_map(read_cookie) {
+        match ctx.hub.session_by_cookie(ctx.now, &cookie) {
+            Some(view) if view.ended.is_none() => {
+                shown.known = Some((view, cookie));
+                break;
+            }
+            over => {
+                shown.stale = shown.stale.or(Some(cookie));
+                shown.ended = shown.ended.or(over.and_then(|view| view.ended));
+            }
+        }
+    }
+    shown
+}
+
+/// What the `Authorization` field of a request says.
+enum Given {
+    /// Nothing that could be right.
+    Nothing,
+    /// Credentials that were found right before, and whose.
+    Good(Rc<str>),
+    /// Credentials that have to be checked.
+    Unknown { key: Key, basic: Basic },
+}
+
+fn given(ctx: &Ctx<'_>, request: &Request<'_>) -> Given {
+    let mut fields = request.headers_named("authorization");
+    let (Some(value), None) = (fields.next(), fields.next()) else { return Given::Nothing };
+    let key = ctx.site.gate.key(value);
+    match ctx.site.gate.known(&key) {
+        Some(user) => Given::Good(user),
+        None => basic(value).map_or(Given::Nothing, |basic| Given::Unknown { key, basic }),
+    }
 }
 
 /// Who gave no good credentials: a challenge, or, for the page client, a 403, because a challenge there would open
@@ -133,36 +166,36 @@ fn throttled(audience: Audience, seconds: u64) -> Full {
 }
 
 enum Check {
-    Good(Rc<str>),
     Bad,
     Throttled(u64),
 }
 
-/// Looks credentials up; `Err` if their password has to be hashed first.
-fn checked(ctx: &mut Ctx<'_>, user: &str, password: &[u8]) -> Result<Check, Box<Job>> {
-    match ctx.site.gate.look(ctx.now.mono, ctx.peer.addr, user, password) {
-        Look::Good(name) => Ok(Check::Good(name)),
-        // the verdict on these very credentials, found wrong: the answer to the request that waited for it
-        Look::Throttled(_) | Look::Ask(_) if was_refused(ctx, user, password) => Ok(Check::Bad),
+/// What is to be said of unknown credentials; `Err` if their password has to be hashed first.
+fn check(ctx: &mut Ctx<'_>, key: Key, basic: &Basic) -> Result<Check, Box<Job>> {
+    if ctx.verdict == Some((key, false)) {
+        return Ok(Check::Bad); // this is the request that waited for the verdict
+    }
+    match ctx.site.gate.look(ctx.now.mono, ctx.peer.addr, key, &basic.user, basic.password.as_bytes()) {
         Look::Throttled(left) => Ok(Check::Throttled(left.as_secs_f64().ceil() as u64)),
         Look::Ask(job) => Err(job),
     }
-}
-
-fn was_refused(ctx: &Ctx<'_>, user: &str, password: &[u8]) -> bool {
-    matches!(ctx.verdict, Some((key, false)) if key == ctx.site.gate.key(user, password))
 }
 
 fn from_view(view: SessionView) -> Caller {
     Caller { session: view.id, user: view.user, role: view.role, cookie: None }
 }
 
-fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: &str, stale: Option<[u8; 16]>) -> Caller {
-    let role = ctx.site.config.role_of(user);
+fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Rc<str>, stale: Option<[u8; 16]>) -> Caller {
+    let role = ctx.site.config.role_of(&user);
     let agent = request.header("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
-    let newcomer = Newcomer { user, role, addr: ctx.peer.addr, agent: &agent, stale, random: (ctx.random)() };
+    // a new session takes the secret; most requests join one, and leave it for the next
+    let random = ctx.site.secret.take().unwrap_or_else(|| (ctx.random)());
+    let newcomer = Newcomer { user: &user, role, addr: ctx.peer.addr, agent: &agent, stale, random };
     let (session, cookie) = ctx.hub.enter(ctx.now, newcomer);
-    Caller { session, user: user.into(), role, cookie: Some(cookie) }
+    if cookie != random {
+        ctx.site.secret = Some(random);
+    }
+    Caller { session, user, role, cookie: Some(cookie) }
 }
 
 /// Refuses what another site makes a browser do (cross-site request forgery): an `Origin` that is not ours on

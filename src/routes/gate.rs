@@ -2,8 +2,8 @@
 //!
 //! Hashing a password takes milliseconds to seconds on a board, so it never happens here: [`Gate::look`] answers
 //! [`Look::Ask`] with a [`Job`] for the helper thread, and [`Gate::settle`] takes the outcome. What was right once is
-//! remembered by a keyed hash (HMAC-like, SHA-256 over a random key of this run): a memory dump holds no password,
-//! and looking a guess up tells nothing by its time.
+//! remembered by a keyed hash (SHA-256 over a random key of this run and the `Authorization` value as it was sent): a
+//! memory dump holds no password, looking a guess up tells nothing by its time, and a known one need not be decoded.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::config::users::{Hash, Users};
 use crate::msg::{Moment, PeerAddr};
 
-/// Credentials as remembered: a keyed hash of name and password.
+/// Credentials as remembered: a keyed hash of the `Authorization` value.
 pub type Key = [u8; 32];
 
 /// Remembered right credentials. More than the seats there can be; beyond it one is forgotten and hashed again.
@@ -65,10 +65,8 @@ pub struct Outcome {
     pub good: bool,
 }
 
-/// What is known of some credentials.
+/// What is to be done about credentials.
 pub enum Look {
-    /// Right, and whose.
-    Good(Rc<str>),
     /// Somebody has to check.
     Ask(Box<Job>),
     /// Too many wrong ones from there for that user; come again after so long.
@@ -112,12 +110,13 @@ impl Gate {
         changed
     }
 
-    /// What is known of `user` with `password` as given from `addr`.
-    pub fn look(&mut self, now: Moment, addr: PeerAddr, user: &str, password: &[u8]) -> Look {
-        let key = self.key(user, password);
-        if let Some(name) = self.good.get(&key) {
-            return Look::Good(name.clone());
-        }
+    /// Whose credentials these are, if they were found right before.
+    pub fn known(&self, key: &Key) -> Option<Rc<str>> {
+        self.good.get(key).cloned()
+    }
+
+    /// What is to be done about credentials that are not [`Gate::known`].
+    pub fn look(&mut self, now: Moment, addr: PeerAddr, key: Key, user: &str, password: &[u8]) -> Look {
         let watch = self.watch(now, addr, user);
         let (tried, since) = (watch.wrong + watch.asking, watch.since);
         if tried >= self.failures {
@@ -169,7 +168,7 @@ impl Gate {
 
     /// The watch over `user` from `addr`; a new one, or an old one begun again, if its minute is over.
     fn watch(&mut self, now: Moment, addr: PeerAddr, user: &str) -> &mut Watch {
-        let whom = (addr, self.key(user, b""));
+        let whom = (addr, self.key(user.as_bytes()));
         if self.watched.len() >= WATCHED_MAX && !self.watched.contains_key(&whom) {
             self.watched.retain(|_, w| w.asking > 0 || now.since(w.since) < WINDOW);
             if self.watched.len() >= WATCHED_MAX {
@@ -185,15 +184,10 @@ impl Gate {
         watch
     }
 
-    /// The name under which credentials are remembered. The lengths are hashed too, so that no two pairs of name and password run together.
-    pub fn key(&self, user: &str, password: &[u8]) -> Key {
-        let inner = Sha256::new()
-            .chain_update(self.secret)
-            .chain_update((user.len() as u64).to_le_bytes())
-            .chain_update(user)
-            .chain_update(password)
-            .finalize();
-        Sha256::new().chain_update(self.secret).chain_update(inner).finalize().into()
+    /// The name under which the credentials in an `Authorization` value are remembered. It never leaves, so a plain
+    /// prefix key is enough (what HMAC guards against takes a hash that an attacker has seen).
+    pub fn key(&self, authorization: &[u8]) -> Key {
+        Sha256::new().chain_update(self.secret).chain_update(authorization).finalize().into()
     }
 }
 
@@ -212,8 +206,11 @@ mod tests {
     }
 
     fn ask(g: &mut Gate, now: Moment, user: &str, password: &str) -> Option<bool> {
-        match g.look(now, HERE, user, password.as_bytes()) {
-            Look::Good(_) => Some(true),
+        let key = g.key(format!("{user}:{password}").as_bytes());
+        if g.known(&key).is_some() {
+            return Some(true);
+        }
+        match g.look(now, HERE, key, user, password.as_bytes()) {
             Look::Throttled(_) => None,
             Look::Ask(job) => {
                 g.asking(now, &job);
@@ -228,8 +225,8 @@ mod tests {
     fn a_right_password_is_asked_for_once_and_then_remembered() {
         let mut g = gate();
         assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(true));
-        assert!(matches!(g.look(at(1), HERE, "ann", b"secret"), Look::Good(n) if &*n == "ann"));
-        assert!(matches!(g.look(at(1), HERE, "ann", b"secret2"), Look::Ask(_)));
+        assert_eq!(g.known(&g.key(b"ann:secret")).as_deref(), Some("ann"));
+        assert_eq!(g.known(&g.key(b"ann:secret2")), None);
     }
 
     #[test]
@@ -247,7 +244,7 @@ mod tests {
         }
         assert_eq!(ask(&mut g, at(20), "ann", "secret"), None);
         assert_eq!(ask(&mut g, at(20), "bob", "other user"), Some(false), "another user is not affected");
-        match g.look(at(30), HERE, "ann", b"secret") {
+        match g.look(at(30), HERE, [0; 32], "ann", b"secret") {
             Look::Throttled(left) => assert_eq!(left, Duration::from_secs(40)),
             _ => panic!("not throttled"),
         }
@@ -269,19 +266,19 @@ mod tests {
     fn guesses_made_at_once_count_like_guesses_in_a_row() {
         let mut g = gate();
         for i in 0..3 {
-            match g.look(at(0), HERE, "ann", format!("guess{i}").as_bytes()) {
+            match g.look(at(0), HERE, [i; 32], "ann", b"guess") {
                 Look::Ask(job) => g.asking(at(0), &job),
                 _ => panic!("the first three are asked"),
             }
         }
-        assert!(matches!(g.look(at(0), HERE, "ann", b"guess4"), Look::Throttled(_)));
+        assert!(matches!(g.look(at(0), HERE, [4; 32], "ann", b"guess"), Look::Throttled(_)));
     }
 
     #[test]
     fn a_changed_line_forgets_that_user_and_voids_what_is_under_way() {
         let mut g = gate();
         assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(true));
-        let Look::Ask(job) = g.look(at(0), HERE, "ann", b"other") else { panic!() };
+        let Look::Ask(job) = g.look(at(0), HERE, [1; 32], "ann", b"other") else { panic!() };
         g.asking(at(0), &job);
         let gone = g.reload(Users::single("ann", Hash::OneTime("new".into())), 3);
         assert_eq!(gone.iter().map(|n| &**n).collect::<Vec<_>>(), ["ann"]);
@@ -289,7 +286,7 @@ mod tests {
         assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(false));
         assert_eq!(ask(&mut g, at(0), "ann", "new"), Some(true));
         assert!(g.reload(Users::single("ann", Hash::OneTime("new".into())), 3).is_empty());
-        assert!(matches!(g.look(at(0), HERE, "ann", b"new"), Look::Good(_)), "an unchanged line keeps its memory");
+        assert!(g.known(&g.key(b"ann:new")).is_some(), "an unchanged line keeps its memory");
     }
 
     #[test]

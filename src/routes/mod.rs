@@ -43,6 +43,9 @@ pub const ROUTES: &[Route] = &[
     Route::get("/healthz", Need::Name, status::health),
 ];
 
+/// How the path of every endpoint begins.
+const BEGINNINGS: &[&str] = &["/api/", "/metrics", "/healthz"];
+
 /// One endpoint.
 pub struct Route {
     method: Method,
@@ -143,12 +146,11 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
             return Err(refuse(refusal(403, "role", &said)));
         }
     }
-    if matches!(need, Need::Seat(_) | Need::Link) {
-        if ctx.hub.seat_available(ctx.now, caller.session).is_err() {
-            // asked in earnest it tells those inside that somebody was turned away
-            if let Err(why) = ctx.hub.request(ctx.now, caller.session, Asked::Link, ctx.fx) {
-                return Err(refuse(full::answer(ctx, request, why)));
-            }
+    let seat = matches!(need, Need::Seat(_) | Need::Link);
+    if seat && ctx.hub.seat_available(ctx.now, caller.session).is_err() {
+        // asked in earnest it tells those inside that somebody was turned away
+        if let Err(why) = ctx.hub.request(ctx.now, caller.session, Asked::Link, ctx.fx) {
+            return Err(refuse(full::answer(ctx, request, why)));
         }
     }
     Ok(Admitted { route: Some(i), caller: Some(caller) })
@@ -156,6 +158,9 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
 
 /// The route for a request: `None` if its path is for the files, `Err` for a path or method that is not there.
 fn find<'r>(request: &Request<'r>) -> Result<Option<(usize, &'r str)>, Full> {
+    if !BEGINNINGS.iter().any(|start| request.path.starts_with(start)) {
+        return Ok(None); // most requests are for pages: they need not walk the table
+    }
     let method = if request.method == Method::Head { Method::Get } else { request.method };
     let mut allowed = Vec::new();
     for (i, route) in ROUTES.iter().enumerate() {
@@ -220,4 +225,25 @@ pub fn page_seat(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, 
 /// What a handler says of a query value that it cannot use.
 fn bad_query(name: &str, remedy: &str) -> Reply {
     refusal(400, "query", &format!("`{name}` in the query: {remedy}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_found_by_how_its_path_begins() {
+        for route in ROUTES {
+            assert!(BEGINNINGS.iter().any(|start| route.path.starts_with(start)), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_one_part_of_a_path() {
+        let route = Route::get("/api/members/*/evict", Need::Name, status::health);
+        assert_eq!(route.matches("/api/members/7f3a91c2/evict"), Some("7f3a91c2"));
+        for other in ["/api/members//evict", "/api/members/a/b/evict", "/api/members/evict", "/api/members/a/evict/"] {
+            assert_eq!(route.matches(other), None, "{other}");
+        }
+    }
 }

@@ -1,10 +1,8 @@
 //! What a handler may see ([`Ctx`], [`Call`]) and what it may answer ([`Reply`]). Values only: no sockets.
 
-use std::fmt::Write;
 use std::rc::Rc;
 
 use crate::config::Config;
-use crate::http::auth;
 use crate::http::request::Request;
 pub use crate::http::response::Full;
 use crate::http::response::{Audience, JSON};
@@ -27,6 +25,8 @@ pub struct Site {
     pub hostname: String,
     /// When the server started.
     pub started: Now,
+    /// A secret that was drawn and not needed yet; nobody has seen it.
+    pub secret: Option<[u8; 16]>,
 }
 
 /// The connection that a request came on.
@@ -141,23 +141,16 @@ impl From<Full> for Reply {
 
 /// The name of the session cookie on a listener: cookies do not tell ports apart, so the name has to.
 pub fn cookie_name(port: Option<u16>) -> String {
+    let mut name = String::with_capacity(16);
+    name.push_str("boatswain_");
     match port {
-        Some(port) => format!("boatswain_{port}"),
-        None => "boatswain_unix".into(),
+        Some(port) => name.push_str(&port.to_string()),
+        None => name.push_str("unix"),
     }
+    name
 }
 
-/// The value of a `Set-Cookie` field for a session on that listener.
-pub fn set_cookie(port: Option<u16>, cookie: &[u8; 16]) -> String {
-    let mut value = String::new();
-    for b in cookie {
-        let written = write!(value, "{b:02x}");
-        debug_assert!(written.is_ok());
-    }
-    auth::set_cookie(&cookie_name(port), &value)
-}
-
-/// A cookie's value as [`set_cookie`] writes it.
+/// A cookie's value as [`crate::http::auth::push_session_cookie`] writes it.
 pub fn read_cookie(value: &[u8]) -> Option<[u8; 16]> {
     if value.len() != 32 {
         return None;
@@ -177,11 +170,14 @@ pub fn read_cookie(value: &[u8]) -> Option<[u8; 16]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::auth;
 
     #[test]
     fn a_cookie_is_read_as_it_was_set_and_nothing_else_is() {
         let cookie: [u8; 16] = std::array::from_fn(|i| (i * 17) as u8);
-        let text = set_cookie(Some(8080), &cookie);
+        let mut text = Vec::new();
+        auth::push_session_cookie(&mut text, &cookie_name(Some(8080)), &cookie);
+        let text = String::from_utf8(text).unwrap();
         let value = text.strip_prefix("boatswain_8080=").unwrap().split(';').next().unwrap();
         assert_eq!(read_cookie(value.as_bytes()), Some(cookie));
         for bad in ["", "00", &value[1..], &value.to_uppercase(), &format!("{value}0"), &value.replace('0', "g")] {

@@ -3,6 +3,7 @@
 //!
 //! Every wait has a deadline and says what it waited for; nothing sleeps to give something time.
 #![allow(dead_code)] // each test binary uses its own part of this
+#![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 #![allow(clippy::disallowed_methods)] // a test stands outside: it has a clock of its own
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -88,7 +89,7 @@ impl Setup {
     pub fn start(self) -> Server {
         let dir = temp_dir();
         let users = dir.join("users");
-        std::fs::copy(users_file(), &users).unwrap();
+        std::fs::write(&users, users_text()).unwrap();
         let mut toml = format!("listen = [\"{}\"]\ndrain = \"300ms\"\n{}\n", self.listen, self.top);
         let auth = format!("users = {:?}\nadmins = [\"admin\"]\nviewers = [\"viewer\"]", users.to_str().unwrap());
         let setup = Setup { tables: self.tables, ..Setup::default() }.table("auth", &auth);
@@ -251,11 +252,12 @@ pub fn temp_dir() -> PathBuf {
     dir
 }
 
-/// The users file, made once a test process through `boatswain passwd` with the password on a pipe.
-fn users_file() -> &'static Path {
-    static MADE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+/// What the users file says, made once a test process through `boatswain passwd` with the password on a pipe.
+fn users_text() -> &'static [u8] {
+    static MADE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     MADE.get_or_init(|| {
-        let file = temp_dir().join("users");
+        let dir = temp_dir();
+        let file = dir.join("users");
         for user in USERS {
             let mut child = Command::new(env!("CARGO_BIN_EXE_boatswain"))
                 .arg("passwd")
@@ -269,7 +271,9 @@ fn users_file() -> &'static Path {
             let done = child.wait_with_output().unwrap();
             assert!(done.status.success(), "passwd: {}", String::from_utf8_lossy(&done.stderr));
         }
-        file
+        let text = std::fs::read(file).unwrap();
+        let _ = std::fs::remove_dir_all(dir);
+        text
     })
 }
 

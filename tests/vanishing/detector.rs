@@ -163,17 +163,16 @@ impl Detector {
                 }
             }
         }
-        while let Some(at) = conn.input.windows(4).position(|w| w == b"\r\n\r\n") {
+        if let Some(at) = conn.input.windows(4).position(|w| w == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&conn.input[..at]).into_owned();
             let body =
                 head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap_or(0));
-            if conn.input.len() < at + 4 + body {
-                break;
+            if conn.input.len() >= at + 4 + body {
+                conn.input.drain(..at + 4 + body);
+                self.answer(id, &head, now);
+                let Some(again) = self.conns.get_mut(&id) else { return };
+                return if again.input.is_empty() { self.flush(id, now) } else { self.serve(id, now) };
             }
-            conn.input.drain(..at + 4 + body);
-            self.answer(id, &head, now);
-            let Some(again) = self.conns.get_mut(&id) else { return };
-            return if again.input.is_empty() { self.flush(id, now) } else { self.serve(id, now) };
         }
         self.flush(id, now);
     }

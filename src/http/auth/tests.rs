@@ -79,6 +79,9 @@ fn cookies_are_found_by_their_whole_name_all_of_them_in_order() {
 
 #[test]
 fn cookies_are_set_out_of_reach_of_scripts_and_other_sites() {
-    assert_eq!(set_cookie("boatswain_80", "ff"), "boatswain_80=ff; HttpOnly; SameSite=Lax; Path=/");
+    let mut value = Vec::new();
+    push_session_cookie(&mut value, "boatswain_80", &[0xaf; 16]);
+    let hex = "af".repeat(16);
+    assert_eq!(String::from_utf8(value).unwrap(), format!("boatswain_80={hex}; HttpOnly; SameSite=Lax; Path=/"));
     assert!(forget_cookie("boatswain_80").starts_with("boatswain_80=; Max-Age=0;"));
 }

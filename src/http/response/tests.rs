@@ -124,3 +124,24 @@ fn numbers_are_written_in_digits() {
         assert_eq!(out, n.to_string().as_bytes());
     }
 }
+
+#[test]
+fn a_complaint_has_no_body_for_head_and_is_json_under_api() {
+    let error = ProtoError::http(400, "no Host field");
+    for (input, is_json, has_body) in [
+        (&b"HEAD / HTTP/1.1\r\n\r\n"[..], false, false),
+        (b"\r\nHEAD /api/x HTTP/1.1\r\n\r\n", true, false),
+        (b"GET /api/x HTTP/1.1\r\n\r\n", true, true),
+        (b"GET / HTTP/1.1\r\n\r\n", false, true),
+        (b"HEAD", false, true),
+        (b"\x16\x03 HEAD ", false, true),
+        (b"", false, true),
+    ] {
+        let mut out = Vec::new();
+        push_complaint(&mut out, &error, input, DATE);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n") && text.contains("\r\nConnection: close\r\n"));
+        assert_eq!(text.contains("application/json"), is_json, "{text}");
+        assert_eq!(!text.ends_with("\r\n\r\n"), has_body, "{text}");
+    }
+}

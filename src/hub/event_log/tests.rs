@@ -44,8 +44,9 @@ fn what_is_replayed_after_which_id_for_which_types() {
     const SAID: Types = Types::of(&[Type::Said]);
     const LEFT: Types = Types::of(&[Type::Left]);
     const JOINED: Types = Types::of(&[Type::Joined]);
-    let rows: &[(usize, &str, u64, Types, Option<&[u64]>)] = &[
-        // history, events, after, types, replay
+    /// History, events, after, types, replay.
+    type Row = (usize, &'static str, u64, Types, Option<&'static [u64]>);
+    let rows: &[Row] = &[
         (9, "", 0, Types::ALL, Some(&[])),
         (9, "jsl", 0, Types::ALL, Some(&[1, 2, 3])),
         (9, "jsl", 1, Types::ALL, Some(&[2, 3])),
@@ -97,8 +98,9 @@ fn an_id_that_is_none_of_this_log_is_not_replayed() {
 
 #[test]
 fn parts_of_the_log_and_their_gaps() {
-    // history, events, since, limit, numbers, gap
-    let rows: &[(usize, &str, Option<u64>, usize, &[u64], bool)] = &[
+    /// History, events, since, limit, numbers, gap.
+    type Row = (usize, &'static str, Option<u64>, usize, &'static [u64], bool);
+    let rows: &[Row] = &[
         (9, "", None, 5, &[], false),
         (9, "", Some(0), 5, &[], false),
         (9, "jsl", None, 5, &[1, 2, 3], false),

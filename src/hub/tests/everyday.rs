@@ -144,6 +144,18 @@ fn a_lost_link_beside_a_silent_one_waits_for_that_ones_verdict() {
 }
 
 #[test]
+fn a_tab_that_closed_in_order_just_before_counts_as_a_sign_of_life() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.link(ann, 2);
+    w.member("bob", 3);
+    w.news(3);
+    w.at(10_000).fin(1);
+    w.at(12_000).lose(2, 2300, Evidence::NoAck).expect(3, &[]);
+    w.at(12_300).expect(3, &["lost ann@1 2300 no_ack"]);
+}
+
+#[test]
 fn a_reload_flaps_nothing_whichever_comes_first() {
     for get_first in [true, false] {
         let mut w = World::new();
@@ -306,6 +318,21 @@ fn a_plain_visitor_whose_only_connection_is_lost_is_lost() {
 }
 
 #[test]
+fn a_download_that_goes_on_outlives_the_link_beside_it() {
+    for (heard, news) in [(11_800, "left ann@2 closed"), (9_900, "lost ann@2 2300 no_ack")] {
+        let mut w = World::new();
+        w.member("bob", 2);
+        let ann = w.member("ann", 1);
+        w.news(2);
+        w.at(11_900);
+        w.hub.plain_heard(ann, Moment::from_millis(heard));
+        w.lose(1, 2300, Evidence::NoAck).expect(2, &[]);
+        w.at(12_199).expect(2, &[]);
+        w.at(14_900).expect(2, &[news]);
+    }
+}
+
+#[test]
 fn a_full_house_turns_away_and_says_so_once_a_minute_for_each_address() {
     let mut w = World::with(|s| s.seats.max = 2);
     w.member("ann", 1);
@@ -390,6 +417,30 @@ fn with_free_seats_nobody_is_replaced() {
     let again = w.browser("ann", addr(1));
     assert_eq!(w.page(again), Ok(Some(2)));
     assert_eq!(w.roster(), "ann@1 suspect, ann@2 present");
+}
+
+#[test]
+fn behind_a_proxy_on_a_unix_socket_nobody_takes_over() {
+    let mut w = World::with(|s| s.seats.max = 1);
+    let old = w.browser("ann", PeerAddr::Unix);
+    w.link(old, 1);
+    w.suspect(1, 1200);
+    let again = w.browser("ann", PeerAddr::Unix);
+    assert_eq!(w.page(again), Err(NoSeat::Full));
+}
+
+#[test]
+fn nobody_gives_way_in_vain() {
+    let mut w = World::with(|s| (s.seats.max, s.seats.reserved) = (2, 1));
+    let admin = page_member(&mut w, "admin", 1);
+    w.member("ann", 2);
+    beats(&mut w, admin, 1, true, 1_000);
+    beats(&mut w, admin, 1, false, 12_000);
+    assert_eq!(w.roster(), "admin@1 stalled, ann@2 present");
+    // The admin's seat would then be kept for admins.
+    let bob = w.browser("bob", addr(3));
+    assert_eq!(w.page(bob), Err(NoSeat::Full));
+    assert_eq!(w.roster(), "admin@1 stalled, ann@2 present");
 }
 
 #[test]
@@ -535,14 +586,16 @@ fn at_a_full_house_the_page_that_stopped_longest_ago_gives_way() {
 fn whoever_does_nothing_for_too_long_is_evicted_as_idle() {
     let mut w = World::with(|s| s.seats.idle = Duration::from_secs(100));
     let ann = w.member("ann", 1);
-    w.member("bob", 2);
-    w.at(50_000).ask(ann, Asked::Link).expect("a seat");
+    let bob = w.member("bob", 2);
+    w.at(50_000).ask(bob, Asked::Link).expect("a seat");
     w.at(60_000).say(ann, "hi").expect("said");
     w.at(99_999);
     assert_eq!(w.roster(), "ann@1 present, bob@2 present");
     w.at(100_000);
     assert_eq!(w.roster(), "ann@1 present");
     w.expect_closed(&[(2, CloseReason::Idle)]);
+    w.at(159_999);
+    assert_eq!(w.roster(), "ann@1 present");
     w.at(160_000);
     assert_eq!(w.page(ann), Err(NoSeat::Ended(LeftReason::Idle)));
 }

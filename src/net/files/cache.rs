@@ -97,10 +97,15 @@ impl Cache {
                     self.forget(key);
                     return Found::Nothing;
                 }
-                Err(e) => {
-                    self.forget(key);
-                    return refused(e);
-                }
+                Err(e) => match refused(e) {
+                    // Out of descriptors or memory: what is known is better than nothing, and is checked again next
+                    // time.
+                    Found::Trouble(_) if self.files.contains_key(key) => {}
+                    outcome => {
+                        self.forget(key);
+                        return outcome;
+                    }
+                },
             }
         }
         let Some(known) = self.files.get(key) else { return Found::Nothing };

@@ -400,6 +400,32 @@ fn what_the_kernel_says_becomes_the_right_status() {
 }
 
 #[test]
+fn a_page_in_the_cache_is_served_when_no_descriptor_is_left() {
+    const CHILD: &str = "BOATSWAIN_TEST_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        // In a process of its own: the other tests need their descriptors.
+        let name = "net::files::tests::a_page_in_the_cache_is_served_when_no_descriptor_is_left";
+        let script = "ulimit -Sn 40; exec \"$0\" --exact \"$1\"";
+        let mut shell = Command::new("sh");
+        let child = shell.args(["-c", script]).arg(std::env::current_exe().unwrap()).arg(name).env(CHILD, "1");
+        let output = child.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let temp = Temp::new();
+    temp.put("a.txt", "a");
+    temp.put("b.txt", "b");
+    let mut visit = Visit::of(&temp);
+    assert_eq!(visit.get("/a.txt").body, b"a");
+    let hog: Vec<fs::File> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    visit.wait(1000);
+    assert_eq!((visit.get("/a.txt").body, visit.status("/b.txt")), (b"a".to_vec(), 503));
+    drop(hog);
+    assert_eq!(visit.get("/b.txt").body, b"b");
+}
+
+#[test]
 fn the_cache_is_bounded_in_files_and_in_bytes() {
     let temp = Temp::new();
     for i in 0..40 {
