@@ -13,7 +13,8 @@ const BYTES_MAX: u64 = 60_000;
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("www");
     let within = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    let mut files: Vec<PathBuf> = within(folder.clone()).chain(within(folder.join("lang"))).filter(|p| p.is_file()).collect();
+    let mut files: Vec<PathBuf> =
+        within(folder.clone()).chain(within(folder.join("lang"))).filter(|p| p.is_file()).collect();
     files.sort();
     files
 }
