@@ -197,7 +197,19 @@ pub fn passing(out: &mut Vec<u8>, p: &Passing) {
             o.member("member", member).shown("layer", layer);
         }
         Passing::Closing { reason } => drop(o.shown("reason", reason)),
-        Passing::Error { error, message } => drop(o.text("error", error).text("message", message)),
+        Passing::Error { reference, error, message } => {
+            if let Some(reference) = reference {
+                o.plain("ref", reference.json());
+            }
+            o.text("error", error).text("message", message);
+        }
+        Passing::Done { reference, id } => {
+            o.plain("ref", reference.json());
+            match id {
+                Some(id) => o.shown("id", id),
+                None => o.plain("id", "null"),
+            };
+        }
     }
 }
 

@@ -498,11 +498,39 @@ pub enum Passing {
     },
     /// Something that this link asked for was refused.
     Error {
+        /// What it was, if it had a `ref`.
+        reference: Option<Ref>,
         /// One word.
         error: &'static str,
         /// A sentence with the remedy.
         message: Rc<str>,
     },
+    /// Something that this link asked for with a `ref` was done.
+    Done {
+        /// What it was.
+        reference: Ref,
+        /// The event that it became, if it became one.
+        id: Option<EventId>,
+    },
+}
+
+/// The `ref` of something asked on a link or by POST: echoed as it came, a JSON string or whole number as JSON text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ref(Rc<str>);
+
+impl Ref {
+    /// Bytes of its JSON text: a page draws or counts them; more would let a client make us remember a lot.
+    pub const LEN_MAX: usize = 128;
+
+    /// From JSON text; `None` if that is too long. The caller knows that it is a string or a number.
+    pub fn from_json(text: &str) -> Option<Ref> {
+        (text.len() <= Self::LEN_MAX).then(|| Ref(text.into()))
+    }
+
+    /// Its JSON text.
+    pub fn json(&self) -> &str {
+        &self.0
+    }
 }
 
 /// The first message of a link: the state of things at that moment.
@@ -553,6 +581,8 @@ words! {
         Closing => "closing",
         /// See [`Passing::Error`].
         Error => "error",
+        /// See [`Passing::Done`].
+        Done => "done",
     }
 }
 
@@ -564,7 +594,7 @@ impl Types {
     /// Everything.
     pub const ALL: Types = Types(u32::MAX);
     /// What comes whatever was asked for.
-    pub const ALWAYS: Types = Types::of(&[Type::Hello, Type::Closing, Type::Error]);
+    pub const ALWAYS: Types = Types::of(&[Type::Hello, Type::Closing, Type::Error, Type::Done]);
 
     /// Just these.
     pub const fn of(types: &[Type]) -> Types {
@@ -621,6 +651,7 @@ impl Passing {
             Passing::Moving { .. } => Type::Moving,
             Passing::Closing { .. } => Type::Closing,
             Passing::Error { .. } => Type::Error,
+            Passing::Done { .. } => Type::Done,
         }
     }
 }

@@ -23,9 +23,6 @@ fn not_yet(c: &Config, found: &mut Vec<Conflict>) {
     if !c.devices.listen.is_empty() {
         found.push((&["devices.listen"], "not in this build yet: device lines; remove it or leave it empty".into()));
     }
-    if c.debug.echo {
-        found.push((&["debug.echo"], "not in this build yet: the WebSocket at /api/echo; set it to false".into()));
-    }
 }
 
 fn roles(c: &Config, found: &mut Vec<Conflict>) {

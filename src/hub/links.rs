@@ -218,6 +218,17 @@ impl Hub {
         }
     }
 
+    /// The page at the end of the link `conn` says goodbye on it: it ends in order, and with it what the same page
+    /// had opened before.
+    pub fn link_bye(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
+        let Some(link) = self.links.get(&conn) else { return };
+        if let Some(tab) = link.tab.clone() {
+            return self.bye(now, link.session, &tab.name, tab.n, fx);
+        }
+        fx.push(Effect::Close { conn, why: CloseReason::Closed });
+        self.link_ended(now, conn, LinkEnd::Closed, fx);
+    }
+
     // ------------------------------------------------------------------------------------------------- beats
 
     /// The number of the beat of this moment: one numbering for all links, so that equal beats are encoded once.
@@ -262,7 +273,13 @@ impl Hub {
         s.heard = now.mono;
         let named = |c: &&ConnId| self.links.get(c).is_some_and(|l| l.tab.as_ref().is_some_and(|t| &*t.name == tab));
         let Some(&conn) = s.links.iter().find(named) else { return BeatAnswer::Unknown };
+        self.link_beat_answer(now, conn, n, hold, fx)
+    }
+
+    /// The page at the end of the link `conn` answers beat `n` on it and names the devices that it controls.
+    pub fn link_beat_answer(&mut self, now: Now, conn: ConnId, n: u64, hold: &[&str], fx: &mut Effects) -> BeatAnswer {
         let Some(link) = self.links.get_mut(&conn) else { return BeatAnswer::Unknown };
+        let id = link.session;
         let Some(sent) = link.beat.filter(|&sent| n <= sent) else { return BeatAnswer::Unknown };
         let held = match link.page {
             Page::Untracked => false,

@@ -41,7 +41,8 @@ pub struct Conn {
     pub peer_closed: bool,
     /// It is on the ready queue.
     pub queued: bool,
-    /// Requests lie in the input that were not looked at because too much was owed.
+    /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
+    /// that waits for its next turn.
     pub held: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
     pub reserve: bool,
@@ -133,9 +134,9 @@ impl Conn {
         }
     }
 
-    /// Whether it carries events (a parked one does no more).
+    /// Whether it carries events (a parked one does no more). The echo does not, and is no link in this sense.
     pub fn is_link(&self) -> bool {
-        matches!(self.protocol, Protocol::Link(_))
+        matches!(self.protocol, Protocol::Link(_)) && self.live.carrier() != Carrier::Response
     }
 
     /// Whether it speaks TCP, so that the kernel can be asked about its peer.

@@ -3,6 +3,7 @@ pub mod clock;
 pub mod conn;
 mod effects;
 pub mod files;
+pub mod hear;
 pub mod listener;
 pub mod send_queue;
 mod serve;

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use crate::codec::{Decoded, ProtoError};
+use crate::codec::ProtoError;
 use crate::http::auth;
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
@@ -16,6 +16,7 @@ use crate::link::Link;
 use crate::msg::{CloseReason, ConnId, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
 use crate::net::files::Body;
+use crate::net::hear::hear;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
@@ -25,7 +26,7 @@ use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
 
 /// Output owed at which no further pipelined request is taken up.
-const PIPELINE_MAX: u64 = 64 * 1024;
+pub const PIPELINE_MAX: u64 = 64 * 1024;
 
 /// Bytes of a body that travel in one piece with their head.
 const JOIN_MAX: usize = 2048;
@@ -46,21 +47,15 @@ pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io
 fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) {
     match &mut conn.protocol {
         Protocol::Draining => {}
-        Protocol::Link(link) => {
-            // what a peer says on a stream has no meaning; a link that has will hand its steps to the hub here
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                match link.decode(rest) {
-                    Ok(Decoded::Got { used, .. }) => rest = &rest[used.clamp(1, rest.len())..],
-                    Ok(Decoded::Need) | Err(_) => break,
-                }
-            }
-        }
+        Protocol::Link(_) => hear(conn, id, world, now, bytes),
         Protocol::Http(..) if conn.closing.is_some() => {}
         Protocol::Http(..) => {
             if conn.input.is_empty() {
                 let used = requests(conn, id, world, now, bytes);
-                if used < bytes.len() && matches!(conn.protocol, Protocol::Http(..)) {
+                if matches!(conn.protocol, Protocol::Link(_)) {
+                    // whoever asked for a WebSocket may have gone on at once
+                    hear(conn, id, world, now, &bytes[used..]);
+                } else if used < bytes.len() && matches!(conn.protocol, Protocol::Http(..)) {
                     conn.input.extend_from_slice(&bytes[used..]);
                     if matches!(conn.protocol, Protocol::Http(Stage::Head, _)) {
                         conn.since = now.mono; // the first bytes of a head: its time begins
@@ -78,6 +73,9 @@ fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) 
 pub fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
     let mut input = std::mem::take(&mut conn.input);
     let used = requests(conn, id, world, now, &input);
+    if matches!(conn.protocol, Protocol::Link(_)) {
+        return hear(conn, id, world, now, &input[used..]);
+    }
     if used == input.len() || !matches!(conn.protocol, Protocol::Http(..)) {
         return;
     }
@@ -94,6 +92,9 @@ pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key
     let mut used = 0;
     if let Some(n) = decide(conn, id, world, now, &input, len, Some((key, good))) {
         used = n;
+    }
+    if matches!(conn.protocol, Protocol::Link(_)) {
+        return hear(conn, id, world, now, &input[used..]);
     }
     if matches!(conn.protocol, Protocol::Http(..)) {
         input.drain(..used);
@@ -350,6 +351,22 @@ fn respond(
             conn.output.push(Chunk::Bytes(out));
             become_link(conn, world, now, link, beats);
         }
+        Reply::Upgrade { link, accept, beats, carries } => {
+            let envelope = Envelope { date: &date, persist: Persist::Keep, extra: &extra, is_head };
+            world.site.metrics.response(101);
+            let mut out = Vec::with_capacity(256);
+            start_head(&mut out, 101, &envelope);
+            push_field(&mut out, "Upgrade", b"websocket");
+            push_field(&mut out, "Connection", b"Upgrade");
+            push_field(&mut out, "Sec-WebSocket-Accept", accept.as_bytes());
+            end_head(&mut out);
+            conn.output.push(Chunk::Bytes(out));
+            if carries {
+                become_link(conn, world, now, link, beats);
+            } else {
+                conn.protocol = Protocol::Link(link);
+            }
+        }
         Reply::Page | Reply::Later(_) => debug_assert!(false, "a page is served, a wait is waited, elsewhere"),
     }
 }
@@ -443,7 +460,7 @@ fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) -> Vec<u
 }
 
 /// Calls a route with what it may see.
-fn with_ctx<T>(
+pub fn with_ctx<T>(
     conn: &Conn,
     id: ConnId,
     world: &mut World,

@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
 use crate::net::files::Site as Pages;
+use crate::net::hear::hear;
 use crate::net::listener::{Accept, Listener};
 use crate::net::send_queue::Flush;
 use crate::net::table::Table;
@@ -328,8 +329,10 @@ impl Server {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.queued = false;
         // what is owed first: who does not take his answers asks no further questions
-        let full = conn.output.owed() > 0 && matches!(conn.protocol, Protocol::Http(..)) && !conn.read_on;
-        if conn.readable && !full {
+        let full = conn.output.owed() > 0 && !conn.is_link() && !conn.read_on;
+        if conn.held && conn.is_link() {
+            hear(conn, id, &mut self.world, now, &[]);
+        } else if conn.readable && !full {
             match serve::read(conn, id, &mut self.world, now) {
                 Ok(true) if conn.parked.is_some() => self.returned(now, id),
                 Ok(_) => {}
@@ -544,11 +547,14 @@ fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
         if let Some(why) = conn.closing {
             return Settled::Said(why);
         }
-        if let Protocol::Http(stage, _) = &conn.protocol {
-            // what was held back while answers were owed: requests, or the end of the peer's stream
-            more |= !matches!(stage, Stage::Waiting(_)) && (conn.peer_closed || conn.readable || conn.held);
-        }
+        // what was held back while answers were owed: requests, or the end of the peer's stream
+        more |= match &conn.protocol {
+            Protocol::Http(Stage::Waiting(_), _) | Protocol::Draining => false,
+            Protocol::Http(..) => conn.peer_closed || conn.readable || conn.held,
+            Protocol::Link(_) => conn.readable || conn.held,
+        };
     }
+    more |= conn.held && conn.is_link();
     Settled::Stays { more }
 }
 

@@ -17,7 +17,9 @@ mod logout;
 pub mod reply;
 mod roster;
 mod session;
+mod socket;
 mod status;
+pub mod steps;
 
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
@@ -34,6 +36,8 @@ pub const ROUTES: &[Route] = &[
     Route::get("/api/events", Need::Link, events::open),
     Route::get("/api/chat", Need::Link, chat::open),
     Route::post("/api/chat", Need::Seat(Role::Viewer), chat::say),
+    Route::get("/api/socket", Need::Link, socket::open),
+    Route::get("/api/echo", Need::Name, socket::echo),
     Route::post("/api/beat", Need::Name, links::beat),
     Route::post("/api/bye", Need::Name, links::bye),
     Route::get("/api/log", Need::Name, log::show),
@@ -198,7 +202,8 @@ pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, bod
             Need::Link => Asked::Link,
             Need::Name | Need::Nothing => Asked::Read,
         };
-        if route.need != Need::Link || request.method == Method::Head {
+        // a link takes its seat when it opens
+        if route.need != Need::Link {
             if let Err(why) = ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
                 return full::answer(ctx, request, why).into();
             }

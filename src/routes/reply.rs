@@ -116,6 +116,17 @@ pub enum Reply {
         /// Whether beats are sent on it.
         beats: bool,
     },
+    /// This connection speaks WebSocket from now on: a 101, then what the link says.
+    Upgrade {
+        /// How events are written.
+        link: Box<dyn Link>,
+        /// The value of `Sec-WebSocket-Accept`.
+        accept: String,
+        /// Whether beats are sent on it.
+        beats: bool,
+        /// Whether it carries a member, so that the liveness rules of links hold for it.
+        carries: bool,
+    },
     /// Somebody has to check a password first; ask again with the verdict.
     Later(Box<Job>),
 }

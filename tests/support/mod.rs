@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 #![allow(clippy::disallowed_methods)] // a test stands outside: it has a clock of its own
 
+pub mod ws;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
