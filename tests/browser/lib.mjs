@@ -108,7 +108,7 @@ export class Server {
   /** Asks as a program would; `{status, headers, text, json()}`. */
   ask(method, path, { user = 'admin', body, headers = {} } = {}) {
     return new Promise((done, fail) => {
-      const r = http.request(this.base + path, { method, agent: false, headers: { Authorization: basic(user), 'User-Agent': 'tests', ...body && { 'Content-Type': 'text/plain' }, ...headers } }, res => {
+      const r = http.request(this.base + path, { method, agent: false, headers: { Authorization: basic(user), 'User-Agent': 'watcher', ...body && { 'Content-Type': 'text/plain' }, ...headers } }, res => {
         let text = '';
         res.setEncoding('utf8').on('data', d => { text += d; }).on('end', () => done({ status: res.statusCode, headers: res.headers, text, json: () => JSON.parse(text) })).on('error', fail);
       });
@@ -178,7 +178,7 @@ export class Person {
     p.page = await b.newPage();
     p.trouble = [];
     p.page.on('pageerror', e => p.trouble.push(String(e.stack || e)));
-    p.page.on('console', m => { if (m.type() === 'error' || /Content.Security.Policy/i.test(m.text())) p.trouble.push(m.text()); });
+    p.page.on('console', m => { if (!/favicon/.test(m.location()?.url) && (m.type() === 'error' || /Content.Security.Policy/i.test(m.text()))) p.trouble.push(m.text()); });
     await p.page.setViewport({ width, height, deviceScaleFactor: touch && kind === 'chromium' ? 2 : 1 });
     if (kind === 'chromium') await p.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }]);
     await p.page.goto(url, { waitUntil: 'domcontentloaded', timeout: 20_000 });
