@@ -271,9 +271,15 @@ fn a_server_that_takes_the_connection_and_never_welcomes_is_tried_again() {
 fn pings_go_to_the_program_and_its_pongs_come_back() {
     let mut play = Play::up();
     play.server(r#"{"ping":7}"#).program(r#"{"pong":7}"#);
-    assert_eq!((play.program_hears(), play.server_hears()), (vec![r#"{"ping":7}"#.into()], vec![r#"{"pong":7}"#.into()]));
+    assert_eq!(
+        (play.program_hears(), play.server_hears()),
+        (vec![r#"{"ping":7}"#.into()], vec![r#"{"pong":7}"#.into()])
+    );
     play.program(r#"{"ping":1}"#).server(r#"{"pong":1}"#);
-    assert_eq!((play.program_hears(), play.server_hears()), (vec![r#"{"pong":1}"#.into()], vec![r#"{"ping":1}"#.into()]));
+    assert_eq!(
+        (play.program_hears(), play.server_hears()),
+        (vec![r#"{"pong":1}"#.into()], vec![r#"{"ping":1}"#.into()])
+    );
 }
 
 #[test]
@@ -456,6 +462,30 @@ fn a_new_program_gets_nothing_that_was_meant_for_the_old_one() {
     play.machine.program_started(play.now, 43);
     play.reading = true;
     assert_eq!(play.program_hears(), NONE);
+}
+
+#[test]
+fn what_a_program_measured_is_not_told_once_it_has_ended() {
+    let mut play = Play::up();
+    play.machine.server_ended(play.now, "reset");
+    play.program(r#"{"telemetry":{"rpm":1200}}"#);
+    play.machine.program_ended(play.now, "status=1");
+    play.after(1000);
+    play.machine.program_started(play.now, 43);
+    play.program(DESCRIBE).connect().server(WELCOME);
+    assert_eq!(play.server_hears().len(), 1, "hello, and no value of the program before");
+}
+
+#[test]
+fn a_program_that_is_back_before_the_goodbye_is_over_gets_a_connection_of_its_own() {
+    let mut play = Play::up();
+    play.machine.program_ended(play.now, "status=1");
+    play.server_hears();
+    play.acts();
+    play.now.mono = play.now.mono + Duration::from_millis(500);
+    play.machine.program_started(play.now, 43);
+    play.program(DESCRIBE);
+    assert_eq!(play.after(0).acts(), ["Close", "Connect"]);
 }
 
 #[test]
