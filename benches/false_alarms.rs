@@ -5,21 +5,21 @@
 #![allow(clippy::print_stdout, missing_docs)]
 
 #[path = "../tests/vanishing/mod.rs"]
-mod support;
+mod vanishing;
 
 use std::time::Duration;
 
-use support::cells::{Cell, Cut, Server, World, cell};
+use vanishing::cells::{Cell, Cut, Server, World, cell};
 
 fn main() {
-    support::play_role();
+    vanishing::play_role();
     let arguments: Vec<String> = std::env::args().collect();
     let option = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1).cloned());
     let numbers = |name: &str, default: &str| -> Vec<u64> {
         let list = option(name).unwrap_or(default.into());
         list.split(',').filter_map(|n| n.parse().ok()).collect()
     };
-    if let Some(why) = support::netns::missing() {
+    if let Some(why) = vanishing::space::missing() {
         println!("skipped: {why}; run as root");
         return;
     }
@@ -32,7 +32,7 @@ fn main() {
     let server = if arguments.iter().any(|a| a == "--rules") {
         Server::Detector { profile: profile.clone(), without: without.clone() }
     } else {
-        support::boatswain(&profile, &without)
+        vanishing::boatswain(&profile, &without)
     };
     println!("{people} {} connections, profile {profile}, without `{without}`", state.word());
     println!("| trouble | ours | keepalive 1/1/2 |\n|---|---|---|");
@@ -73,11 +73,15 @@ fn main() {
     }
 }
 
-fn begin(server: &Server, state: support::cells::State, people: usize) -> (World, Cell, Vec<support::netns::Actor>) {
+fn begin(
+    server: &Server,
+    state: vanishing::cells::State,
+    people: usize,
+) -> (World, Cell, Vec<vanishing::space::Actor>) {
     let mut world = World::new(server);
     let mut cell = world.enter(state, Cut::Nothing, people);
     let classic = world.classic(&cell);
-    if let support::cells::State::Stopped(_) = state {
+    if let vanishing::cells::State::Stopped(_) = state {
         world.rest(Duration::from_secs(1));
         world.stop_reading(&mut cell);
     }

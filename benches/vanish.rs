@@ -1,20 +1,20 @@
 //! How long until the others are told that somebody has vanished: the matrix, in network namespaces (root).
 //!
 //! `cargo bench --bench vanish -- [--cell idle/both,busy/s2c] [--runs 20] [--profile standard] [--rules] [--without nudge]`
-#![allow(clippy::print_stdout, clippy::disallowed_methods, missing_docs)] // a measuring program has a clock
+#![allow(clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
 
 #[path = "../tests/vanishing/mod.rs"]
-mod support;
+mod vanishing;
 
 use std::time::{Duration, Instant};
 
-use support::cells::{Cell, Cut, Server, State, World, cell, summary};
+use vanishing::cells::{Cell, Cut, Server, State, World, cell, summary};
 
 fn main() {
-    support::play_role();
+    vanishing::play_role();
     let arguments: Vec<String> = std::env::args().collect();
     let option = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1).cloned());
-    if let Some(why) = support::netns::missing() {
+    if let Some(why) = vanishing::space::missing() {
         println!("skipped: {why}; run as root");
         return;
     }
@@ -29,7 +29,7 @@ fn main() {
     let server = if arguments.iter().any(|a| a == "--rules") {
         Server::Detector { profile: profile.clone(), without: without.clone() }
     } else {
-        support::boatswain(&profile, &without)
+        vanishing::boatswain(&profile, &without)
     };
     let mut world = World::new(&server);
     println!("profile {profile}, helps: {}, {runs} connections a cell, seconds min/median/p99", world.helps);

@@ -29,7 +29,7 @@ pub fn serve(source: Source) -> ExitCode {
         Ok(loaded) => loaded,
         Err(mistakes) => return misconfigured(&mistakes),
     };
-    start_log(&loaded.config);
+    start_log(loaded.config.log.level);
     match prepare(source, loaded) {
         Ok(mut server) => match server.run() {
             Ok(Ended::Stopped) => {
@@ -157,10 +157,10 @@ fn shown_host(ip: IpAddr) -> String {
 }
 
 /// Lines on stderr: time, level, text; without the time where a journal adds its own.
-fn start_log(config: &Config) {
+pub fn start_log(level: log::LevelFilter) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(config.log.level).parse_default_env();
+    builder.filter_level(level).parse_default_env();
     builder.format(move |out, record| {
         use std::io::Write;
         let mut line = Vec::new();

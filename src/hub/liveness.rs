@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::msg::{Change, Evidence, LinkEnd, Moment, TcpHealth, Times};
 
+mod answers;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,8 @@ pub struct Rules {
     pub poll: Duration,
     /// Segments in flight, nothing heard: lost.
     pub silence: Duration,
-    /// Window closed, nothing heard: lost.
+    /// Window closed, nothing heard: lost. Counted from the last sign of life, which is before any cut; so, other than
+    /// with `silence`, no heartbeat comes on top.
     pub zero_window: Duration,
     /// Heard, but nothing of ours acknowledged, where the kernel does not count empty segments: lost.
     pub one_way: Duration,
@@ -57,14 +59,16 @@ pub enum Carrier {
     /// Requests and responses: no heartbeat; watched while output is unacknowledged, otherwise the kernel's
     /// keepalive watches.
     Response,
-    /// A link on a unix socket: heartbeats, but only its end and the application tell whether the peer is there.
+    /// A link on a unix socket: heartbeats, but only its end tells whether the peer is there.
     Application,
+    /// The same, but its peer answers heartbeats (WebSocket): what it says tells.
+    Answering,
 }
 
 /// One look at a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sample {
-    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)).
+    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)); of [`Carrier::Answering`] those that the socket does not take.
     pub outq: u32,
     /// TCP_INFO, when it was asked for. If the kernel refuses it: the default, which leads to no verdict.
     pub info: Option<TcpHealth>,
@@ -139,6 +143,8 @@ pub struct Liveness {
     /// The peer's receive window was closed at the newest look, and since when a probe of it is unanswered.
     window_closed: bool,
     unanswered_probe: Option<Moment>,
+    /// Since when the socket takes nothing; only of [`Carrier::Answering`].
+    blocked: Option<Moment>,
     /// The caller was told to set the socket's options, so that probes of a closed window do not thin out.
     prepared: bool,
     /// Silence of the announced suspicion, at its longest.
@@ -187,7 +193,7 @@ impl Rules {
     /// The rules that follow from `times` on a kernel with these helps.
     pub fn new(times: &Times, has_rto_max: bool, has_nudge: bool) -> Rules {
         // With TCP_RTO_MAX_MS at its least, probes of a closed window are 1.02 s apart: two of them must fit.
-        let zero_window = times.silence.max(Duration::from_millis(2300));
+        let zero_window = (times.silence + times.heartbeat).max(Duration::from_millis(2700));
         Rules {
             heartbeat: times.heartbeat,
             poll: times.poll,
@@ -195,7 +201,7 @@ impl Rules {
             zero_window,
             one_way: (times.silence * 13 / 5).max(Duration::from_secs(3)),
             suspect_after: times.suspect_after,
-            zero_window_suspect: times.suspect_after.max(Duration::from_millis(1200)),
+            zero_window_suspect: times.suspect_after.max(Duration::from_millis(1500)),
             stalled_after: times.stalled_after,
             returned_within: times.returned_within,
             nudge_after: times.heartbeat.clamp(Duration::from_millis(250), Duration::from_millis(300)),
@@ -212,7 +218,7 @@ impl Rules {
 
     /// The same when the peer had stopped reading; `None`: about as long again as it had not read, up to 2 minutes.
     pub fn worst_stalled(&self) -> Option<Duration> {
-        (self.has_rto_max || self.has_nudge).then(|| self.heartbeat + self.zero_window + self.poll)
+        (self.has_rto_max || self.has_nudge).then(|| self.zero_window + self.poll)
     }
 }
 
@@ -235,6 +241,7 @@ impl Liveness {
             empty_segs: None,
             window_closed: false,
             unanswered_probe: None,
+            blocked: None,
             prepared: false,
             suspected: None,
             stalled: false,
@@ -254,6 +261,9 @@ impl Liveness {
     /// It carries events from now on, on a socket set up for that (`sys::tcp::prepare_link`): a heartbeat every `rules.heartbeat`, and if `beat` is given a beat every `beat`.
     pub fn become_link(&mut self, carrier: Carrier, rules: &Rules, now: Moment, beat: Option<Duration>) {
         self.carrier = carrier;
+        if carrier == Carrier::Answering {
+            self.pending = None; // from now on: a heartbeat without an answer
+        }
         self.next_info = now;
         self.prepared = true;
         self.set_beat(rules, now, beat);
@@ -276,7 +286,7 @@ impl Liveness {
     pub fn wrote(&mut self, now: Moment, bytes: usize) {
         self.written = self.written.wrapping_add(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.last_write = now;
-        if self.pending.is_none() && self.carrier != Carrier::Application {
+        if self.pending.is_none() && matches!(self.carrier, Carrier::Link | Carrier::Response) {
             self.pending = Some(now);
             if self.carrier == Carrier::Response {
                 self.next_tick = self.tick_after(now);
@@ -287,6 +297,9 @@ impl Liveness {
     /// Bytes came in at `now`.
     pub fn heard(&mut self, now: Moment) {
         self.alive = self.alive.max(now);
+        if self.carrier == Carrier::Answering {
+            self.answered(now);
+        }
         if let Some(parked) = &mut self.parked {
             parked.heard = true;
             self.next_poll = Some(now);
@@ -298,7 +311,7 @@ impl Liveness {
         let tick = match self.carrier {
             _ if self.over => return None,
             _ if self.parked.is_some() => None,
-            Carrier::Link | Carrier::Application => Some(self.next_tick),
+            Carrier::Link | Carrier::Application | Carrier::Answering => Some(self.next_tick),
             Carrier::Response => self.pending.map(|_| self.next_tick),
         };
         match (tick, self.next_poll) {
@@ -315,8 +328,10 @@ impl Liveness {
 
     /// Looks at the connection. To be called when [`Liveness::due`] is reached; earlier does no harm.
     pub fn check(&mut self, rules: &Rules, now: Moment, sample: Sample) -> Outcome {
-        if self.carrier == Carrier::Application {
-            return self.ticked(now, true);
+        match self.carrier {
+            Carrier::Application => return self.ticked(now, true),
+            Carrier::Answering => return self.check_answers(rules, now, sample),
+            Carrier::Link | Carrier::Response => {}
         }
         if let Some(parked) = self.parked {
             return self.check_parked(rules, now, sample, parked);
@@ -442,7 +457,10 @@ impl Liveness {
         let stretched = |limit: Duration| limit.max((self.rto * 4).min(limit * STRETCH_MAX));
         // A receiver may also close the window with segments in flight (RFC 9293, section 3.8.6).
         if unacked == 0 || health.send_window == Some(0) {
-            return Some(self.judge_closed_window(rules, now, health.probes, unheard, stretched(rules.zero_window)));
+            // Not heard since the oldest output was written: the cut may have been up to a heartbeat before that.
+            let unheard_at_all = if self.alive < pending { rules.heartbeat } else { Duration::ZERO };
+            let limit = stretched(rules.zero_window.saturating_sub(unheard_at_all));
+            return Some(self.judge_closed_window(rules, now, health.probes, unheard, limit));
         }
         self.unanswered_probe = None;
         self.window_closed = false;

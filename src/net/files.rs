@@ -23,6 +23,7 @@ use crate::http::response::{
     ALLOW_READ, Audience, Envelope, Full, HTML, end_head, push_body_fields, push_field, reads, start_head,
 };
 use crate::msg::{Moment, Now};
+use crate::sys::file::Obstacle;
 
 use cache::{Cache, Content, Found};
 use root::Root;
@@ -174,8 +175,8 @@ impl Site {
             }
             Found::Trouble(e) => {
                 log::warn!("www: cannot read {key:?}: {e}");
-                let refusal = match e.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN) => {
+                let refusal = match Obstacle::of(&e) {
+                    Obstacle::Exhausted => {
                         Refusal { status: 503, word: "busy", message: "Too much at once; try again in a moment." }
                     }
                     _ => Refusal { status: 500, word: "io", message: "The file cannot be read; the log says why." },

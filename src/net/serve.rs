@@ -349,7 +349,7 @@ fn respond(
             end_head(&mut out);
             out.extend_from_slice(&opening);
             conn.output.push(Chunk::Bytes(out));
-            become_link(conn, world, now, link, beats);
+            become_link(conn, world, now, link, beats, false);
         }
         Reply::Upgrade { link, accept, beats, carries } => {
             let envelope = Envelope { date: &date, persist: Persist::Keep, extra: &extra, is_head };
@@ -362,7 +362,7 @@ fn respond(
             end_head(&mut out);
             conn.output.push(Chunk::Bytes(out));
             if carries {
-                become_link(conn, world, now, link, beats);
+                become_link(conn, world, now, link, beats, true);
             } else {
                 conn.protocol = Protocol::Link(link);
             }
@@ -373,8 +373,13 @@ fn respond(
 
 /// Turns the connection into a link: its socket is set up for liveness from here on, because browsers open their
 /// links on connections that have carried pages before.
-fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>, beats: bool) {
-    let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
+/// `answers`: its peer answers heartbeats.
+fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>, beats: bool, answers: bool) {
+    let carrier = match (conn.is_tcp(), answers) {
+        (true, _) => Carrier::Link,
+        (false, true) => Carrier::Answering,
+        (false, false) => Carrier::Application,
+    };
     if conn.is_tcp() {
         tcp::prepare_link(conn.stream.as_fd(), &world.times, &world.helps);
     }

@@ -110,9 +110,7 @@ impl Server {
         let now = clock::read();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
-        let mut secret = [0; 32];
-        process::getrandom(&mut secret)?;
-        let gate = Gate::new(secret, users, config.auth.failures);
+        let gate = Gate::new(users, config.auth.failures);
         let max = config.limits.connections as usize;
         let world = World::new(Rc::new(config), gate, helps, waker, now)?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;

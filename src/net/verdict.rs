@@ -41,7 +41,13 @@ pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
 }
 
 fn look(conn: &Conn) -> Sample {
-    let outq = if conn.is_tcp() { tcp::outq(conn.stream.as_fd()).unwrap_or(0) } else { 0 };
+    let outq = if conn.is_tcp() {
+        tcp::outq(conn.stream.as_fd()).unwrap_or(0)
+    } else if conn.live.asks() && !conn.writable {
+        u32::try_from(conn.output.owed()).unwrap_or(u32::MAX)
+    } else {
+        0
+    };
     Sample { outq, info: None, drained: false }
 }
 
@@ -55,6 +61,9 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
     let world = &mut server.world;
     if outcome.nudge && tcp::nudge(conn.stream.as_fd()).is_ok() {
         world.site.metrics.nudges += 1;
+    }
+    if outcome.prepare && conn.is_tcp() {
+        tcp::prepare_response(conn.stream.as_fd(), &world.helps);
     }
     if outcome.returned {
         return server.returned(now, id);
@@ -111,6 +120,9 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
                 }
             };
             conn.output.push(Chunk::Shared(bytes));
+            if conn.live.asks() {
+                conn.output.push(Chunk::Static(link.heartbeat()));
+            }
             world.hub.beat_sent(now, id, n);
         }
     }

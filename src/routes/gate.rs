@@ -2,20 +2,20 @@
 //!
 //! Hashing a password takes milliseconds to seconds on a board, so it never happens here: [`Gate::look`] answers
 //! [`Look::Ask`] with a [`Job`] for the helper thread, and [`Gate::settle`] takes the outcome. What was right once is
-//! remembered by a keyed hash (SHA-256 over a random key of this run and the `Authorization` value as it was sent): a
-//! memory dump holds no password, looking a guess up tells nothing by its time, and a known one need not be decoded.
+//! remembered by a keyed hash (SipHash under two random keys of this run, over the `Authorization` value as it was
+//! sent): a memory dump holds no password, looking a guess up tells nothing by its time, and a known one need not be
+//! decoded.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
-
-use sha2::{Digest, Sha256};
 
 use crate::config::users::{Hash, Users};
 use crate::msg::{Moment, PeerAddr};
 
 /// Credentials as remembered: a keyed hash of the `Authorization` value.
-pub type Key = [u8; 32];
+pub type Key = [u64; 2];
 
 /// Remembered right credentials. More than the seats there can be; beyond it one is forgotten and hashed again.
 const REMEMBERED_MAX: usize = 1024;
@@ -81,7 +81,7 @@ struct Watch {
 
 /// The keeper of the users, of what was verified and of who failed.
 pub struct Gate {
-    secret: [u8; 32],
+    secret: [RandomState; 2],
     users: Users,
     decoy: Hash,
     failures: u32,
@@ -90,9 +90,10 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// `secret` is random and never leaves; `failures` a minute are allowed for one user from one address.
-    pub fn new(secret: [u8; 32], users: Users, failures: u32) -> Self {
+    /// `failures` wrong passwords a minute are allowed for one user from one address.
+    pub fn new(users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
+        let secret = [RandomState::new(), RandomState::new()];
         Gate { secret, users, decoy, failures, good: HashMap::new(), watched: HashMap::new() }
     }
 
@@ -184,10 +185,10 @@ impl Gate {
         watch
     }
 
-    /// The name under which the credentials in an `Authorization` value are remembered. It never leaves, so a plain
-    /// prefix key is enough (what HMAC guards against takes a hash that an attacker has seen).
+    /// The name under which the credentials in an `Authorization` value are remembered: 128 bits that never leave, so
+    /// nobody can look for a second value with the same ones.
     pub fn key(&self, authorization: &[u8]) -> Key {
-        Sha256::new().chain_update(self.secret).chain_update(authorization).finalize().into()
+        [0, 1].map(|i: usize| self.secret[i].hash_one(authorization))
     }
 }
 
@@ -198,7 +199,7 @@ mod tests {
     const HERE: PeerAddr = PeerAddr::Unix;
 
     fn gate() -> Gate {
-        Gate::new([7; 32], Users::single("ann", Hash::OneTime("secret".into())), 3)
+        Gate::new(Users::single("ann", Hash::OneTime("secret".into())), 3)
     }
 
     fn at(s: u64) -> Moment {
@@ -244,7 +245,7 @@ mod tests {
         }
         assert_eq!(ask(&mut g, at(20), "ann", "secret"), None);
         assert_eq!(ask(&mut g, at(20), "bob", "other user"), Some(false), "another user is not affected");
-        match g.look(at(30), HERE, [0; 32], "ann", b"secret") {
+        match g.look(at(30), HERE, [0; 2], "ann", b"secret") {
             Look::Throttled(left) => assert_eq!(left, Duration::from_secs(40)),
             _ => panic!("not throttled"),
         }
@@ -266,19 +267,19 @@ mod tests {
     fn guesses_made_at_once_count_like_guesses_in_a_row() {
         let mut g = gate();
         for i in 0..3 {
-            match g.look(at(0), HERE, [i; 32], "ann", b"guess") {
+            match g.look(at(0), HERE, [i; 2], "ann", b"guess") {
                 Look::Ask(job) => g.asking(at(0), &job),
                 _ => panic!("the first three are asked"),
             }
         }
-        assert!(matches!(g.look(at(0), HERE, [4; 32], "ann", b"guess"), Look::Throttled(_)));
+        assert!(matches!(g.look(at(0), HERE, [4; 2], "ann", b"guess"), Look::Throttled(_)));
     }
 
     #[test]
     fn a_changed_line_forgets_that_user_and_voids_what_is_under_way() {
         let mut g = gate();
         assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(true));
-        let Look::Ask(job) = g.look(at(0), HERE, [1; 32], "ann", b"other") else { panic!() };
+        let Look::Ask(job) = g.look(at(0), HERE, [1; 2], "ann", b"other") else { panic!() };
         g.asking(at(0), &job);
         let gone = g.reload(Users::single("ann", Hash::OneTime("new".into())), 3);
         assert_eq!(gone.iter().map(|n| &**n).collect::<Vec<_>>(), ["ann"]);

@@ -146,7 +146,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let need = ROUTES[i].need;
     if let Need::Seat(role) = need {
         if caller.role < role {
-            let said = format!("this needs the role {role}; {} is a {}", caller.user, caller.role);
+            let said = format!("this needs the role {role}; the role of {} is {}", caller.user, caller.role);
             return Err(refuse(refusal(403, "role", &said)));
         }
     }

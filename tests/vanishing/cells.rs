@@ -1,12 +1,12 @@
 //! Cells of the matrix: twenty people in one state, one way of losing them, and how long until the others are told.
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::clients::ROLE;
-use super::netns::{Actor, Armed, Line, Netns, Switch};
+use super::space::{Actor, Armed, Line, Netns, Switch};
 
 /// Where the server listens.
 pub const SERVER: &str = "10.83.0.1:8080";
@@ -97,7 +97,7 @@ pub enum Server {
     /// The rules alone.
     Detector { profile: String, without: String },
     /// The real program, with its settings file.
-    Boatswain { program: String, arguments: Vec<String>, without: String },
+    Boatswain { program: String, arguments: Vec<String>, without: String, _folder: super::Folder },
 }
 
 /// How it ended for one of them.
@@ -137,12 +137,16 @@ pub struct Cell {
     stopped_at: Option<Instant>,
 }
 
+fn verbose() -> bool {
+    std::env::var_os("VANISH_VERBOSE").is_some()
+}
+
 fn myself(ns: &Netns, role: &str) -> Command {
     let me = std::env::current_exe().expect("a path");
     let mut command = ns.command(me.to_str().expect("a plain path"));
     // For a test binary: run the one test that plays the role. A benchmark looks at the variable itself.
     command.args(["--exact", "role", "--nocapture"]);
-    command.env(ROLE, role).env("VANISH_SERVER", SERVER).stderr(std::process::Stdio::inherit());
+    command.env(ROLE, role).env("VANISH_SERVER", SERVER).stderr(Stdio::inherit());
     command
 }
 
@@ -159,11 +163,11 @@ impl World {
                 command.env("VANISH_PROFILE", profile).env("VANISH_WITHOUT", without);
                 command
             }
-            Server::Boatswain { program, arguments, without } => {
-                let mut command = server_ns.command("sh");
+            Server::Boatswain { program, arguments, without, .. } => {
                 // The server ends when this process does, however that happens.
-                let line = "\"$@\" </dev/null >&2 & echo @up server; cat >/dev/null; kill $!";
-                command.args(["-c", line, "sh", program]).args(arguments);
+                let mut command = Command::new("setpriv");
+                command.args(["--pdeathsig", "KILL", "nsenter", "-t", &server_ns.pid().to_string(), "-n", program]);
+                command.args(arguments).stderr(if verbose() { Stdio::inherit() } else { Stdio::null() });
                 command.env("BOATSWAIN_WITHOUT", without);
                 command
             }
@@ -182,7 +186,9 @@ impl World {
             entered: 0,
             helps: String::new(),
         };
-        world.wait(10, |heard| heard.iter().any(|l| l.from == THE_SERVER && l.text.starts_with("up")));
+        if let Server::Detector { .. } = server {
+            world.wait(10, |heard| heard.iter().any(|l| l.from == THE_SERVER && l.text.starts_with("up")));
+        }
         world.helps = world.heard.iter().find_map(|l| l.text.strip_prefix("helps ")).unwrap_or("").to_owned();
         world.watch();
         world
@@ -206,7 +212,7 @@ impl World {
                 return true;
             }
             let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) else { return false };
-            if std::env::var_os("VANISH_VERBOSE").is_some() {
+            if verbose() {
                 println!("{line:?}");
             }
             self.heard.push(line);
@@ -217,7 +223,7 @@ impl World {
     pub fn rest(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            if std::env::var_os("VANISH_VERBOSE").is_some() {
+            if verbose() {
                 println!("{line:?}");
             }
             self.heard.push(line);
@@ -327,7 +333,7 @@ impl World {
         let end = Instant::now() + time;
         while !done(&self.heard) {
             let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) else { return false };
-            if std::env::var_os("VANISH_VERBOSE").is_some() {
+            if verbose() {
                 println!("{line:?}");
             }
             self.heard.push(line);

@@ -167,12 +167,13 @@ impl Detector {
             let head = String::from_utf8_lossy(&conn.input[..at]).into_owned();
             let body =
                 head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap_or(0));
-            if conn.input.len() >= at + 4 + body {
-                conn.input.drain(..at + 4 + body);
-                self.answer(id, &head, now);
-                let Some(again) = self.conns.get_mut(&id) else { return };
-                return if again.input.is_empty() { self.flush(id, now) } else { self.serve(id, now) };
+            if conn.input.len() < at + 4 + body {
+                return;
             }
+            conn.input.drain(..at + 4 + body);
+            self.answer(id, &head, now);
+            let Some(again) = self.conns.get_mut(&id) else { return };
+            return if again.input.is_empty() { self.flush(id, now) } else { self.serve(id, now) };
         }
         self.flush(id, now);
     }

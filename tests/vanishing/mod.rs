@@ -4,7 +4,7 @@
 pub mod cells;
 pub mod clients;
 pub mod detector;
-pub mod netns;
+pub mod space;
 
 /// Plays the role that the environment asks for; returns if there is none.
 pub fn play_role() {
@@ -19,9 +19,18 @@ pub fn play_role() {
     }
 }
 
-/// The real server, and a folder with its settings that goes with the process.
+/// A folder that goes with this value.
+pub struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The real server, and a folder with its settings.
 pub fn boatswain(profile: &str, without: &str) -> cells::Server {
-    let folder = std::env::temp_dir().join(format!("boatswain-vanish-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("boatswain-vanish-{}-{profile}{without}", std::process::id()));
     let www = folder.join("www");
     std::fs::create_dir_all(&www).expect("a folder for settings");
     let write = |path: std::path::PathBuf, bytes: &[u8]| std::fs::write(path, bytes).expect("a file");
@@ -41,5 +50,6 @@ pub fn boatswain(profile: &str, without: &str) -> cells::Server {
         program: env!("CARGO_BIN_EXE_boatswain").to_owned(),
         arguments: vec!["serve".into(), "-c".into(), file],
         without: without.to_owned(),
+        _folder: Folder(folder),
     }
 }

@@ -145,6 +145,7 @@ impl Sim {
             let word = format!("{change:?}");
             self.said.push((self.now, word.split(' ').next().unwrap().to_lowercase()));
         }
+        assert!(outcome.end.is_none() || sample.drained, "a verdict before the socket was read empty");
         match outcome.end {
             Some(LinkEnd::Lost { after, evidence }) => {
                 assert!(after >= self.rules.silence, "{after:?}");
@@ -256,6 +257,14 @@ fn a_peer_that_does_not_read_is_stalled_and_then_slow_but_never_lost() {
     sim.write(1000);
     sim.until(70_000, Peer::Stuffed);
     sim.expect(&[("stalled", 35_000..=35_600), ("slow", 65_000..=65_600)]);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_even_suspect_where_silence_is_shorter_than_its_probes_are_apart() {
+    let mut sim = link(Profile::Lan);
+    sim.until(5000, Peer::Well(1));
+    sim.write(1000);
+    sim.until(19_000, Peer::Stuffed).expect(&[]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 /// Why namespaces cannot be made here; `None`: they can.
 pub fn missing() -> Option<String> {
-    for tool in ["unshare", "nsenter", "ip", "nft"] {
+    for tool in ["unshare", "nsenter", "setpriv", "ip", "nft", "ss"] {
         let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
         if !found.is_ok_and(|o| o.status.success()) {
             return Some(format!("`{tool}` is not installed (packages util-linux, iproute2, nftables)"));
