@@ -104,17 +104,21 @@ fn bind(config: &Config) -> Result<Vec<Listener>, Failure> {
             ListenAddr::Unix(path) => (Listener::unix(path), format!("unix:{}", path.display())),
         };
         listeners.push(bound.map_err(|e| {
+            let unix = matches!(address, ListenAddr::Unix(_));
             let remedy = match e.kind() {
+                std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AlreadyExists if unix => "", // it says so itself
+                std::io::ErrorKind::NotFound if unix => "; create its folder first",
+                std::io::ErrorKind::PermissionDenied if unix => "; give this user the right to write to its folder",
                 std::io::ErrorKind::AddrInUse => {
-                    "another program listens there: stop it or choose another with --listen"
+                    "; another program listens there: stop it or choose another with --listen"
                 }
                 std::io::ErrorKind::PermissionDenied => {
-                    "ports below 1024 need root (and `user`), CAP_NET_BIND_SERVICE or a socket passed by systemd"
+                    "; ports below 1024 need root (and `user`), CAP_NET_BIND_SERVICE or a socket passed by systemd"
                 }
-                std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-                _ => "choose another with --listen or `listen` in the settings",
+                std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+                _ => "; choose another with --listen or `listen` in the settings",
             };
-            (FAILED, format!("listen: {name}: {e}; {remedy}"))
+            (FAILED, format!("listen: {name}: {e}{remedy}"))
         })?);
     }
     Ok(listeners)

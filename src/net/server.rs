@@ -176,6 +176,10 @@ impl Server {
             }
             self.turn(now);
             if self.stopping.is_some_and(|until| self.conns.is_empty() || now.mono >= until) {
+                let ids: Vec<ConnId> = self.conns.ids().collect();
+                for id in ids {
+                    self.close(now, id, CloseReason::Shutdown); // it took too long; its end is told like every other
+                }
                 return Ok(Ended::Stopped);
             }
         }
@@ -465,18 +469,29 @@ impl Server {
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
         match self.read_again() {
             Ok((config, users, pages)) => {
-                if let Some(users) = users {
-                    let names: Vec<Rc<str>> = users.iter().map(|e| e.name.clone()).collect();
-                    for user in self.world.site.gate.reload(users, config.auth.failures) {
-                        self.world.hub.user_changed(now, &user, &mut self.world.fx);
+                match users {
+                    Some(users) => {
+                        for user in self.world.site.gate.reload(users, config.auth.failures) {
+                            self.world.hub.user_changed(now, &user, &mut self.world.fx);
+                        }
                     }
-                    for user in names {
-                        self.world.hub.role_changed(&user, config.role_of(&user));
+                    None if self.world.site.config.auth.users.is_some() => {
+                        log::warn!("auth.users is not set any more: the users stay as they are until a restart");
                     }
+                    None => {}
+                }
+                for entry in self.world.site.gate.users().iter() {
+                    self.world.hub.role_changed(&entry.name, config.role_of(&entry.name));
                 }
                 let settings = crate::net::world::settings(&config);
                 self.world.hub.reload(now, settings, &mut self.world.fx);
                 self.world.reload(Rc::new(config), pages);
+                for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
+                    // connections that come from now on inherit it
+                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.world.times) {
+                        log::warn!("keepalive: {}: {e}", door.listener.address());
+                    }
+                }
                 log::info!("reloaded");
             }
             Err(mistakes) => {
