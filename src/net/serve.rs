@@ -325,7 +325,8 @@ fn respond(
     let extra = cookie_line(conn, world, caller);
     let is_head = request.method == Method::Head;
     match reply {
-        Reply::Full(full) => {
+        Reply::Full(mut full) => {
+            world.pages.dress(now, &mut full);
             let persist = Persist::of(request, close);
             let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
             world.site.metrics.response(full.status);

@@ -204,6 +204,10 @@ impl Server {
             }
             self.turn(now);
             if self.stopping.is_some_and(|until| self.conns.is_empty() || now.mono >= until) {
+                let ids: Vec<ConnId> = self.conns.ids().collect();
+                for id in ids {
+                    self.close(now, id, CloseReason::Shutdown); // it took too long; its end is told like every other
+                }
                 return Ok(Ended::Stopped);
             }
         }
@@ -528,15 +532,20 @@ impl Server {
     fn on_reload(&mut self, now: Now) {
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
         match self.read_again() {
-            Ok((config, users, tokens, pages)) => {
-                if let Some(users) = users {
-                    let names: Vec<Rc<str>> = users.iter().map(|e| e.name.clone()).collect();
-                    for user in self.world.site.gate.reload(users, config.auth.failures) {
-                        self.world.hub.user_changed(now, &user, &mut self.world.fx);
+            Ok((Reloaded { config, users, tokens }, pages)) => {
+                match users {
+                    Some(users) => {
+                        for user in self.world.site.gate.reload(users, config.auth.failures) {
+                            self.world.hub.user_changed(now, &user, &mut self.world.fx);
+                        }
                     }
-                    for user in names {
-                        self.world.hub.role_changed(now, &user, config.role_of(&user), &mut self.world.fx);
+                    None if self.world.site.config.auth.users.is_some() => {
+                        log::warn!("auth.users is not set any more: the users stay as they are until a restart");
                     }
+                    None => {}
+                }
+                for entry in self.world.site.gate.users().iter() {
+                    self.world.hub.role_changed(now, &entry.name, config.role_of(&entry.name), &mut self.world.fx);
                 }
                 let settings = crate::net::world::settings(&config);
                 self.world.hub.reload(now, settings, &mut self.world.fx);
@@ -544,6 +553,12 @@ impl Server {
                     self.world.hub.device_changed(now, &name, &mut self.world.fx);
                 }
                 self.world.reload(Rc::new(config), pages);
+                for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
+                    // connections that come from now on inherit it
+                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.world.times) {
+                        log::warn!("keepalive: {}: {e}", door.listener.address());
+                    }
+                }
                 log::info!("reloaded");
             }
             Err(mistakes) => {
@@ -556,7 +571,7 @@ impl Server {
         notify("READY=1");
     }
 
-    fn read_again(&mut self) -> Result<(Config, Option<Users>, Option<Users>, Pages), Vec<String>> {
+    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
         let Reloaded { config: read, users, tokens } = (self.reload)()?;
         let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
         // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
@@ -571,7 +586,7 @@ impl Server {
         };
         config.seats = read.seats;
         config.liveness = read.liveness;
-        Ok((config, users, tokens, pages))
+        Ok((Reloaded { config, users, tokens }, pages))
     }
 }
 

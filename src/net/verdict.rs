@@ -174,6 +174,11 @@ fn carried_elsewhere(server: &Server, id: ConnId, session: SessionId) -> bool {
 /// The socket reported an error: what it says of the peer, and the end of the connection.
 pub(super) fn broken(server: &mut Server, now: Now, id: ConnId, error: &io::Error) {
     let Some(conn) = server.conns.touch(id) else { return };
+    if !conn.is_tcp() {
+        // a local program that closes with our bytes unread is reported as a reset: it has closed, no more and no less
+        log::debug!("broken conn={id} addr={} error={error}", conn.stream.peer);
+        return server.close(now, id, CloseReason::Closed);
+    }
     let evidence = tcp::evidence(error, conn.live.waiting(now.mono).is_some());
     let after = conn.live.silent_for(now.mono);
     let why = match evidence {
