@@ -19,6 +19,10 @@ use crate::routes::gate::Key;
 /// while its bytes lie unread would make the kernel say RST, which can take our last words away (RFC 9112, section 9.6).
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Bytes that are kept of what a peer sends while a password is checked or answers are owed, at least: whoever goes on
+/// talking then is not listened to, so that nobody fills the memory without even having a name.
+const KEPT_MAX: usize = 64 * 1024;
+
 /// One connection.
 pub struct Conn {
     /// The socket.
@@ -157,6 +161,16 @@ impl Conn {
         }
     }
 
+    /// Whether nothing more is to be read now: who does not take his answers, or waits to be let in, asks no further
+    /// questions. Behind FIN only what the kernel holds already can come.
+    pub fn is_full(&self) -> bool {
+        let kept = self.held || matches!(self.protocol, Protocol::Http(Stage::Waiting(_), _));
+        if kept && self.input.len() >= KEPT_MAX {
+            return true;
+        }
+        self.output.owed() > 0 && !self.is_link() && !self.read_on
+    }
+
     /// Reads once. How many bytes came; 0 if none did. Errors end the connection.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.stream.read(buffer) {
@@ -197,7 +211,10 @@ impl Conn {
             return Some((until, Due::Close(CloseReason::Lost)));
         }
         if let Some(why) = self.closing {
-            return Some((self.since + LINGER, Due::Close(why)));
+            // answers that were asked for are taken at the peer's pace; all other last words are short
+            let answers = matches!(self.protocol, Protocol::Http(..)) && why != CloseReason::Limit;
+            let until = if answers { self.taken + patience.send } else { self.since + LINGER };
+            return Some((until, Due::Close(why)));
         }
         match &self.protocol {
             Protocol::Draining => Some((self.since + LINGER, Due::Close(CloseReason::Done))),

@@ -62,6 +62,8 @@ pub struct Server {
     timers: Timers,
     ready: VecDeque<ConnId>,
     per_address: HashMap<PeerAddr, u32>,
+    /// Of the connections, those that are being told that they are too many.
+    turned_away: usize,
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
@@ -134,6 +136,7 @@ impl Server {
             timers: Timers::new(),
             ready: VecDeque::new(),
             per_address: HashMap::new(),
+            turned_away: 0,
             world,
             stopping: None,
             planned: None,
@@ -204,6 +207,9 @@ impl Server {
         for id in ids {
             if let Some(conn) = self.conns.touch(id) {
                 conn.live.loop_gap(now.mono, late);
+                // nor may what could not be read or written meanwhile count as late
+                conn.since = conn.since + late;
+                conn.taken = conn.taken + late;
             }
         }
         self.world.hub.stood_still(late);
@@ -302,10 +308,15 @@ impl Server {
         let peer = stream.peer;
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
-        let refused = crowd || self.conns.len() >= max;
-        conn.reserve = self.conns.len() + crate::config::KEPT_FOR_SEATED as usize >= max;
-        if refused {
+        // who is being turned away takes nobody's place: else a crowd from one address would fill the house
+        let inside = self.conns.len() - self.turned_away;
+        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max;
+        if crowd || inside >= max {
             self.world.site.metrics.refused_limit += 1;
+            if self.turned_away >= TURNED_AWAY_MAX {
+                return leave(&mut self.per_address, peer);
+            }
+            self.turned_away += 1;
             effects::turn_away(&mut conn, &mut self.world, now, crowd);
         }
         let fd = conn.stream.as_raw_fd();
@@ -317,7 +328,11 @@ impl Server {
                     self.close(now, id, CloseReason::Error);
                 }
             }
-            Err(_) => leave(&mut self.per_address, peer),
+            Err(conn) => {
+                debug_assert!(false, "the table has room for all who are inside and all who are turned away");
+                self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
+                leave(&mut self.per_address, peer);
+            }
         }
         self.world.load.connections = self.conns.len();
     }
@@ -326,23 +341,23 @@ impl Server {
     fn serve(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.queued = false;
-        // what is owed first: who does not take his answers asks no further questions
-        let full = conn.output.owed() > 0 && !conn.is_link() && !conn.read_on;
         if conn.held && conn.is_link() {
             hear(conn, id, &mut self.world, now, &[]);
-        } else if conn.readable && !full {
+        } else if conn.readable && !conn.is_full() {
             match serve::read(conn, id, &mut self.world, now) {
                 Ok(true) if conn.parked.is_some() => self.returned(now, id),
                 Ok(_) => {}
                 Err(e) => return verdict::broken(self, now, id, &e),
             }
-        } else if conn.held && conn.output.is_empty() {
-            serve::again(conn, id, &mut self.world, now);
         }
         let Some(conn) = self.conns.touch(id) else { return };
+        if conn.held && conn.output.is_empty() && !conn.is_link() {
+            // also if nothing but FIN was read just now: what was asked before it is answered
+            serve::again(conn, id, &mut self.world, now);
+        }
         if conn.peer_closed {
             verdict::peer_closed(self, now, id);
-        } else if conn.readable && (conn.output.is_empty() || conn.is_link() || conn.read_on) {
+        } else if conn.readable && !conn.is_full() {
             queue(&mut self.ready, conn, id);
         }
     }
@@ -371,6 +386,9 @@ impl Server {
         let Some(conn) = self.conns.touch(id) else { return };
         self.world.hub.link_heard_after_lost(now, id);
         conn.parked = None;
+        if conn.closing.is_some() {
+            return;
+        }
         if let Protocol::Link(link) = &conn.protocol {
             let mut out = Vec::new();
             link.farewell(CloseReason::Lost, &mut out);
@@ -406,9 +424,13 @@ impl Server {
     /// All is said on a connection that is closing: FIN. If its peer may still be talking, it is heard out first.
     fn said_all(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let in_step = why == CloseReason::Done && matches!(conn.protocol, Protocol::Http(Stage::Head, _));
+        // a request whose body was refused leaves its exchange behind: the peer may be sending it still
+        let in_step = match &conn.protocol {
+            Protocol::Http(Stage::Head, exchange) => why == CloseReason::Done && exchange.is_idle(&conn.input),
+            _ => false,
+        };
         let silent = !conn.readable && conn.input.is_empty();
-        if conn.peer_closed || matches!(conn.protocol, Protocol::Draining) || (in_step && silent) {
+        if conn.peer_closed || (in_step && silent) {
             return self.close(now, id, why);
         }
         if conn.is_link() {
@@ -428,8 +450,12 @@ impl Server {
     pub(super) fn close(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.remove(id) else { return };
         let why = conn.closing.unwrap_or(why);
-        if conn.is_link() && conn.parked.is_none() {
+        if conn.is_link() {
+            // a parked one is forgotten by this, too
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
+        }
+        if conn.closing == Some(CloseReason::Limit) {
+            self.turned_away -= 1;
         }
         leave(&mut self.per_address, conn.stream.peer);
         self.world.site.metrics.close(why);
@@ -542,8 +568,11 @@ fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
         }
     }
     if conn.output.is_empty() {
-        if let Some(why) = conn.closing {
-            return Settled::Said(why);
+        match conn.closing {
+            // FIN is said: now the peer is heard out, until its own FIN or the deadline
+            Some(_) if matches!(conn.protocol, Protocol::Draining) => return Settled::Stays { more: false },
+            Some(why) => return Settled::Said(why),
+            None => {}
         }
         // what was held back while answers were owed: requests, or the end of the peer's stream
         more |= match &conn.protocol {
