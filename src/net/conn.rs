@@ -23,6 +23,9 @@ pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 /// talking then is not listened to, so that nobody fills the memory without even having a name.
 const KEPT_MAX: usize = 64 * 1024;
 
+/// See [`Conn::spared`].
+pub const SPARED_ALL: u64 = u64::MAX;
+
 /// One connection.
 pub struct Conn {
     /// The socket.
@@ -64,6 +67,9 @@ pub struct Conn {
     pub taken: Moment,
     /// Requests read in full.
     pub requests: u32,
+    /// Bytes that a link may owe beyond `limits.link_queue`: what it was told in the turn that opened it, because a
+    /// replay that it asked for makes nobody slow. [`SPARED_ALL`] in that turn, 0 once nothing is owed.
+    pub spared: u64,
     /// Bytes written.
     pub sent: u64,
     /// The liveness rules that a link began with: a reload changes them for new links only.
@@ -131,6 +137,7 @@ impl Conn {
             since: now,
             taken: now,
             requests: 0,
+            spared: 0,
             sent: 0,
             rules: None,
             rtt_us: None,
@@ -238,7 +245,7 @@ impl Conn {
     pub fn close_after_output(&mut self, now: Moment, why: CloseReason) {
         if self.closing.is_none() {
             self.closing = Some(why);
-            self.since = now;
+            (self.since, self.taken) = (now, now);
         }
     }
 }

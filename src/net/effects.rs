@@ -49,7 +49,7 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
         };
         // each chunk costs its place in the queue too
         let owed = conn.output.owed() + bytes.len() as u64;
-        if owed > max {
+        if owed > max.saturating_add(conn.spared) {
             server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
             say_farewell(server, now, id, CloseReason::Slow);
         } else {

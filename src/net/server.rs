@@ -187,7 +187,8 @@ impl Server {
 
     /// How long nothing needs to be done; `None`: until something happens.
     fn sleep_for(&mut self, now: Moment) -> Option<Duration> {
-        let next = self.timers.wait(now, &self.conns).map(|d| now + d);
+        // as it was planned, not from now: a poll that was interrupted, by SIGCONT for one, comes here late
+        let next = self.timers.next(&self.conns);
         let doors = self.listeners.iter().filter_map(|d| d.paused);
         let earliest = doors.chain(next).chain(self.world.hub.deadline()).chain(self.stopping).min();
         self.planned = earliest;
@@ -549,6 +550,7 @@ enum Settled {
 
 fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
     let mut more = false;
+    conn.spared = conn.spared.min(conn.output.owed());
     if !conn.output.is_empty() && conn.writable {
         match conn.output.flush(&conn.stream, WRITE_BUDGET) {
             Ok((flush, n)) => {
