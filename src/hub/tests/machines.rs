@@ -404,7 +404,9 @@ fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_no
     type Act = fn(&mut World, SessionId);
     // What happens at 10 s, when control has ended, what the device hears before `control -`, and why.
     let table: &[(&str, u64, &str, &str, Act)] = &[
-        ("released", 10_000, "", "released", |w, ann| drop(w.release(ann, "pump"))),
+        ("released", 10_000, "", "released", |w, ann| {
+            w.release(ann, "pump").unwrap();
+        }),
         ("cable cut", 12_300, "safe lost ann 2300", "lost", |w, _| {
             w.freeze(1).live(11_200).suspect(1, 1_200).live(12_300).lose(1, 2_300, Evidence::NoAck);
         }),
