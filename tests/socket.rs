@@ -276,6 +276,19 @@ fn a_close_is_answered_and_the_server_closes_the_connection_at_once() {
 }
 
 #[test]
+fn what_was_said_right_before_a_close_is_heard_and_nothing_follows_the_close() {
+    let server = house().start();
+    let mut bob = Client::browser(&server, "bob", "Browser").from(3).socket("/api/socket");
+    for last in [frame(0x88, b"\x03\xe8"), frame(0x82, b"")] {
+        let mut ann = Client::browser(&server, "ann", "Browser").from(2).socket("/api/socket");
+        ann.wait("hello");
+        ann.raw(&[frame(0x81, br#"{"say":"last words","ref":1}"#), last].concat());
+        assert_eq!(bob.wait("said")["text"], "last words");
+        assert!(ann.drain().1.is_some());
+    }
+}
+
+#[test]
 fn bye_ends_the_link_in_order_and_what_its_page_opened_before() {
     let server = house().start();
     let mut bob = Client::browser(&server, "bob", "Browser").from(3).socket("/api/socket");

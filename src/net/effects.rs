@@ -36,6 +36,9 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
     let mut encoded: Vec<(&'static str, Rc<[u8]>)> = Vec::new();
     for &id in to {
         let Some(conn) = server.conns.touch(id) else { continue };
+        if conn.closing.is_some() {
+            continue; // its last words are in the output already: nothing may follow a close frame
+        }
         let Protocol::Link(link) = &conn.protocol else { continue };
         let bytes = match encoded.iter().find(|(name, _)| *name == link.name()) {
             Some((_, bytes)) => bytes.clone(),

@@ -214,6 +214,7 @@ impl Socket {
     pub fn drain(mut self) -> (Vec<Value>, Option<(u16, String)>) {
         let (mut messages, mut close) = (Vec::new(), None);
         while let Some(frame) = self.frame(SOON) {
+            assert!(close.is_none(), "{frame:?} after a close frame");
             match frame {
                 Frame::Text(text) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
@@ -222,7 +223,6 @@ impl Socket {
                     }
                 }
                 Frame::Close(code, reason) => {
-                    assert!(close.is_none(), "closed twice");
                     close = Some((code, reason));
                 }
                 _ => {}
