@@ -119,6 +119,23 @@ impl Socket {
         self.plug.write_all(bytes)
     }
 
+    /// From now on a write that the server does not take fails after so long.
+    pub fn write_timeout(&mut self, limit: Duration) {
+        match &self.plug {
+            Plug::Tcp(s) => s.set_write_timeout(Some(limit)).unwrap(),
+            Plug::Unix(s) => s.set_write_timeout(Some(limit)).unwrap(),
+        }
+    }
+
+    /// Closes as a crashed program does: with a reset, if anything lies unread.
+    pub fn abandon(self) {
+        let plug = &self.plug;
+        let _ = match plug {
+            Plug::Tcp(s) => s.shutdown(Shutdown::Both),
+            Plug::Unix(s) => s.shutdown(Shutdown::Both),
+        };
+    }
+
     /// One text message.
     pub fn text(&mut self, text: &str) {
         self.raw(&frame(0x81, text.as_bytes()));
