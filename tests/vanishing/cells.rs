@@ -30,6 +30,8 @@ pub enum State {
     Stopped(u64),
     /// A link on a connection that has carried requests before.
     Used,
+    /// A page on a WebSocket: answers beats.
+    Socket,
 }
 
 /// What happened to them.
@@ -87,6 +89,7 @@ pub fn cell(name: &str) -> Option<(State, Cut)> {
         "chatty" => State::Chatty,
         "download" => State::Download,
         "used" => State::Used,
+        "socket" => State::Socket,
         other => State::Stopped(other.strip_prefix("stopped")?.parse().ok()?),
     };
     Some((state, Cut::ALL.iter().find(|(_, w)| *w == cut)?.0))
