@@ -514,7 +514,7 @@ impl Server {
             // a parked one is forgotten by this, too
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
         }
-        if conn.device {
+        if conn.device.is_some() {
             self.world.devices.connections -= 1;
         } else {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
