@@ -7,6 +7,7 @@
 
 pub mod access;
 mod chat;
+pub mod devices;
 mod events;
 mod evict;
 mod full;
@@ -41,6 +42,9 @@ pub const ROUTES: &[Route] = &[
     Route::post("/api/beat", Need::Name, links::beat),
     Route::post("/api/bye", Need::Name, links::bye),
     Route::get("/api/log", Need::Name, log::show),
+    Route::get("/api/devices", Need::Name, devices::show),
+    Route::post("/api/devices/*/control", Need::Seat(Role::Operator), devices::control),
+    Route::post("/api/devices/*/command", Need::Name, devices::command),
     Route::post("/api/members/*/evict", Need::Seat(Role::Admin), evict::evict),
     Route::get("/api/status", Need::Name, status::show),
     Route::get("/metrics", Need::Name, status::metrics),
