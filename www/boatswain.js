@@ -351,16 +351,16 @@ export function connect(options = {}) {
 
   async function command(device, command, args = {}) {
     if (isMine(device)) claim(device);
-    const id = await ask({ command: { device, command, args }, beat }, [path(device, 'command'), { command, args, beat, ref: tab + ++refs }]);
-    const answer = early.has(id) ? Promise.resolve(early.get(id)) : new Promise(done => answers.set(id, done));
-    return { id, answer };
+    return answered(await ask({ command: { device, command, args }, beat }, [path(device, 'command'), { command, args, beat, ref: tab + ++refs }]));
   }
 
+  const answered = id => ({ id, answer: early.has(id) ? Promise.resolve(early.get(id)) : new Promise(done => answers.set(id, done)) });
+
   /** Commands what anyone may command at any time, an emergency stop above all: over every way there is, link or no link. */
-  function stop(device, command, args = {}) {
+  async function stop(device, command, args = {}) {
     const body = { command, args, beat, ref: tab + ++refs };
     carrier?.send?.({ command: { device, command, args }, beat, ref: body.ref });
-    return post(path(device, 'command'), body);
+    return answered((await post(path(device, 'command'), body)).id);
   }
 
   async function control(device, action, to) {

@@ -14,7 +14,7 @@ const notes = new Map();                                // session -> {since} or
 const commands = new Map();                             // id -> command: what an answer answers
 
 const board = connect({ history: HISTORY, onState, onEvent });
-const cards = machines(board, tell);
+const cards = machines(board, announce);
 
 // ---------------------------------------------------------------------------------------------------- the link
 
@@ -183,9 +183,6 @@ function put(li, follow) {
   while (log.childElementCount > LINES_MAX) log.firstElementChild.remove();
   if (atEnd || follow) box.scrollTop = box.scrollHeight;
 }
-
-/** For the machines: a line of this page only. */
-function tell(text) { announce(text); }
 
 // ------------------------------------------------------------------------------------------------- what is done
 
