@@ -5,7 +5,7 @@ export default {
   me: '{user} · {role} · seat {seat}', role_viewer: 'viewer', role_operator: 'operator', role_admin: 'admin',
 
   state_connecting: 'Connecting', state_open: 'Live', state_full: 'Waiting', state_signed_out: 'Signed out', state_lost: 'No link',
-  quiet: 'quiet for {s}', for: 'for {s}', as_of: 'As it was at {time}: not live now.',
+  quiet: 'quiet for {s}', as_of: 'As it was at {time}: not live now.',
   lost_silent: 'Nothing is heard from the board any more. Trying again every second.',
   lost_closed: 'The link to the board broke. Trying again every second.',
   lost_unreachable: 'The board does not answer. Trying again every second.',

@@ -5,7 +5,7 @@ export default {
   me: '{user} · {role} · место {seat}', role_viewer: 'наблюдатель', role_operator: 'оператор', role_admin: 'администратор',
 
   state_connecting: 'Соединение', state_open: 'На связи', state_full: 'Ожидание', state_signed_out: 'Вход не выполнен', state_lost: 'Нет связи',
-  quiet: 'тишина {s}', for: 'уже {s}', as_of: 'Состояние на {time}: сейчас связи нет.',
+  quiet: 'тишина {s}', as_of: 'Состояние на {time}: сейчас связи нет.',
   lost_silent: 'От платы больше ничего не слышно. Новая попытка каждую секунду.',
   lost_closed: 'Связь с платой прервалась. Новая попытка каждую секунду.',
   lost_unreachable: 'Плата не отвечает. Новая попытка каждую секунду.',

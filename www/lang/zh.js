@@ -5,7 +5,7 @@ export default {
   me: '{user} · {role} · {seat} 号席位', role_viewer: '观察员', role_operator: '操作员', role_admin: '管理员',
 
   state_connecting: '正在连接', state_open: '实时', state_full: '等待中', state_signed_out: '未登录', state_lost: '无连接',
-  quiet: '已静默 {s}', for: '已 {s}', as_of: '这是 {time} 的情况，不是实时的。',
+  quiet: '已静默 {s}', as_of: '这是 {time} 的情况，不是实时的。',
   lost_silent: '收不到主板的任何信号，每秒重试一次。',
   lost_closed: '与主板的连接断开了，每秒重试一次。',
   lost_unreachable: '主板没有应答，每秒重试一次。',
