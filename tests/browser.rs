@@ -66,7 +66,7 @@ fn run(script: &str, browser: &str) {
         .env("BOATSWAIN", env!("CARGO_BIN_EXE_boatswain"))
         .env("BROWSER", browser)
         .output()
-        .unwrap();
+        .expect("node starts");
     println!("{}", String::from_utf8_lossy(&done.stdout));
     assert!(done.status.success(), "{script} in {browser}: see above\n{}", String::from_utf8_lossy(&done.stderr));
 }

@@ -15,7 +15,7 @@ use crate::link::lines::{self, Line, Lines};
 use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, Now, Times, ToDevice, What};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
-use crate::net::server::Server;
+use crate::net::server::{Server, TURNED_AWAY_MAX};
 use crate::net::stream::Stream;
 use crate::net::worker::Submit;
 use crate::net::world::{self, World};
@@ -120,6 +120,10 @@ impl Devices {
 pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     let world = &mut server.world;
     world.site.metrics.accepted += 1;
+    if world.devices.connections >= world.site.config.devices.connections as usize + TURNED_AWAY_MAX {
+        world.site.metrics.refused_limit += 1;
+        return; // so many are being told already that there is no room
+    }
     let phase = world.phase();
     let mut conn = Conn::new(stream, &world.devices.rules, now.mono, phase);
     conn.protocol = Protocol::Device(Box::default());

@@ -60,8 +60,7 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
         };
         // each chunk costs its place in the queue too
         let owed = conn.output.owed() + bytes.len() as u64;
-        // the state of things may be long; it comes first on a new link
-        if owed > max && message.kind() != Type::Hello {
+        if owed > max.saturating_add(conn.spared) {
             server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
             say_farewell(server, now, id, CloseReason::Slow);
         } else {

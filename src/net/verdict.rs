@@ -111,6 +111,10 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
 
 /// Writes a sign of life. A beat is encoded once for all links that get it in its time.
 fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, now: Now, pulse: Pulse) {
+    if !conn.writable {
+        // it would only lie behind what is owed; and on a unix socket nothing else bounds what heartbeats add up to
+        return;
+    }
     if conn.is_link() {
         world.site.metrics.heartbeats += 1;
     }
@@ -174,6 +178,11 @@ fn carried_elsewhere(server: &Server, id: ConnId, session: SessionId) -> bool {
 /// The socket reported an error: what it says of the peer, and the end of the connection.
 pub(super) fn broken(server: &mut Server, now: Now, id: ConnId, error: &io::Error) {
     let Some(conn) = server.conns.touch(id) else { return };
+    if !conn.is_tcp() {
+        // a local program that closes with our bytes unread is reported as a reset: it has closed, no more and no less
+        log::debug!("broken conn={id} addr={} error={error}", conn.stream.peer);
+        return server.close(now, id, CloseReason::Closed);
+    }
     let evidence = tcp::evidence(error, conn.live.waiting(now.mono).is_some());
     let after = conn.live.silent_for(now.mono);
     let why = match evidence {
