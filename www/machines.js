@@ -15,10 +15,18 @@ export function machines(board, announce) {
   const live = () => board.state === 'open';
 
   function heard(e, old) {
-    if (e.type === 'telemetry') cards.get(e.device)?.measure(e.values);
+    if (e.type === 'telemetry') { cards.get(e.device)?.measure(e.values); soon(); }
     else if (e.type === 'hello' || e.type === 'devices') show();
     else if (e.type === 'offered') { if (e.to.session === board.you?.session) cards.get(e.device)?.offered(e.from.user); }
     else if (e.device && !old) show();
+  }
+
+  let drawing = false;
+  /** Draws with the next picture of the screen: never, while nobody sees the page. */
+  function soon() {
+    if (drawing) return;
+    drawing = true;
+    requestAnimationFrame(() => { drawing = false; for (const card of cards.values()) card.draw(); });
   }
 
   /** Makes cards for new devices and for those with other commands than before; brings the rest up to date. */
@@ -141,10 +149,8 @@ export function machines(board, announce) {
   }
 
   function second() {
-    for (const [name, card] of cards) {
-      if (board.devices.has(name)) card.renew(board.devices.get(name));
-      if (!document.hidden) card.draw();
-    }
+    for (const [name, card] of cards) if (board.devices.has(name)) card.renew(board.devices.get(name));
+    soon();
   }
 
   return { heard, second };

@@ -135,7 +135,7 @@ export class Watcher {
     w.process.stdout.setEncoding('utf8').on('data', d => {
       const lines = (rest + d).split('\n');
       rest = lines.pop();
-      for (const line of lines) if (line.startsWith('data: ')) w.heard.push({ at: now(), ...JSON.parse(line.slice(6)) });
+      for (const line of lines) if (line.startsWith('data: ')) w.heard.push({ ...JSON.parse(line.slice(6)), at: now() });
     });
     await until('the watcher has its hello', () => w.heard.some(m => m.type === 'hello'));
     return w;

@@ -41,7 +41,10 @@ test('control is taken, a command given and answered, and everyone sees who did 
   await answers(ann, /speed \(rpm 1,500\): done/);
   await bob.sees('ann → pump-1: speed (rpm 1,500)');
   await bob.sees('pump-1: speed done');
-  await until('both see it turn', async () => (await Promise.all([ann, bob].map(p => p.text('.gauges')))).every(g => /1,500/.test(g) && /running/.test(g)));
+  for (const p of [ann, bob]) {
+    await p.page.bringToFront();           // nothing is drawn that nobody sees
+    await until('both see it turn', async () => /1,500[\s\S]*running/.test(await p.text('.gauges')));
+  }
   await press(bob, 'Take control');
   await answers(bob, /Take control: not sent on: ann/);
   await press(ann, 'Give back');
