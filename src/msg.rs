@@ -227,13 +227,17 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.word())
             }
         }
     };
 }
+
+mod devices;
+
+pub use devices::*;
 
 words! {
     /// What a user may do. Ordered: a later one may do all that an earlier one may.
@@ -342,6 +346,8 @@ words! {
         Replaced => "replaced",
         /// Owed too much, or took nothing for too long.
         Slow => "slow",
+        /// A device from which no line came for `devices.silent_after`.
+        Silent => "silent",
         /// Page dead at a full house.
         Stalled => "stalled",
         /// Session over.
@@ -444,6 +450,50 @@ pub enum What {
         /// What; plain text, never markup.
         text: Rc<str>,
     },
+    /// Control of a device changed hands or ended.
+    Control {
+        /// Which.
+        device: Rc<str>,
+        /// Who has it now.
+        holder: Option<Rc<Member>>,
+        /// Who had it.
+        was: Option<Rc<Member>>,
+        /// Why.
+        reason: ControlReason,
+    },
+    /// A device was asked to do something.
+    Commanded {
+        /// By whom.
+        by: Rc<Member>,
+        /// Which.
+        device: Rc<str>,
+        /// What.
+        command: Rc<str>,
+        /// How; an object.
+        args: Json,
+    },
+    /// What came of a command.
+    Answered {
+        /// Which device.
+        device: Rc<str>,
+        /// The command.
+        to: EventId,
+        /// Whether it was done; `None`: nobody knows.
+        ok: Option<bool>,
+        /// What the device says of it.
+        result: Json,
+        /// It corrects an earlier answer.
+        late: bool,
+    },
+    /// A device came, went, or fell silent.
+    Device {
+        /// Which.
+        device: Rc<str>,
+        /// How it is.
+        state: DeviceState,
+        /// Why; `None` for one that was suspect and is heard again.
+        reason: Option<DeviceReason>,
+    },
     /// Somebody with good credentials found no seat.
     TurnedAway {
         /// From where.
@@ -491,6 +541,24 @@ pub enum Passing {
         /// In which layer.
         layer: Layer,
     },
+    /// New values of a device, by name.
+    Telemetry {
+        /// Which.
+        device: Rc<str>,
+        /// The values that changed.
+        values: Vec<(Rc<str>, Json)>,
+        /// Wall-clock milliseconds of the newest.
+        at_ms: u64,
+    },
+    /// Control of a device is offered to a member, who has a few seconds to take it.
+    Offered {
+        /// Which.
+        device: Rc<str>,
+        /// Who holds it.
+        from: Rc<Member>,
+        /// To whom.
+        to: Rc<Member>,
+    },
     /// This link ends, and why.
     Closing {
         /// Why.
@@ -498,11 +566,39 @@ pub enum Passing {
     },
     /// Something that this link asked for was refused.
     Error {
+        /// What it was, if it had a `ref`.
+        reference: Option<Ref>,
         /// One word.
         error: &'static str,
         /// A sentence with the remedy.
         message: Rc<str>,
     },
+    /// Something that this link asked for with a `ref` was done.
+    Done {
+        /// What it was.
+        reference: Ref,
+        /// The event that it became, if it became one.
+        id: Option<EventId>,
+    },
+}
+
+/// The `ref` of something asked on a link or by POST: echoed as it came, a JSON string or whole number as JSON text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ref(Rc<str>);
+
+impl Ref {
+    /// Bytes of its JSON text: a page draws or counts them; more would let a client make us remember a lot.
+    pub const LEN_MAX: usize = 128;
+
+    /// From JSON text; `None` if that is too long. The caller knows that it is a string or a number.
+    pub fn from_json(text: &str) -> Option<Ref> {
+        (text.len() <= Self::LEN_MAX).then(|| Ref(text.into()))
+    }
+
+    /// Its JSON text.
+    pub fn json(&self) -> &str {
+        &self.0
+    }
 }
 
 /// The first message of a link: the state of things at that moment.
@@ -518,6 +614,8 @@ pub struct Hello {
     pub taken: u16,
     /// Everybody here.
     pub members: Vec<Rc<Member>>,
+    /// The devices.
+    pub devices: Vec<DeviceView>,
     /// Whether the events after the asked id follow.
     pub replayed: bool,
     /// Milliseconds between beats.
@@ -537,6 +635,14 @@ words! {
         Said => "said",
         /// See [`What::TurnedAway`].
         TurnedAway => "turned_away",
+        /// See [`What::Control`].
+        Control => "control",
+        /// See [`What::Commanded`].
+        Commanded => "commanded",
+        /// See [`What::Answered`].
+        Answered => "answered",
+        /// See [`What::Device`].
+        Device => "device",
         /// See [`Passing::Hello`].
         Hello => "hello",
         /// See [`Passing::Beat`].
@@ -549,10 +655,16 @@ words! {
         Stalled => "stalled",
         /// See [`Passing::Moving`].
         Moving => "moving",
+        /// See [`Passing::Telemetry`].
+        Telemetry => "telemetry",
+        /// See [`Passing::Offered`].
+        Offered => "offered",
         /// See [`Passing::Closing`].
         Closing => "closing",
         /// See [`Passing::Error`].
         Error => "error",
+        /// See [`Passing::Done`].
+        Done => "done",
     }
 }
 
@@ -564,7 +676,7 @@ impl Types {
     /// Everything.
     pub const ALL: Types = Types(u32::MAX);
     /// What comes whatever was asked for.
-    pub const ALWAYS: Types = Types::of(&[Type::Hello, Type::Closing, Type::Error]);
+    pub const ALWAYS: Types = Types::of(&[Type::Hello, Type::Closing, Type::Error, Type::Done]);
 
     /// Just these.
     pub const fn of(types: &[Type]) -> Types {
@@ -605,6 +717,10 @@ impl What {
             What::Lost { .. } => Type::Lost,
             What::Said { .. } => Type::Said,
             What::TurnedAway { .. } => Type::TurnedAway,
+            What::Control { .. } => Type::Control,
+            What::Commanded { .. } => Type::Commanded,
+            What::Answered { .. } => Type::Answered,
+            What::Device { .. } => Type::Device,
         }
     }
 }
@@ -619,8 +735,11 @@ impl Passing {
             Passing::Recovered { .. } => Type::Recovered,
             Passing::Stalled { .. } => Type::Stalled,
             Passing::Moving { .. } => Type::Moving,
+            Passing::Telemetry { .. } => Type::Telemetry,
+            Passing::Offered { .. } => Type::Offered,
             Passing::Closing { .. } => Type::Closing,
             Passing::Error { .. } => Type::Error,
+            Passing::Done { .. } => Type::Done,
         }
     }
 }
@@ -661,6 +780,8 @@ pub enum Effect {
         /// Until when it may come back.
         until: Moment,
     },
+    /// Something about devices and their control.
+    Device(DeviceEffect),
 }
 
 /// What the hub wants done, in order. Filled by the hub, emptied by the loop; nothing re-enters.

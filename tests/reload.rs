@@ -70,7 +70,8 @@ fn a_changed_or_removed_line_of_the_users_file_ends_that_users_sessions_and_no_o
 
     assert_eq!([reason_of_end(gone), reason_of_end(changed)], ["expired", "expired"]);
     let left = [same.wait("left"), same.wait("left")];
-    let mut who = left.each_ref().map(|l| (l.data["member"]["user"].as_str().unwrap(), l.data["reason"].as_str().unwrap()));
+    let mut who =
+        left.each_ref().map(|l| (l.data["member"]["user"].as_str().unwrap(), l.data["reason"].as_str().unwrap()));
     who.sort_unstable();
     assert_eq!(who, [("ann", "expired"), ("bob", "expired")]);
     for left in ["left session=", "reason=expired"] {
@@ -108,8 +109,8 @@ fn roles_are_swapped_at_once_for_those_who_are_here() {
 
 #[test]
 fn roles_of_the_one_time_user_are_swapped_too() {
-    // `users` set to nothing on the command line: the one-time password
-    let server = Setup::default().args(&["--users", ""]).start();
+    // the users file set to nothing: the one-time password
+    let server = Setup::default().env("BOATSWAIN_AUTH_USERS", "").start();
     let line = server.wait_log("with password ");
     let password = line.split("with password ").nth(1).unwrap().split(' ').next().unwrap().to_string();
     let mut me = Client::browser(&server, "operator", "A").credentials(Some(&format!("operator:{password}")));
@@ -144,7 +145,8 @@ fn a_lower_max_evicts_nobody_and_a_higher_one_lets_in_at_once() {
 
 #[test]
 fn each_setting_of_the_seats_is_exchanged() {
-    let server = Server::with_seats("max = 4\nreserved = 0\nper_user = 0\nlinger = \"60s\"\nplain = \"60s\"\nidle = \"0s\"");
+    let server =
+        Server::with_seats("max = 4\nreserved = 0\nper_user = 0\nlinger = \"60s\"\nplain = \"60s\"\nidle = \"0s\"");
     let mut watch = Client::browser(&server, "eve", "E").from(9);
     let mut link = watch.link("/api/events?tab=e&n=1");
     link.wait("hello");
@@ -233,7 +235,7 @@ fn any_mistake_leaves_everything_as_it_was_and_the_log_says_where_it_is() {
     let with = |line: &str| changed.replace("# more", line);
     let cases = [
         (with("wwww = \"x\""), good[1].clone(), format!("{}:{at}:1: wwww: there is no such setting", shown(&settings))),
-        (with("drain = ["), good[1].clone(), format!("{}:{}:", shown(&settings), at)),
+        (with("hosts = "), good[1].clone(), format!("{}:{at}:", shown(&settings))),
         (with("www = \"/nowhere\""), good[1].clone(), format!("{}:{at}:7: www: ", shown(&settings))),
         (changed.clone(), good[1].replace("bob:", "bob:x"), format!("{}:3:5: ", shown(&users))),
         (changed.clone(), String::new(), String::from("WITHOUT")),
@@ -245,7 +247,8 @@ fn any_mistake_leaves_everything_as_it_was_and_the_log_says_where_it_is() {
             _ => fs::write(&users, text).unwrap(),
         }
         let said = reload_fails(&server);
-        let words = if words == "WITHOUT" { format!("auth.users: {users:?} cannot be read: it does not exist") } else { words };
+        let words =
+            if words == "WITHOUT" { format!("auth.users: {users:?} cannot be read: it does not exist") } else { words };
         assert!(said.contains(&words), "{words}: {said}");
         assert_eq!(ann.get("/api/session").json()["seats"]["max"], 5, "{words}");
         assert_eq!(Client::new(&server, "bob").from(3).get("/api/session").status, 200, "{words}");
@@ -259,9 +262,14 @@ fn any_mistake_leaves_everything_as_it_was_and_the_log_says_where_it_is() {
 
 #[test]
 fn what_needs_a_restart_stays_until_then() {
-    let setup = Setup::default().top("hosts = []\n# end").table("chat", "text_max = 100").table("limits", "headers = 100");
+    let setup =
+        Setup::default().top("hosts = []\n# end").table("chat", "text_max = 100").table("limits", "headers = 100");
     let server = setup.table("auth", "realm = \"old\"\nfailures = 9\nopen = [\"/healthz\"]").start();
-    edit(&server, "realm = \"old\"\nfailures = 9\nopen = [\"/healthz\"]", "realm = \"new\"\nfailures = 1\nopen = [\"/\"]");
+    edit(
+        &server,
+        "realm = \"old\"\nfailures = 9\nopen = [\"/healthz\"]",
+        "realm = \"new\"\nfailures = 1\nopen = [\"/\"]",
+    );
     edit(&server, "hosts = []", "hosts = [\"panel.example.com\"]");
     edit(&server, "text_max = 100", "text_max = 10");
     edit(&server, "headers = 100", "headers = 8");

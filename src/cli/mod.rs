@@ -4,7 +4,9 @@
 
 pub mod args;
 pub mod check;
+pub mod link;
 pub mod passwd;
+pub mod pump;
 pub mod serve;
 
 use std::io::{self, Write};
@@ -30,6 +32,8 @@ pub fn run(
         Ok(Command::Serve(source)) => serve(source),
         Ok(Command::Check(source)) => check::run(&source),
         Ok(Command::Passwd { file, user }) => passwd::run(&file, &user),
+        Ok(Command::Link(options)) => link::run(options),
+        Ok(Command::Pump) => pump::run(),
         Ok(Command::Help) => print(args::HELP),
         Ok(Command::Version) => print(concat!("boatswain ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(what) => fail(MISUSED, &what),

@@ -64,6 +64,7 @@ impl Hub {
             stalled: false,
             page: Page::Untracked,
             beat: None,
+            beat_floor: 0,
             rtt_ms: None,
         };
         self.links.insert(conn, link);
@@ -75,6 +76,7 @@ impl Hub {
         self.cue(now, id, Cue::Opened, fx);
         self.refresh(now, id, fx);
         self.greet(id, conn, types, spec.last.as_deref(), fx);
+        self.pace(id, fx);
         Ok(())
     }
 
@@ -104,6 +106,7 @@ impl Hub {
             max: self.settings.seats.max,
             taken: self.seats_taken(),
             members: self.members(),
+            devices: self.devices(),
             replayed: replay.is_some(),
             beat_ms: super::roster::millis(self.settings.beat),
         };
@@ -121,6 +124,9 @@ impl Hub {
     /// [`LinkEnd::Closed`]; the caller has closed or is closing it. A lost one is to be parked if an effect says so.
     pub fn link_ended(&mut self, now: Now, conn: ConnId, end: LinkEnd, fx: &mut Effects) {
         self.parked.remove(&conn);
+        if self.device_ended(now, conn, end, fx) {
+            return;
+        }
         let Some(link) = self.links.remove(&conn) else { return };
         let id = link.session;
         let Some(s) = self.sessions.get_mut(id) else { return };
@@ -218,11 +224,28 @@ impl Hub {
         }
     }
 
+    /// The page at the end of the link `conn` says goodbye on it: it ends in order, and with it what the same page
+    /// had opened before.
+    pub fn link_bye(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
+        let Some(link) = self.links.get(&conn) else { return };
+        if let Some(tab) = link.tab.clone() {
+            return self.bye(now, link.session, &tab.name, tab.n, fx);
+        }
+        fx.push(Effect::Close { conn, why: CloseReason::Closed });
+        self.link_ended(now, conn, LinkEnd::Closed, fx);
+    }
+
     // ------------------------------------------------------------------------------------------------- beats
 
     /// The number of the beat of this moment: one numbering for all links, so that equal beats are encoded once.
+    /// Counted in units of [`super::BEAT`] whatever the period, so that the numbers say how old they are.
     pub fn beat_number(&self, now: Now) -> u64 {
-        self.beat_base + micros(now.mono.since(self.beat_start)) / micros(self.settings.beat)
+        self.beat_base + micros(now.mono.since(self.beat_start)) / micros(super::BEAT)
+    }
+
+    /// When the period of beat `n` began.
+    pub(super) fn beat_began(&self, n: u64) -> Moment {
+        self.beat_start + Duration::from_micros(n.saturating_sub(self.beat_base).saturating_mul(micros(super::BEAT)))
     }
 
     /// When a link whose beats come `phase` after the common grid has its next one: later than `now`.
@@ -240,8 +263,11 @@ impl Hub {
         if !link.beats {
             return;
         }
-        link.beat = Some(n);
-        if let Page::Answers { owes_since: owes @ None, .. } = &mut link.page {
+        link.beat = Some((n, now.mono));
+        if let Page::Answers { newest, owes_since: owes @ None, .. } = &mut link.page {
+            if n <= *newest {
+                return; // after a reload to longer beats an old link's come more often than the number changes
+            }
             *owes = Some(now.mono);
             let due = link.page_due(self.settings.page_after);
             self.arm(due);
@@ -262,8 +288,14 @@ impl Hub {
         s.heard = now.mono;
         let named = |c: &&ConnId| self.links.get(c).is_some_and(|l| l.tab.as_ref().is_some_and(|t| &*t.name == tab));
         let Some(&conn) = s.links.iter().find(named) else { return BeatAnswer::Unknown };
+        self.link_beat_answer(now, conn, n, hold, fx)
+    }
+
+    /// The page at the end of the link `conn` answers beat `n` on it and names the devices that it controls.
+    pub fn link_beat_answer(&mut self, now: Now, conn: ConnId, n: u64, hold: &[&str], fx: &mut Effects) -> BeatAnswer {
         let Some(link) = self.links.get_mut(&conn) else { return BeatAnswer::Unknown };
-        let Some(sent) = link.beat.filter(|&sent| n <= sent) else { return BeatAnswer::Unknown };
+        let id = link.session;
+        let Some((sent, _)) = link.beat.filter(|&(sent, _)| n <= sent) else { return BeatAnswer::Unknown };
         let held = match link.page {
             Page::Untracked => false,
             Page::Answers { newest, .. } | Page::Stalled { newest, .. } if n <= newest => return BeatAnswer::Old,
@@ -277,8 +309,10 @@ impl Hub {
             Page::Answers { newest: n, holds, owes_since: (n < sent).then_some(now.mono) }
         };
         let due = link.page_due(self.settings.page_after);
+        let sent_at = self.links.get(&conn).and_then(|link| self.beat_sent_at(now, link, n)).unwrap_or(now.mono);
         self.arm(due);
         self.refresh(now, id, fx);
+        self.devices_named(now, id, n, sent_at, hold);
         BeatAnswer::Counted
     }
 

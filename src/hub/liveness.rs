@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::msg::{Change, Evidence, LinkEnd, Moment, TcpHealth, Times};
 
+mod answers;
 #[cfg(test)]
 mod tests;
 
@@ -58,14 +59,16 @@ pub enum Carrier {
     /// Requests and responses: no heartbeat; watched while output is unacknowledged, otherwise the kernel's
     /// keepalive watches.
     Response,
-    /// A link on a unix socket: heartbeats, but only its end and the application tell whether the peer is there.
+    /// A link on a unix socket: heartbeats, but only its end tells whether the peer is there.
     Application,
+    /// The same, but its peer answers heartbeats (WebSocket): what it says tells.
+    Answering,
 }
 
 /// One look at a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sample {
-    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)).
+    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)); of [`Carrier::Answering`] those that the socket does not take.
     pub outq: u32,
     /// TCP_INFO, when it was asked for. If the kernel refuses it: the default, which leads to no verdict.
     pub info: Option<TcpHealth>,
@@ -140,6 +143,8 @@ pub struct Liveness {
     /// The peer's receive window was closed at the newest look, and since when a probe of it is unanswered.
     window_closed: bool,
     unanswered_probe: Option<Moment>,
+    /// Since when the socket takes nothing; only of [`Carrier::Answering`].
+    blocked: Option<Moment>,
     /// The caller was told to set the socket's options, so that probes of a closed window do not thin out.
     prepared: bool,
     /// Silence of the announced suspicion, at its longest.
@@ -236,6 +241,7 @@ impl Liveness {
             empty_segs: None,
             window_closed: false,
             unanswered_probe: None,
+            blocked: None,
             prepared: false,
             suspected: None,
             stalled: false,
@@ -255,6 +261,9 @@ impl Liveness {
     /// It carries events from now on, on a socket set up for that (`sys::tcp::prepare_link`): a heartbeat every `rules.heartbeat`, and if `beat` is given a beat every `beat`.
     pub fn become_link(&mut self, carrier: Carrier, rules: &Rules, now: Moment, beat: Option<Duration>) {
         self.carrier = carrier;
+        if carrier == Carrier::Answering {
+            self.pending = None; // from now on: a heartbeat without an answer
+        }
         self.next_info = now;
         self.prepared = true;
         self.set_beat(rules, now, beat);
@@ -277,7 +286,7 @@ impl Liveness {
     pub fn wrote(&mut self, now: Moment, bytes: usize) {
         self.written = self.written.wrapping_add(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.last_write = now;
-        if self.pending.is_none() && self.carrier != Carrier::Application {
+        if self.pending.is_none() && matches!(self.carrier, Carrier::Link | Carrier::Response) {
             self.pending = Some(now);
             if self.carrier == Carrier::Response {
                 self.next_tick = self.tick_after(now);
@@ -288,6 +297,9 @@ impl Liveness {
     /// Bytes came in at `now`.
     pub fn heard(&mut self, now: Moment) {
         self.alive = self.alive.max(now);
+        if self.carrier == Carrier::Answering {
+            self.answered(now);
+        }
         if let Some(parked) = &mut self.parked {
             parked.heard = true;
             self.next_poll = Some(now);
@@ -299,7 +311,7 @@ impl Liveness {
         let tick = match self.carrier {
             _ if self.over => return None,
             _ if self.parked.is_some() => None,
-            Carrier::Link | Carrier::Application => Some(self.next_tick),
+            Carrier::Link | Carrier::Application | Carrier::Answering => Some(self.next_tick),
             Carrier::Response => self.pending.map(|_| self.next_tick),
         };
         match (tick, self.next_poll) {
@@ -316,8 +328,10 @@ impl Liveness {
 
     /// Looks at the connection. To be called when [`Liveness::due`] is reached; earlier does no harm.
     pub fn check(&mut self, rules: &Rules, now: Moment, sample: Sample) -> Outcome {
-        if self.carrier == Carrier::Application {
-            return self.ticked(now, true);
+        match self.carrier {
+            Carrier::Application => return self.ticked(now, true),
+            Carrier::Answering => return self.check_answers(rules, now, sample),
+            Carrier::Link | Carrier::Response => {}
         }
         if let Some(parked) = self.parked {
             return self.check_parked(rules, now, sample, parked);

@@ -3,7 +3,10 @@
 //!
 //! Never does: sockets, timers, deciding who hears what. A link turns messages into bytes and bytes into steps.
 
+pub mod lines;
+pub mod page;
 pub mod sse;
+pub mod ws;
 
 use crate::codec::{Decoded, ProtoError};
 use crate::msg::{CloseReason, Message};
@@ -13,6 +16,12 @@ use crate::msg::{CloseReason, Message};
 pub enum Step {
     /// Bytes without a meaning here; they are used up, and prove that the peer talks.
     Noise,
+    /// The transport owes these bytes at once, as they are (a pong). At most about as many as were decoded for it.
+    Return(Vec<u8>),
+    /// The peer ends the link in order: these are the last bytes to it, then close.
+    End(Vec<u8>),
+    /// A page asks for something.
+    Page(page::Request),
 }
 
 /// One transport of events. The same link object serves one connection; links with the same [`Link::name`] encode
@@ -32,6 +41,9 @@ pub trait Link {
 
     /// Appends the last words: why this link ends, then whatever the transport needs to end in order.
     fn farewell(&self, why: CloseReason, out: &mut Vec<u8>);
+
+    /// Appends the last words to a peer that broke the protocol: what was wrong, as far as the transport can say it.
+    fn refuse(&self, error: &ProtoError, out: &mut Vec<u8>);
 }
 
 #[cfg(test)]
@@ -42,7 +54,7 @@ mod tests {
 
     /// Every link there is: the conformance tests below hold for each.
     fn all() -> Vec<Box<dyn Link>> {
-        vec![Box::new(sse::Sse::events(true)), Box::new(sse::Sse::events(false))]
+        vec![Box::new(sse::Sse::events(true)), Box::new(sse::Sse::events(false)), Box::new(ws::Ws::page())]
     }
 
     fn messages() -> Vec<Message> {
@@ -51,7 +63,7 @@ mod tests {
         vec![
             Message::Logged(Rc::new(Event { id, time_ms: 0, what })),
             Message::Passing(Rc::new(Passing::Beat { n: 7 })),
-            Message::Passing(Rc::new(Passing::Error { error: "x", message: "a\r\nb".into() })),
+            Message::Passing(Rc::new(Passing::Error { reference: None, error: "x", message: "a\r\nb".into() })),
         ]
     }
 

@@ -89,6 +89,11 @@ impl Link for Sse {
             out.extend_from_slice(b"0\r\n\r\n");
         }
     }
+
+    /// Nothing that comes on a stream can be wrong.
+    fn refuse(&self, _: &ProtoError, out: &mut Vec<u8>) {
+        self.farewell(CloseReason::Protocol, out);
+    }
 }
 
 #[cfg(test)]

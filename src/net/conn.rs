@@ -6,9 +6,11 @@ use std::io;
 use std::rc::Rc;
 
 use crate::http::exchange::Exchange;
+use crate::http::response::Persist;
 use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::link::Link;
-use crate::msg::{CloseReason, Moment, SessionId};
+use crate::msg::{CloseReason, EventId, Moment, SessionId};
+use crate::net::devices::{HELLO_WITHIN, Talk};
 use crate::net::send_queue::SendQueue;
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
@@ -18,6 +20,9 @@ use crate::routes::gate::Key;
 /// How long a connection that is being closed may take to hear our last words and to stop talking. Closing at once
 /// while its bytes lie unread would make the kernel say RST, which can take our last words away (RFC 9112, section 9.6).
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Bytes kept of a connection that sends further requests while its first one waits.
+const STUFFED: usize = 32 * 1024;
 
 /// One connection.
 pub struct Conn {
@@ -41,8 +46,13 @@ pub struct Conn {
     pub peer_closed: bool,
     /// It is on the ready queue.
     pub queued: bool,
-    /// Requests lie in the input that were not looked at because too much was owed.
+    /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
+    /// that waits for its next turn.
     pub held: bool,
+    /// It came to a device listener.
+    pub device: bool,
+    /// Telemetry was held back from it.
+    pub missed_telemetry: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
     pub reserve: bool,
     /// To be closed once nothing is owed, and why.
@@ -74,6 +84,8 @@ pub enum Protocol {
     Http(Stage, Exchange),
     /// Events.
     Link(Box<dyn Link>),
+    /// Device lines.
+    Device(Box<Talk>),
     /// Last words are said: what still comes is thrown away.
     Draining,
 }
@@ -88,6 +100,20 @@ pub enum Stage {
     Skip,
     /// A password is being checked for the request whose head lies in the input.
     Waiting(Key),
+    /// The answer to a command is awaited.
+    Held(Box<Held>),
+}
+
+/// A request that waits for the answer to a command.
+pub struct Held {
+    /// The command.
+    pub command: EventId,
+    /// How long it waits.
+    pub until: Moment,
+    /// Whether the connection goes on after the answer.
+    pub persist: Persist,
+    /// Header lines of the answer.
+    pub extra: Vec<u8>,
 }
 
 /// The limits in time that a connection without a link lives under (`[limits]`).
@@ -118,6 +144,8 @@ impl Conn {
             peer_closed: false,
             queued: false,
             held: false,
+            device: false,
+            missed_telemetry: false,
             reserve: false,
             closing: None,
             parked: None,
@@ -133,9 +161,19 @@ impl Conn {
         }
     }
 
-    /// Whether it carries events (a parked one does no more).
+    /// Whether it carries events (a parked one does no more). The echo does not, and is no link in this sense.
     pub fn is_link(&self) -> bool {
-        matches!(self.protocol, Protocol::Link(_))
+        match &self.protocol {
+            Protocol::Link(_) => self.live.carrier() != Carrier::Response,
+            Protocol::Device(talk) => talk.is_up(),
+            Protocol::Http(..) | Protocol::Draining => false,
+        }
+    }
+
+    /// Whether it sends on although its request waits for something, and has sent as much as is kept for it.
+    pub fn is_stuffed(&self) -> bool {
+        let waits = matches!(self.protocol, Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _));
+        waits && self.input.len() >= STUFFED
     }
 
     /// Whether it speaks TCP, so that the kernel can be asked about its peer.
@@ -152,6 +190,8 @@ impl Conn {
     pub fn is_idle(&self) -> bool {
         match &self.protocol {
             Protocol::Http(Stage::Head, exchange) => self.output.is_empty() && exchange.is_idle(&self.input),
+            // one without a hello has nothing to lose
+            Protocol::Device(talk) => self.output.is_empty() && talk.is_awaited(),
             _ => false,
         }
     }
@@ -201,6 +241,9 @@ impl Conn {
         match &self.protocol {
             Protocol::Draining => Some((self.since + LINGER, Due::Close(CloseReason::Done))),
             Protocol::Link(_) => None,
+            Protocol::Device(talk) => {
+                talk.is_awaited().then(|| (self.since + HELLO_WITHIN, Due::TooSlow(CloseReason::HeaderTimeout)))
+            }
             Protocol::Http(..) if !self.output.is_empty() => {
                 Some((self.taken + patience.send, Due::Close(CloseReason::SendTimeout)))
             }
@@ -213,6 +256,7 @@ impl Conn {
                 Some((self.since + patience.body, Due::TooSlow(CloseReason::BodyTimeout)))
             }
             Protocol::Http(Stage::Waiting(_), _) => None,
+            Protocol::Http(Stage::Held(held), _) => Some((held.until, Due::Unanswered)),
         }
     }
 
@@ -232,6 +276,8 @@ pub enum Due {
     Liveness,
     /// Time is up: close.
     Close(CloseReason),
+    /// A request has waited long enough for the answer to a command.
+    Unanswered,
     /// A request came too slowly: 408, then close (without a word if nothing of it came).
     TooSlow(CloseReason),
 }

@@ -107,7 +107,8 @@ impl Site {
             Some(www) => Some(Folder { root: Root::open(www)?, cache: Cache::default(), absent: Vec::new() }),
             None => None,
         };
-        let built_in = if folder.is_none() { built_in::pages() } else { Vec::new() };
+        let mut built_in = built_in::pages();
+        built_in.retain(|page| folder.is_none() || page.is_at(built_in::CLIENT));
         Ok(Site { folder, built_in })
     }
 
@@ -161,7 +162,13 @@ impl Site {
                 Full::redirect(301, location).write(out, envelope);
                 Served::other(301, Body::None)
             }
-            Found::Nothing => self.error(now, &NOT_FOUND, Some(request), envelope, out),
+            Found::Nothing => match self.built_in.iter().find(|p| p.is_at(&key)) {
+                Some(client) => {
+                    let plan = plan(request, &client.meta, now.wall_ms / 1000, envelope, out);
+                    Served::file(&client.meta, plan, static_part(client.bytes, plan.body))
+                }
+                None => self.error(now, &NOT_FOUND, Some(request), envelope, out),
+            },
             Found::Forbidden => {
                 let message = "The server is not allowed to read that file: its owner can change that with chmod.";
                 self.error(now, &Refusal { status: 403, word: "forbidden", message }, Some(request), envelope, out)

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use crate::codec::{Decoded, ProtoError};
+use crate::codec::ProtoError;
 use crate::http::auth;
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
@@ -13,9 +13,11 @@ use crate::http::response::{
 };
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
-use crate::msg::{CloseReason, ConnId, Now};
-use crate::net::conn::{Conn, Protocol, Stage};
+use crate::msg::{CloseReason, ConnId, EventId, Now};
+use crate::net::conn::{Conn, Held, Protocol, Stage};
+use crate::net::devices;
 use crate::net::files::Body;
+use crate::net::hear::hear;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
@@ -25,7 +27,7 @@ use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
 
 /// Output owed at which no further pipelined request is taken up.
-const PIPELINE_MAX: u64 = 64 * 1024;
+pub const PIPELINE_MAX: u64 = 64 * 1024;
 
 /// Bytes of a body that travel in one piece with their head.
 const JOIN_MAX: usize = 2048;
@@ -46,21 +48,16 @@ pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io
 fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) {
     match &mut conn.protocol {
         Protocol::Draining => {}
-        Protocol::Link(link) => {
-            // what a peer says on a stream has no meaning; a link that has will hand its steps to the hub here
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                match link.decode(rest) {
-                    Ok(Decoded::Got { used, .. }) => rest = &rest[used.clamp(1, rest.len())..],
-                    Ok(Decoded::Need) | Err(_) => break,
-                }
-            }
-        }
+        Protocol::Device(_) => devices::take(conn, id, world, now, bytes),
+        Protocol::Link(_) => hear(conn, id, world, now, bytes),
         Protocol::Http(..) if conn.closing.is_some() => {}
         Protocol::Http(..) => {
             if conn.input.is_empty() {
                 let used = requests(conn, id, world, now, bytes);
-                if used < bytes.len() && matches!(conn.protocol, Protocol::Http(..)) {
+                if matches!(conn.protocol, Protocol::Link(_)) {
+                    // whoever asked for a WebSocket may have gone on at once
+                    hear(conn, id, world, now, &bytes[used..]);
+                } else if used < bytes.len() && matches!(conn.protocol, Protocol::Http(..)) {
                     conn.input.extend_from_slice(&bytes[used..]);
                     if matches!(conn.protocol, Protocol::Http(Stage::Head, _)) {
                         conn.since = now.mono; // the first bytes of a head: its time begins
@@ -78,6 +75,9 @@ fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) 
 pub fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
     let mut input = std::mem::take(&mut conn.input);
     let used = requests(conn, id, world, now, &input);
+    if matches!(conn.protocol, Protocol::Link(_)) {
+        return hear(conn, id, world, now, &input[used..]);
+    }
     if used == input.len() || !matches!(conn.protocol, Protocol::Http(..)) {
         return;
     }
@@ -94,6 +94,9 @@ pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key
     let mut used = 0;
     if let Some(n) = decide(conn, id, world, now, &input, len, Some((key, good))) {
         used = n;
+    }
+    if matches!(conn.protocol, Protocol::Link(_)) {
+        return hear(conn, id, world, now, &input[used..]);
     }
     if matches!(conn.protocol, Protocol::Http(..)) {
         input.drain(..used);
@@ -114,7 +117,7 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
             break;
         }
         let Protocol::Http(stage, exchange) = &mut conn.protocol else { break };
-        if matches!(stage, Stage::Waiting(_)) {
+        if matches!(stage, Stage::Waiting(_) | Stage::Held(_)) {
             break;
         }
         let rest = &input[used..];
@@ -349,16 +352,70 @@ fn respond(
             end_head(&mut out);
             out.extend_from_slice(&opening);
             conn.output.push(Chunk::Bytes(out));
-            become_link(conn, world, now, link, beats);
+            become_link(conn, world, now, link, beats, false);
+        }
+        Reply::Upgrade { link, accept, beats, carries } => {
+            let envelope = Envelope { date: &date, persist: Persist::Keep, extra: &extra, is_head };
+            world.site.metrics.response(101);
+            let mut out = Vec::with_capacity(256);
+            start_head(&mut out, 101, &envelope);
+            push_field(&mut out, "Upgrade", b"websocket");
+            push_field(&mut out, "Connection", b"Upgrade");
+            push_field(&mut out, "Sec-WebSocket-Accept", accept.as_bytes());
+            end_head(&mut out);
+            conn.output.push(Chunk::Bytes(out));
+            if carries {
+                become_link(conn, world, now, link, beats, true);
+            } else {
+                conn.protocol = Protocol::Link(link);
+            }
+        }
+        Reply::Hold { command, until } => {
+            let persist = Persist::of(request, close);
+            if let Protocol::Http(stage, _) = &mut conn.protocol {
+                *stage = Stage::Held(Box::new(Held { command, until, persist, extra }));
+            }
         }
         Reply::Page | Reply::Later(_) => debug_assert!(false, "a page is served, a wait is waited, elsewhere"),
     }
 }
 
+/// Answers the request that waits for `command`, and goes on with the next one.
+pub fn release(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, command: EventId, full: Full) {
+    let Protocol::Http(stage, _) = &mut conn.protocol else { return };
+    let held = match std::mem::replace(stage, Stage::Head) {
+        Stage::Held(held) if held.command == command => held,
+        other => return *stage = other,
+    };
+    let date = world.date(now);
+    let envelope = Envelope { date: &date, persist: held.persist, extra: &held.extra, is_head: false };
+    world.site.metrics.response(full.status);
+    let mut out = Vec::with_capacity(256 + full.body.len());
+    full.write(&mut out, &envelope);
+    conn.output.push(Chunk::Bytes(out));
+    answered(conn, now, held.persist);
+    if !conn.input.is_empty() {
+        again(conn, id, world, now);
+    }
+}
+
+/// A request has waited long enough for the answer to its command.
+pub fn unanswered(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
+    if let Protocol::Http(Stage::Held(held), _) = &conn.protocol {
+        let command = held.command;
+        release(conn, id, world, now, command, routes::devices::unanswered(command));
+    }
+}
+
 /// Turns the connection into a link: its socket is set up for liveness from here on, because browsers open their
 /// links on connections that have carried pages before.
-fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>, beats: bool) {
-    let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
+/// `answers`: its peer answers heartbeats.
+fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>, beats: bool, answers: bool) {
+    let carrier = match (conn.is_tcp(), answers) {
+        (true, _) => Carrier::Link,
+        (false, true) => Carrier::Answering,
+        (false, false) => Carrier::Application,
+    };
     if conn.is_tcp() {
         tcp::prepare_link(conn.stream.as_fd(), &world.times, &world.helps);
     }
@@ -392,6 +449,9 @@ fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &Pro
 
 /// A request came too slowly: 408 if any of it came.
 pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) {
+    if conn.device {
+        return devices::too_slow(conn, now, why);
+    }
     if conn.is_idle() {
         return conn.close_after_output(now.mono, why);
     }
@@ -444,7 +504,7 @@ fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) -> Vec<u
 }
 
 /// Calls a route with what it may see.
-fn with_ctx<T>(
+pub fn with_ctx<T>(
     conn: &Conn,
     id: ConnId,
     world: &mut World,

@@ -28,12 +28,13 @@ use crate::metrics::Metrics;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
 use crate::net::files::Site as Pages;
+use crate::net::hear::hear;
 use crate::net::listener::{Accept, Listener};
 use crate::net::send_queue::Flush;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
-use crate::net::{clock, effects, serve, verdict};
+use crate::net::{clock, devices, effects, serve, verdict};
 use crate::routes::gate::Gate;
 use crate::sys::process::{self, Signal, Signals};
 use crate::sys::socket;
@@ -47,6 +48,9 @@ const WRITE_BUDGET: usize = 256 * 1024;
 const TURNED_AWAY_MAX: usize = 32;
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
 const OWN_STALL: Duration = Duration::from_millis(250);
+
+/// Shorter differences between the clocks are their own.
+const NAP: Duration = Duration::from_millis(100);
 
 const SIGNALS: ConnId = Table::<Conn>::outside(0);
 const WAKER: ConnId = Table::<Conn>::outside(1);
@@ -64,6 +68,8 @@ pub struct Server {
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
+    /// How long the board has slept since it was started.
+    asleep: Duration,
     reload: Box<Reload>,
 }
 
@@ -76,11 +82,27 @@ pub struct Reloaded {
     pub config: Config,
     /// The users; `None` without a users file, when the one made at start stays.
     pub users: Option<Users>,
+    /// The tokens of devices; `None` without a file.
+    pub tokens: Option<Users>,
+}
+
+/// Where to listen, and who may come.
+pub struct Entrance {
+    /// For browsers.
+    pub web: Vec<Listener>,
+    /// For devices.
+    pub devices: Vec<Listener>,
+    /// The users.
+    pub users: Users,
+    /// The tokens of devices; `None` without a file.
+    pub tokens: Option<Users>,
 }
 
 /// A listener and what it waits for.
 struct Door {
     listener: Listener,
+    /// Devices come here.
+    devices: bool,
     /// Somebody may be waiting.
     ready: bool,
     /// No descriptor for them until then.
@@ -100,8 +122,7 @@ impl Server {
     /// A server with these listeners, not running yet. Errors: the kernel's.
     pub fn new(
         config: Config,
-        users: Users,
-        listeners: Vec<Listener>,
+        entrance: Entrance,
         signals: Signals,
         helps: Helps,
         reload: Box<Reload>,
@@ -109,12 +130,17 @@ impl Server {
         let now = clock::read();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
+        let Entrance { web, devices, users, tokens } = entrance;
         let gate = Gate::new(users, config.auth.failures);
-        let max = config.limits.connections as usize;
-        let world = World::new(Rc::new(config), gate, helps, waker, now)?;
+        let max = config.limits.connections as usize + config.devices.connections as usize;
+        let world = World::new(Rc::new(config), gate, tokens, helps, waker, now)?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;
         let mut doors = Vec::new();
-        for (listener, n) in listeners.into_iter().zip(FIRST_LISTENER..) {
+        if !devices.is_empty() {
+            world.devices.warning().into_iter().for_each(|said| log::warn!("{said}"));
+        }
+        let all = web.into_iter().map(|l| (l, false)).chain(devices.into_iter().map(|l| (l, true)));
+        for ((listener, devices), n) in all.zip(FIRST_LISTENER..) {
             let id = Table::<Conn>::outside(n);
             poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), token(id), Interest::READABLE)?;
             if listener.port() != 0 {
@@ -122,8 +148,8 @@ impl Server {
                 tcp::prepare_plain(listener.as_fd(), &world.times)?;
                 socket::set_nodelay(listener.as_fd())?;
             }
-            log::info!("listening addr={} kind=web", listener.address());
-            doors.push(Door { listener, ready: true, paused: None });
+            log::info!("listening addr={} kind={}", listener.address(), if devices { "devices" } else { "web" });
+            doors.push(Door { listener, devices, ready: true, paused: None });
         }
         Ok(Server {
             poll,
@@ -136,6 +162,7 @@ impl Server {
             world,
             stopping: None,
             planned: None,
+            asleep: clock::asleep(),
             reload,
         })
     }
@@ -167,6 +194,7 @@ impl Server {
             }
             let now = clock::read();
             self.own_stall(now);
+            self.notice_sleep(now);
             let mut signalled = false;
             for event in &events {
                 signalled |= self.note(event);
@@ -212,6 +240,20 @@ impl Server {
         self.world.hub.stood_still(late);
     }
 
+    /// If the board slept, what must not be done late is judged by that time too.
+    fn notice_sleep(&mut self, now: Now) {
+        if self.world.hub.devices_up() == 0 {
+            return; // nobody commands anything; saves the reading of a clock
+        }
+        let asleep = clock::asleep();
+        let gap = asleep.saturating_sub(self.asleep);
+        if gap >= NAP {
+            self.asleep = asleep;
+            log::warn!("slept ms={} (the whole board)", gap.as_millis());
+            self.world.hub.slept(now, gap);
+        }
+    }
+
     /// Notes what an event says; acts on nothing. Whether it was a signal.
     fn note(&mut self, event: &mio::event::Event) -> bool {
         let id = ConnId::from_raw(event.token().0 as u32);
@@ -241,6 +283,9 @@ impl Server {
             }
         }
         while let Some(outcome) = self.world.worker.fetch() {
+            if devices::checked(self, now, &outcome) {
+                continue;
+            }
             let holds = self.world.site.gate.settle(now.mono, &outcome);
             for id in self.world.waiting.remove(&outcome.key).unwrap_or_default() {
                 if let Some(conn) = self.conns.touch(id) {
@@ -276,6 +321,7 @@ impl Server {
                     break;
                 }
                 match self.listeners[i].listener.accept() {
+                    Accept::Stream(stream) if self.listeners[i].devices => devices::welcome(self, now, stream),
                     Accept::Stream(stream) => self.welcome(now, stream),
                     Accept::Empty => self.listeners[i].ready = false,
                     Accept::Pause(e) => {
@@ -305,24 +351,34 @@ impl Server {
         let peer = stream.peer;
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
-        let refused = crowd || self.conns.len() >= max;
-        conn.reserve = self.conns.len() + crate::config::KEPT_FOR_SEATED as usize >= max;
+        let open = self.conns.len().saturating_sub(self.world.devices.connections);
+        let refused = crowd || open >= max;
+        conn.reserve = open + crate::config::KEPT_FOR_SEATED as usize >= max;
         if refused {
             self.world.site.metrics.refused_limit += 1;
             effects::turn_away(&mut conn, &mut self.world, now, crowd);
         }
+        if !self.register(now, conn) {
+            leave(&mut self.per_address, peer);
+        }
+    }
+
+    /// Takes a connection into the table and has the poller watch it. Whether there was room.
+    pub(super) fn register(&mut self, now: Now, conn: Conn) -> bool {
         let fd = conn.stream.as_raw_fd();
-        match self.conns.insert(conn) {
+        let inserted = match self.conns.insert(conn) {
             Ok(id) => {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 if let Err(e) = self.poll.registry().register(&mut SourceFd(&fd), token(id), both) {
                     log::warn!("poll: {e}");
                     self.close(now, id, CloseReason::Error);
                 }
+                true
             }
-            Err(_) => leave(&mut self.per_address, peer),
-        }
+            Err(_) => false,
+        };
         self.world.load.connections = self.conns.len();
+        inserted
     }
 
     /// Serves one connection that is ready: one read, then it goes to the back of the queue.
@@ -330,8 +386,11 @@ impl Server {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.queued = false;
         // what is owed first: who does not take his answers asks no further questions
-        let full = conn.output.owed() > 0 && matches!(conn.protocol, Protocol::Http(..)) && !conn.read_on;
-        if conn.readable && !full {
+        let owes = conn.output.owed() > 0 && !conn.is_link() && !conn.read_on;
+        let full = owes || conn.is_stuffed();
+        if conn.held && conn.is_link() {
+            hear(conn, id, &mut self.world, now, &[]);
+        } else if conn.readable && !full {
             match serve::read(conn, id, &mut self.world, now) {
                 Ok(true) if conn.parked.is_some() => self.returned(now, id),
                 Ok(_) => {}
@@ -343,7 +402,7 @@ impl Server {
         let Some(conn) = self.conns.touch(id) else { return };
         if conn.peer_closed {
             verdict::peer_closed(self, now, id);
-        } else if conn.readable && (conn.output.is_empty() || conn.is_link() || conn.read_on) {
+        } else if conn.readable && !conn.is_stuffed() && (conn.output.is_empty() || conn.is_link() || conn.read_on) {
             queue(&mut self.ready, conn, id);
         }
     }
@@ -356,6 +415,7 @@ impl Server {
         }
         match due {
             Due::Liveness => verdict::check(self, now, id),
+            Due::Unanswered => serve::unanswered(conn, id, &mut self.world, now),
             Due::TooSlow(why) => serve::too_slow(conn, &mut self.world, now, why),
             Due::Close(why) => {
                 if why != CloseReason::KeepAlive && why != CloseReason::Done {
@@ -432,7 +492,11 @@ impl Server {
         if conn.is_link() && conn.parked.is_none() {
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
         }
-        leave(&mut self.per_address, conn.stream.peer);
+        if conn.device {
+            self.world.devices.connections -= 1;
+        } else {
+            leave(&mut self.per_address, conn.stream.peer);
+        }
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
         effects::log_close(&conn, id, &self.world, now, why);
@@ -458,7 +522,7 @@ impl Server {
         notify("STOPPING=1");
         self.stopping = Some(now.mono + self.world.site.config.drain);
         self.listeners.clear();
-        self.world.hub.shutdown(&mut self.world.fx);
+        self.world.hub.shutdown(now, &mut self.world.fx);
         let ids: Vec<ConnId> = self.conns.ids().collect();
         for id in ids {
             let _ = self.conns.touch(id); // settling closes those that are idle
@@ -468,7 +532,7 @@ impl Server {
     fn on_reload(&mut self, now: Now) {
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
         match self.read_again() {
-            Ok((config, users, pages)) => {
+            Ok((config, users, tokens, pages)) => {
                 match users {
                     Some(users) => {
                         for user in self.world.site.gate.reload(users, config.auth.failures) {
@@ -481,10 +545,14 @@ impl Server {
                     None => {}
                 }
                 for entry in self.world.site.gate.users().iter() {
-                    self.world.hub.role_changed(&entry.name, config.role_of(&entry.name));
+                    let role = config.role_of(&entry.name);
+                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
                 }
                 let settings = crate::net::world::settings(&config);
                 self.world.hub.reload(now, settings, &mut self.world.fx);
+                for name in self.world.devices.reload(&config, tokens, &self.world.helps) {
+                    self.world.hub.device_changed(now, &name, &mut self.world.fx);
+                }
                 self.world.reload(Rc::new(config), pages);
                 for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
                     // connections that come from now on inherit it
@@ -498,14 +566,15 @@ impl Server {
                 for mistake in &mistakes {
                     log::error!("reload: {mistake}");
                 }
-                log::error!("reload: nothing was changed; {} mistakes", mistakes.len());
+                let s = if mistakes.len() == 1 { "" } else { "s" };
+                log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
             }
         }
         notify("READY=1");
     }
 
-    fn read_again(&mut self) -> Result<(Config, Option<Users>, Pages), Vec<String>> {
-        let Reloaded { config: read, users } = (self.reload)()?;
+    fn read_again(&mut self) -> Result<(Config, Option<Users>, Option<Users>, Pages), Vec<String>> {
+        let Reloaded { config: read, users, tokens } = (self.reload)()?;
         let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
         // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
         let mut config = (*self.world.site.config).clone();
@@ -519,7 +588,7 @@ impl Server {
         };
         config.seats = read.seats;
         config.liveness = read.liveness;
-        Ok((config, users, pages))
+        Ok((config, users, tokens, pages))
     }
 }
 
@@ -557,11 +626,15 @@ fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
         if let Some(why) = conn.closing {
             return Settled::Said(why);
         }
-        if let Protocol::Http(stage, _) = &conn.protocol {
-            // what was held back while answers were owed: requests, or the end of the peer's stream
-            more |= !matches!(stage, Stage::Waiting(_)) && (conn.peer_closed || conn.readable || conn.held);
-        }
+        // what was held back while answers were owed: requests, or the end of the peer's stream
+        more |= match &conn.protocol {
+            Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _) | Protocol::Draining => false,
+            Protocol::Http(..) => conn.peer_closed || conn.readable || conn.held,
+            Protocol::Link(_) => conn.readable || conn.held,
+            Protocol::Device(_) => conn.readable,
+        };
     }
+    more |= conn.held && conn.is_link();
     Settled::Stays { more }
 }
 

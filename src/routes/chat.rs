@@ -1,5 +1,7 @@
 //! `/api/chat`: the chat as one URL. GET listens, POST says something.
 
+use std::time::Duration;
+
 use crate::hub::SayError;
 use crate::msg::{Type, Types};
 use crate::routes::full;
@@ -16,22 +18,40 @@ pub(super) fn say(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Ok(text) => text,
         Err(refusal) => return refusal.into(),
     };
-    let max = ctx.site.config.chat.text_max;
-    let refused = |status, word, said: &str| Reply::from(refusal(status, word, said));
     match ctx.hub.say(ctx.now, call.caller.session, &text, ctx.fx) {
         Ok(id) => json(201, |o| {
             o.shown("id", id);
         })
         .into(),
-        Err(SayError::Empty) => refused(400, "empty", "there is no text in the body"),
-        Err(SayError::TooLong) => refused(413, "too_long", &format!("a message has at most {max} characters")),
-        Err(SayError::TooFast { retry_after }) => {
-            let seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
-            let said = format!("too many messages; the next one in {seconds} s");
-            refusal(429, "too_fast", &said).with("Retry-After", seconds.to_string()).into()
-        }
         Err(SayError::NoSeat) => full::answer(ctx, call.request, crate::hub::NoSeat::Unknown).into(),
+        Err(why) => {
+            let (status, word, said) = unsaid(ctx, why);
+            let full = refusal(status, word, &said);
+            match why {
+                SayError::TooFast { retry_after } => full.with("Retry-After", seconds(retry_after).to_string()),
+                _ => full,
+            }
+            .into()
+        }
     }
+}
+
+/// Why something was not said: the status, the word and the sentence.
+pub(super) fn unsaid(ctx: &Ctx<'_>, why: SayError) -> (u16, &'static str, String) {
+    match why {
+        SayError::Empty => (400, "empty", "there is no text to say".into()),
+        SayError::TooLong => {
+            (413, "too_long", format!("a message has at most {} characters", ctx.site.config.chat.text_max))
+        }
+        SayError::TooFast { retry_after } => {
+            (429, "too_fast", format!("too many messages; the next one in {} s", seconds(retry_after)))
+        }
+        SayError::NoSeat => (403, "no_seat", "this session has no seat any more; sign in again".into()),
+    }
+}
+
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
 }
 
 /// The text in the body, by its content type.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::http::request::{Method, Request, Version};
-use crate::hub::{LinkSpec, NoLink, Tab};
+use crate::hub::{Asked, LinkSpec, NoLink, Tab};
 use crate::link::Link;
 use crate::link::sse::Sse;
 use crate::msg::{CloseReason, Types};
@@ -16,6 +16,9 @@ use crate::routes::reply::{Call, Ctx, Full, Reply, refusal};
 pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: bool) -> Reply {
     let request = call.request;
     if request.method == Method::Head {
+        if let Err(why) = ctx.hub.request(ctx.now, call.caller.session, Asked::Link, ctx.fx) {
+            return full::answer(ctx, request, why).into();
+        }
         return Full::new(200, "text/event-stream", Vec::new()).into();
     }
     let tab = match tab(request) {
@@ -68,7 +71,7 @@ pub(super) fn bye(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 }
 
 /// The page that asks, if one does: `?tab=T&n=N`.
-fn tab(request: &Request<'_>) -> Result<Option<Tab>, Reply> {
+pub(super) fn tab(request: &Request<'_>) -> Result<Option<Tab>, Reply> {
     let Some(name) = query(request, "tab") else { return Ok(None) };
     if name.is_empty() || name.len() > Tab::NAME_MAX {
         return Err(super::bad_query("tab", "1 to 64 bytes, drawn at random by the page"));

@@ -7,6 +7,7 @@
 
 pub mod access;
 mod chat;
+pub mod devices;
 mod events;
 mod evict;
 mod full;
@@ -17,7 +18,9 @@ mod logout;
 pub mod reply;
 mod roster;
 mod session;
+mod socket;
 mod status;
+pub mod steps;
 
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
@@ -34,9 +37,14 @@ pub const ROUTES: &[Route] = &[
     Route::get("/api/events", Need::Link, events::open),
     Route::get("/api/chat", Need::Link, chat::open),
     Route::post("/api/chat", Need::Seat(Role::Viewer), chat::say),
+    Route::get("/api/socket", Need::Link, socket::open),
+    Route::get("/api/echo", Need::Name, socket::echo),
     Route::post("/api/beat", Need::Name, links::beat),
     Route::post("/api/bye", Need::Name, links::bye),
     Route::get("/api/log", Need::Name, log::show),
+    Route::get("/api/devices", Need::Name, devices::show),
+    Route::post("/api/devices/*/control", Need::Seat(Role::Operator), devices::control),
+    Route::post("/api/devices/*/command", Need::Name, devices::command),
     Route::post("/api/members/*/evict", Need::Seat(Role::Admin), evict::evict),
     Route::get("/api/status", Need::Name, status::show),
     Route::get("/metrics", Need::Name, status::metrics),
@@ -142,7 +150,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let need = ROUTES[i].need;
     if let Need::Seat(role) = need {
         if caller.role < role {
-            let said = format!("this needs the role {role}; {} is a {}", caller.user, caller.role);
+            let said = format!("this needs the role {role}; the role of {} is {}", caller.user, caller.role);
             return Err(refuse(refusal(403, "role", &said)));
         }
     }
@@ -198,7 +206,8 @@ pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, bod
             Need::Link => Asked::Link,
             Need::Name | Need::Nothing => Asked::Read,
         };
-        if route.need != Need::Link || request.method == Method::Head {
+        // a link takes its seat when it opens
+        if route.need != Need::Link {
             if let Err(why) = ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
                 return full::answer(ctx, request, why).into();
             }

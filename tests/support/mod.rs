@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 #![allow(clippy::disallowed_methods)] // a test stands outside: it has a clock of its own
 
+pub mod ws;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -113,6 +115,12 @@ impl Setup {
     /// With these as its standard input and output, for a `through` that does something with them.
     pub fn descriptors(mut self, stdin: Stdio, stdout: Stdio) -> Self {
         (self.stdin, self.stdout) = (stdin, stdout);
+        self
+    }
+
+    /// Listen on a unix socket at `path` too.
+    pub fn unix(mut self, path: &Path) -> Self {
+        self.listen = format!("{}\", \"unix:{}", self.listen, path.display());
         self
     }
 
