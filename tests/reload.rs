@@ -236,7 +236,7 @@ fn any_mistake_leaves_everything_as_it_was_and_the_log_says_where_it_is() {
     let cases = [
         (with("wwww = \"x\""), good[1].clone(), format!("{}:{at}:1: wwww: there is no such setting", shown(&settings))),
         (with("hosts = "), good[1].clone(), format!("{}:{at}:", shown(&settings))),
-        (with("www = \"/nowhere\""), good[1].clone(), format!("{}:{at}:7: www: ", shown(&settings))),
+        (with("www = \"/nowhere\""), good[1].clone(), format!("{}:{at}:8: www: ", shown(&settings))),
         (changed.clone(), good[1].replace("bob:", "bob:x"), format!("{}:3:5: ", shown(&users))),
         (changed.clone(), String::new(), String::from("WITHOUT")),
     ];

@@ -22,6 +22,8 @@ mod socket;
 mod status;
 pub mod steps;
 
+use crate::config::Auth;
+use crate::http::files::path::{self, Relative};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::Asked;
@@ -132,7 +134,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let nobody = |full: Full| Refused { reply: full.into(), caller: None };
     access::address_and_host(ctx, request, audience).map_err(nobody)?;
     let found = find(request);
-    if ctx.site.config.auth.is_open(request.path) {
+    if is_open(&ctx.site.config.auth, request.path) {
         return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
     }
     if let Ok(Some((i, _))) = found {
@@ -162,6 +164,16 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
         }
     }
     Ok(Admitted { route: Some(i), caller: Some(caller) })
+}
+
+/// Whether a path is served to everybody: as it is written, and as the files will resolve it. Else `..` would lead from
+/// an open folder to what lies behind the password.
+fn is_open(auth: &Auth, path: &str) -> bool {
+    let resolved = |relative: Relative| {
+        let end = if relative.is_dir && !relative.path.is_empty() { "/" } else { "" };
+        auth.is_open(&["/", &relative.path, end].concat())
+    };
+    auth.is_open(path) && (path::plain(path).is_some() || path::decode(path).is_ok_and(resolved))
 }
 
 /// The route for a request: `None` if its path is for the files, `Err` for a path or method that is not there.
