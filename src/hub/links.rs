@@ -264,10 +264,7 @@ impl Hub {
             return;
         }
         link.beat = Some((n, now.mono));
-        if let Page::Answers { newest, owes_since: owes @ None, .. } = &mut link.page {
-            if n <= *newest {
-                return; // after a reload to longer beats an old link's come more often than the number changes
-            }
+        if let Page::Answers { owes_since: owes @ None, .. } = &mut link.page {
             *owes = Some(now.mono);
             let due = link.page_due(self.settings.page_after);
             self.arm(due);
