@@ -568,7 +568,8 @@ impl Server {
                     None => {}
                 }
                 for entry in self.world.site.gate.users().iter() {
-                    self.world.hub.role_changed(now, &entry.name, config.role_of(&entry.name), &mut self.world.fx);
+                    let role = config.role_of(&entry.name);
+                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
                 }
                 let settings = crate::net::world::settings(&config);
                 self.world.hub.reload(now, settings, &mut self.world.fx);
@@ -588,7 +589,8 @@ impl Server {
                 for mistake in &mistakes {
                     log::error!("reload: {mistake}");
                 }
-                log::error!("reload: nothing was changed; {} mistakes", mistakes.len());
+                let s = if mistakes.len() == 1 { "" } else { "s" };
+                log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
             }
         }
         notify("READY=1");
