@@ -47,9 +47,15 @@ fn a_path_is_open_by_what_it_names_not_by_how_it_begins() {
     for open in ["/open/logo.txt", "/open/../open/logo.txt", "/%6fpen/logo.txt", "//open/./logo.txt", "/healthz"] {
         assert_eq!(nobody.get(open).status, 200, "{open}");
     }
-    for shut in
-        ["/open/../index.html", "/open/%2e%2e/index.html", "/open/..", "/open/../", "/open/.%2e/", "/open%2f../", "/open"]
-    {
+    for shut in [
+        "/open/../index.html",
+        "/open/%2e%2e/index.html",
+        "/open/..",
+        "/open/../",
+        "/open/.%2e/",
+        "/open%2f../",
+        "/open",
+    ] {
         assert_eq!(nobody.get(shut).status, 401, "{shut}");
     }
     let _ = std::fs::remove_dir_all(www);
@@ -60,7 +66,9 @@ fn whoever_waits_for_a_password_fills_no_memory() {
     let server = Setup::default().start();
     let before = proc(&server, "status", "VmRSS");
     let mut stream = ask(&Client::new(&server, "ann").credentials(Some("ann:wrong")), "");
-    stream.write_all(Client::new(&server, "ann").credentials(Some("ann:wrong")).head("GET", "/", "").as_bytes()).unwrap();
+    stream
+        .write_all(Client::new(&server, "ann").credentials(Some("ann:wrong")).head("GET", "/", "").as_bytes())
+        .unwrap();
     stream.set_nonblocking(true).unwrap();
     let (end, mut most) = (Instant::now() + SOON, 0);
     // until the answer comes
@@ -163,10 +171,7 @@ fn what_was_asked_before_fin_is_answered_though_fin_comes_in_between() {
 
 #[test]
 fn a_replay_longer_than_the_queue_makes_nobody_slow() {
-    let server = Setup::default()
-        .table("limits", "link_queue = \"16KiB\"")
-        .table("chat", "rate = \"1000/s\"")
-        .start();
+    let server = Setup::default().table("limits", "link_queue = \"16KiB\"").table("chat", "rate = \"1000/s\"").start();
     let mut ann = Client::browser(&server, "ann", "A");
     let mut first = ann.link("/api/events?types=said");
     let id = first.wait("hello").data["id"].as_str().unwrap().to_string();

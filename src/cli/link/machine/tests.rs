@@ -271,9 +271,15 @@ fn a_server_that_takes_the_connection_and_never_welcomes_is_tried_again() {
 fn pings_go_to_the_program_and_its_pongs_come_back() {
     let mut play = Play::up();
     play.server(r#"{"ping":7}"#).program(r#"{"pong":7}"#);
-    assert_eq!((play.program_hears(), play.server_hears()), (vec![r#"{"ping":7}"#.into()], vec![r#"{"pong":7}"#.into()]));
+    assert_eq!(
+        (play.program_hears(), play.server_hears()),
+        (vec![r#"{"ping":7}"#.into()], vec![r#"{"pong":7}"#.into()])
+    );
     play.program(r#"{"ping":1}"#).server(r#"{"pong":1}"#);
-    assert_eq!((play.program_hears(), play.server_hears()), (vec![r#"{"pong":1}"#.into()], vec![r#"{"ping":1}"#.into()]));
+    assert_eq!(
+        (play.program_hears(), play.server_hears()),
+        (vec![r#"{"pong":1}"#.into()], vec![r#"{"ping":1}"#.into()])
+    );
 }
 
 #[test]
