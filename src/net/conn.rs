@@ -6,9 +6,11 @@ use std::io;
 use std::rc::Rc;
 
 use crate::http::exchange::Exchange;
+use crate::http::response::Persist;
 use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::link::Link;
-use crate::msg::{CloseReason, Moment, SessionId};
+use crate::msg::{CloseReason, EventId, Moment, SessionId};
+use crate::net::devices::{HELLO_WITHIN, Talk};
 use crate::net::send_queue::SendQueue;
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
@@ -51,6 +53,10 @@ pub struct Conn {
     /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
     /// that waits for its next turn.
     pub held: bool,
+    /// It came to a device listener.
+    pub device: bool,
+    /// Telemetry was held back from it.
+    pub missed_telemetry: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
     pub reserve: bool,
     /// To be closed once nothing is owed, and why.
@@ -85,6 +91,8 @@ pub enum Protocol {
     Http(Stage, Exchange),
     /// Events.
     Link(Box<dyn Link>),
+    /// Device lines.
+    Device(Box<Talk>),
     /// Last words are said: what still comes is thrown away.
     Draining,
 }
@@ -99,6 +107,20 @@ pub enum Stage {
     Skip,
     /// A password is being checked for the request whose head lies in the input.
     Waiting(Key),
+    /// The answer to a command is awaited.
+    Held(Box<Held>),
+}
+
+/// A request that waits for the answer to a command.
+pub struct Held {
+    /// The command.
+    pub command: EventId,
+    /// How long it waits.
+    pub until: Moment,
+    /// Whether the connection goes on after the answer.
+    pub persist: Persist,
+    /// Header lines of the answer.
+    pub extra: Vec<u8>,
 }
 
 /// The limits in time that a connection without a link lives under (`[limits]`).
@@ -129,6 +151,8 @@ impl Conn {
             peer_closed: false,
             queued: false,
             held: false,
+            device: false,
+            missed_telemetry: false,
             reserve: false,
             closing: None,
             parked: None,
@@ -147,7 +171,11 @@ impl Conn {
 
     /// Whether it carries events (a parked one does no more). The echo does not, and is no link in this sense.
     pub fn is_link(&self) -> bool {
-        matches!(self.protocol, Protocol::Link(_)) && self.live.carrier() != Carrier::Response
+        match &self.protocol {
+            Protocol::Link(_) => self.live.carrier() != Carrier::Response,
+            Protocol::Device(talk) => talk.is_up(),
+            Protocol::Http(..) | Protocol::Draining => false,
+        }
     }
 
     /// Whether it speaks TCP, so that the kernel can be asked about its peer.
@@ -164,6 +192,8 @@ impl Conn {
     pub fn is_idle(&self) -> bool {
         match &self.protocol {
             Protocol::Http(Stage::Head, exchange) => self.output.is_empty() && exchange.is_idle(&self.input),
+            // one without a hello has nothing to lose
+            Protocol::Device(talk) => self.output.is_empty() && talk.is_awaited(),
             _ => false,
         }
     }
@@ -171,7 +201,8 @@ impl Conn {
     /// Whether nothing more is to be read now: who does not take his answers, or waits to be let in, asks no further
     /// questions. Behind FIN only what the kernel holds already can come.
     pub fn is_full(&self) -> bool {
-        let kept = self.held || matches!(self.protocol, Protocol::Http(Stage::Waiting(_), _));
+        let waits = matches!(self.protocol, Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _));
+        let kept = self.held || waits;
         if kept && self.input.len() >= KEPT_MAX {
             return true;
         }
@@ -226,6 +257,9 @@ impl Conn {
         match &self.protocol {
             Protocol::Draining => Some((self.since + LINGER, Due::Close(CloseReason::Done))),
             Protocol::Link(_) => None,
+            Protocol::Device(talk) => {
+                talk.is_awaited().then(|| (self.since + HELLO_WITHIN, Due::TooSlow(CloseReason::HeaderTimeout)))
+            }
             Protocol::Http(..) if !self.output.is_empty() => {
                 Some((self.taken + patience.send, Due::Close(CloseReason::SendTimeout)))
             }
@@ -238,6 +272,7 @@ impl Conn {
                 Some((self.since + patience.body, Due::TooSlow(CloseReason::BodyTimeout)))
             }
             Protocol::Http(Stage::Waiting(_), _) => None,
+            Protocol::Http(Stage::Held(held), _) => Some((held.until, Due::Unanswered)),
         }
     }
 
@@ -257,6 +292,8 @@ pub enum Due {
     Liveness,
     /// Time is up: close.
     Close(CloseReason),
+    /// A request has waited long enough for the answer to a command.
+    Unanswered,
     /// A request came too slowly: 408, then close (without a word if nothing of it came).
     TooSlow(CloseReason),
 }

@@ -115,6 +115,11 @@ impl Gate {
         changed
     }
 
+    /// The users in force.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
     /// Whose credentials these are, if they were found right before.
     pub fn known(&self, key: &Key) -> Option<Rc<str>> {
         self.good.get(key).cloned()

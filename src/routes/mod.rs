@@ -7,6 +7,7 @@
 
 pub mod access;
 mod chat;
+pub mod devices;
 mod events;
 mod evict;
 mod full;
@@ -42,6 +43,9 @@ pub const ROUTES: &[Route] = &[
     Route::post("/api/beat", Need::Name, links::beat),
     Route::post("/api/bye", Need::Name, links::bye),
     Route::get("/api/log", Need::Name, log::show),
+    Route::get("/api/devices", Need::Name, devices::show),
+    Route::post("/api/devices/*/control", Need::Seat(Role::Operator), devices::control),
+    Route::post("/api/devices/*/command", Need::Name, devices::command),
     Route::post("/api/members/*/evict", Need::Seat(Role::Admin), evict::evict),
     Route::get("/api/status", Need::Name, status::show),
     Route::get("/metrics", Need::Name, status::metrics),
@@ -147,7 +151,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let need = ROUTES[i].need;
     if let Need::Seat(role) = need {
         if caller.role < role {
-            let said = format!("this needs the role {role}; {} is a {}", caller.user, caller.role);
+            let said = format!("this needs the role {role}; the role of {} is {}", caller.user, caller.role);
             return Err(refuse(refusal(403, "role", &said)));
         }
     }
