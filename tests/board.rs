@@ -35,7 +35,7 @@ fn everyday_the_board_does_what_a_server_does() {
     let Some(mut world) = board("everyday") else { return };
     let checks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/curl");
     let mut failed = Vec::new();
-    for name in ["401", "page", "304", "range", "chat", "events", "full-house", "logout", "evict"] {
+    for name in ["401", "page", "304", "range", "chat", "events", "logout", "evict", "full-house"] {
         let done = world
             .elsewhere("sh")
             .arg(checks.join(format!("{name}.sh")))
