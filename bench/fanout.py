@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A chat message to N listening links: CPU and system calls per delivered message.
 
-    bench/fanout.py PORT PID [--links 1000] [--messages 40] [--auth bench:bench] [--strace]
+    bench/fanout.py PORT PID [--links 1000] [--messages 40] [--auth bench:bench] [--ws] [--strace]
+
+--ws: the links are WebSockets (with pings answered, as browsers do), else SSE.
 
 The server runs already, with room for N links and a high chat rate (bench/fanout.sh starts one so). Raw epoll, standard library only.
 """
@@ -19,6 +21,7 @@ def main():
     p.add_argument("--links", type=int, default=1000)
     p.add_argument("--messages", type=int, default=40)
     p.add_argument("--auth", default="bench:bench")
+    p.add_argument("--ws", action="store_true")
     p.add_argument("--strace", action="store_true")
     a = p.parse_args()
     auth = "Authorization: Basic " + base64.b64encode(a.auth.encode()).decode()
@@ -29,14 +32,19 @@ def main():
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
+    kind, url, more, opened = "SSE", "/api/events", "", b" 200 "
+    if a.ws:
+        kind, url, opened = "WebSocket", "/api/socket", b" 101 "
+        more = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    mark, ping, pong = (b'"type":"said"', b"\x89\x00", b"\x8a\x80bnch") if a.ws else (b"event: said", None, None)
     poll, links, heard = select.epoll(), {}, {}
     for i in range(a.links):
         s = connect()
-        s.sendall(f"GET /api/events?types=said&tab=t{i}&n=1 HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\n{auth}\r\n\r\n".encode())
+        s.sendall(f"GET {url}?types=said&tab=t{i}&n=1 HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\n{more}{auth}\r\n\r\n".encode())
         links[s.fileno()] = s
         heard[s.fileno()] = b""
         head = s.recv(65536)
-        if b" 200 " not in head.split(b"\r\n")[0]:
+        if opened not in head.split(b"\r\n")[0]:
             sys.exit(f"link {i}: {head[:300]!r}")
         s.setblocking(False)
         poll.register(s, select.EPOLLIN)
@@ -51,6 +59,8 @@ def main():
                     continue
                 if not data:
                     sys.exit("a link was closed by the server")
+                if ping and data.endswith(ping):
+                    links[fd].send(pong)
                 yield fd, data
 
     speaker = connect()
@@ -72,8 +82,8 @@ def main():
             want = set(links)
             for fd, data in read_all(lambda: not want, time.monotonic() + 5):
                 tails[fd] = tails[fd][-20:] + data
-                if b"event: said" in tails[fd]:
-                    tails[fd] = tails[fd].split(b"event: said")[-1][-20:]
+                if mark in tails[fd]:
+                    tails[fd] = tails[fd].split(mark)[-1][-20:]
                     if fd in want:
                         want.discard(fd)
                         delivered += 1
@@ -107,7 +117,7 @@ def main():
     took = time.monotonic() - t0
     gross = (cpu_us(a.pid) - base) / delivered
     net = (cpu_us(a.pid) - base - idle_rate * took) / delivered
-    print(f"{a.links} links, {a.messages} messages, {delivered} delivered in {took:.2f} s")
+    print(f"{a.links} {kind} links, {a.messages} messages, {delivered} delivered in {took:.2f} s")
     print(f"CPU of the links themselves  {idle_rate / 10000:.2f} % of a core")
     print(f"CPU per delivered message    {gross:.2f} us all in, {net:.2f} us without the links' own   target 8   {'ok' if gross <= 8 else 'MISS'}")
 

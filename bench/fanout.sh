@@ -1,7 +1,7 @@
 #!/bin/sh
 # A chat message to 1000 links: CPU and system calls per delivered message.
 #
-#   bench/fanout.sh            LINKS=1000 MESSAGES=40
+#   bench/fanout.sh [--ws]     LINKS=1000 MESSAGES=40; --ws: over WebSockets, else SSE
 . "$(dirname "$0")/lib.sh"
 need python3 strace taskset
 LINKS=${LINKS:-1000} MESSAGES=${MESSAGES:-40}
@@ -11,5 +11,5 @@ connections = $((LINKS + 100))
 per_address = $((LINKS + 100))
 [chat]
 rate = \"1000/s\""
-taskset -c "$LOAD_CORE" python3 bench/fanout.py "$PORT" "$SERVER" --links "$LINKS" --messages "$MESSAGES" || exit 1
-taskset -c "$LOAD_CORE" python3 bench/fanout.py "$PORT" "$SERVER" --links "$LINKS" --messages 10 --strace
+taskset -c "$LOAD_CORE" python3 bench/fanout.py "$PORT" "$SERVER" --links "$LINKS" --messages "$MESSAGES" "$@" || exit 1
+taskset -c "$LOAD_CORE" python3 bench/fanout.py "$PORT" "$SERVER" --links "$LINKS" --messages 10 --strace "$@"

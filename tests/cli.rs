@@ -98,7 +98,7 @@ fn bad_usage_is_one_line_on_stderr_and_status_2() {
         (&["check"], "check needs a settings file"),
         (&["passwd", "x"], "passwd needs a users file and a name"),
         (&["--demo"], "not in this build yet"),
-        (&["link", "--server", "a:1"], "not in this build yet: devices come with"),
+        (&["link", "--server", "a:1"], "link needs --name"),
         (&["--tls-cert", "x"], "TLS is not in this version"),
     ] {
         let said = run(arguments);

@@ -1,9 +1,9 @@
 //! The WebSocket of the real server: handshake, events, what a page says, and what breaks the protocol.
-#![allow(clippy::unwrap_used)] // a test; its helpers too
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test stands outside: it may fail, and has a clock
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::ws::{Frame, KEY, UPGRADE, frame};
 use support::{Client, SOON, Server, Setup};
@@ -250,11 +250,11 @@ fn a_page_that_floods_and_reads_nothing_is_closed_as_slow() {
     let server = house().table("limits", "link_queue = \"16KiB\"").start();
     let mut bob = Client::browser(&server, "bob", "Browser").from(3).socket("/api/socket");
     let mut ann = Client::browser(&server, "ann", "Browser").from(2).socket("/api/socket?types=said&tab=a&n=1");
-    let (until, mut taken) = (std::time::Instant::now() + SOON, 0);
+    let (until, mut taken) = (Instant::now() + SOON, 0);
     let ping = frame(0x89, &[b'x'; 125]).repeat(100);
     while ann.try_raw(&ping).is_ok() {
         taken += ping.len();
-        assert!(std::time::Instant::now() < until, "still taken after {taken} bytes");
+        assert!(Instant::now() < until, "still taken after {taken} bytes");
     }
     assert_eq!(bob.wait("left")["reason"], "slow");
 }
@@ -267,7 +267,7 @@ fn a_close_is_answered_and_the_server_closes_the_connection_at_once() {
     let mut bob = Client::browser(&server, "bob", "Browser").from(3).socket("/api/socket");
     let mut ann = Client::browser(&server, "ann", "Browser").from(2).socket("/api/socket");
     ann.wait("hello");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     ann.raw(&frame(0x88, b"\x03\xe9going"));
     assert_eq!(ann.drain().1, Some((1001, String::new())), "and drain saw FIN");
     assert!(begun.elapsed() < Duration::from_millis(900), "Firefox would wait a second for it");
@@ -398,4 +398,124 @@ fn the_echo_is_there_only_when_it_is_set_and_takes_no_seat() {
     }
     writer.raw(&frame(0x88, b"\x03\xe8"));
     assert_eq!(writer.drain().1, Some((1000, String::new())));
+}
+
+// ------------------------------------------------------------------------------------------------ dead or alive
+
+#[test]
+fn a_page_that_stops_answering_beats_is_stalled_keeps_its_seat_and_moves_again() {
+    let server = house().table("liveness", "page_after = \"2s\"").start();
+    let mut bob =
+        Client::browser(&server, "bob", "Browser").from(3).socket("/api/socket?types=stalled,moving,left,lost");
+    bob.wait("hello");
+    let mut ann = Client::browser(&server, "ann", "Browser").from(2).socket("/api/socket?tab=a&n=1");
+    // somebody who never answers a beat is no page: nothing is to be said of it
+    let mut curl = Client::new(&server, "eve").from(4).socket("/api/socket");
+    curl.beats = false;
+    ann.idle(Duration::from_millis(700)); // one beat at least is answered
+    ann.beats = false; // alert(), a frozen tab, an endless loop: pongs go on
+    let begun = Instant::now();
+    ann.idle(Duration::from_millis(2900));
+    curl.idle(Duration::from_millis(1));
+    let stalled = bob.message();
+    assert_eq!((&stalled["type"], &stalled["layer"]), (&"stalled".into(), &"page".into()));
+    assert_eq!(stalled["member"]["user"], "ann");
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    ann.beats = true;
+    ann.idle(Duration::from_millis(700));
+    let moving = bob.message();
+    assert_eq!((&moving["type"], &moving["layer"]), (&"moving".into(), &"page".into()));
+    curl.text(r#"{"say":"me","ref":1}"#);
+    curl.wait("done");
+}
+
+#[test]
+fn at_a_full_house_a_dead_page_gives_way() {
+    let setup = Setup::default().table("seats", "max = 1\nreserved = 0");
+    let server = setup.table("liveness", "page_after = \"2s\"").start();
+    let mut ann = Client::browser(&server, "ann", "Browser").from(2).socket("/api/socket?tab=a&n=1");
+    ann.idle(Duration::from_millis(700));
+    ann.beats = false;
+    let mut eve = Client::browser(&server, "eve", "Browser").from(3);
+    assert!(eve.try_socket("/api/socket?tab=e&n=1", UPGRADE).is_err(), "while it may yet answer");
+    ann.idle(Duration::from_millis(2900));
+    eve.socket("/api/socket?tab=e&n=2").wait("hello");
+    let (messages, close) = ann.drain();
+    assert_eq!(messages.last().unwrap()["reason"], "stalled");
+    assert_eq!(close, Some((1008, "stalled".into())));
+}
+
+#[test]
+fn an_answer_to_a_beat_by_post_counts_for_the_page_that_is_named() {
+    let server = house().start();
+    let mut ann = Client::browser(&server, "ann", "Browser").from(2);
+    let mut socket = ann.socket("/api/socket?tab=a&n=1");
+    socket.beats = false;
+    let beat = socket.wait_frame(|f| matches!(f, Frame::Text(t) if t.contains(r#""beat""#)));
+    let Frame::Text(text) = beat else { unreachable!() };
+    let n = serde_json::from_str::<serde_json::Value>(&text).unwrap()["n"].clone();
+    let answer = ann.request(
+        "POST",
+        "/api/beat?tab=a",
+        "Content-Type: application/json\r\n",
+        format!(r#"{{"beat":{n}}}"#).as_bytes(),
+    );
+    assert_eq!(answer.status, 204);
+    // the same by the socket, with a ref
+    socket.text(&format!(r#"{{"beat":{n},"hold":[],"ref":"b"}}"#));
+    assert_eq!(socket.wait("done")["ref"], "b");
+}
+
+#[test]
+fn behind_a_unix_socket_silence_is_a_loss_and_a_frozen_page_is_not() {
+    let path = std::env::temp_dir().join(format!("boatswain-ws-{}.sock", std::process::id()));
+    let server = house().unix(&path).table("liveness", "profile = \"lan\"\npage_after = \"2s\"").start();
+    let mut bob = Client::browser(&server, "bob", "Browser")
+        .from(3)
+        .socket("/api/socket?types=suspected,recovered,stalled,lost,left,joined");
+    bob.wait("hello");
+    let mut frozen = Client::browser(&server, "eve", "B").unix_socket(&path, "/api/socket?tab=e&n=1");
+    frozen.idle(Duration::from_millis(700));
+    frozen.beats = false;
+    let mut gone = Client::browser(&server, "ann", "A").unix_socket(&path, "/api/socket?tab=a&n=1");
+    gone.idle(Duration::from_millis(1));
+    let begun = Instant::now();
+    gone.pongs = false;
+    gone.beats = false;
+    let mut heard = Vec::new();
+    // one thread serves both: the frozen one answers pings while the other is waited for
+    while begun.elapsed() < SOON && !heard.contains(&"lost".to_string()) {
+        frozen.idle(Duration::from_millis(20));
+        while let Ok(Some(frame)) = bob.frame_within(Duration::from_millis(1)) {
+            if let Frame::Text(text) = frame {
+                let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+                if message["member"]["user"] == "ann" && message["type"] != "joined" {
+                    heard.push(message["type"].as_str().unwrap().to_owned());
+                    assert_ne!(message.get("evidence").unwrap_or(&"no_ack".into()), "reset");
+                }
+            }
+        }
+    }
+    assert_eq!(heard, ["suspected", "lost"]);
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    // heard again it is told, so that its page comes back
+    gone.raw(&frame(0x8a, b""));
+    let (messages, close) = gone.drain();
+    assert_eq!(messages.last().unwrap()["reason"], "lost");
+    assert_eq!(close, Some((1000, "lost".into())));
+    frozen.idle(Duration::from_millis(2500));
+    frozen.text(r#"{"say":"thawed","ref":1}"#);
+    frozen.wait("done");
+    let mut tales = Vec::new();
+    while !tales.iter().any(|t: &String| t.contains("stalled")) {
+        if let Some(Frame::Text(text)) = bob.frame(SOON) {
+            tales.push(text);
+        }
+    }
+    assert!(
+        tales.iter().any(|t| t.contains("\"stalled\"") && t.contains("\"eve\"") && t.contains("\"page\"")),
+        "{tales:?}"
+    );
+    assert!(!tales.iter().any(|t| t.contains("\"lost\"")), "{tales:?}");
+    let _ = std::fs::remove_file(&path);
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
+use super::link::address::Server;
+use super::link::{self, name_fault};
 use crate::config::{Environment, Options, Source};
 
 /// What was asked for.
@@ -21,6 +23,10 @@ pub enum Command {
         /// The user.
         user: String,
     },
+    /// Make a program a device.
+    Link(link::Options),
+    /// Be a pump that does not exist, for `--demo`; not in the help.
+    Pump,
     /// Print [`HELP`].
     Help,
     /// Print the version.
@@ -34,6 +40,8 @@ Boatswain: the web server on the board. Pages, seats for people, and who has van
 Usage:
   boatswain [serve] [-c FILE] [--listen ADDR:PORT]... [--www DIR] [--users FILE] [--seats N]
   boatswain passwd FILE USER     set a user's password; asks twice on a terminal, reads one line from a pipe
+  boatswain link --server HOST:PORT --name NAME [--token-file FILE] [-- COMMAND ARG...]
+                                 make a program a device: commands on its stdin, telemetry and answers on its stdout
   boatswain check -c FILE        print `ok`, or every mistake as FILE:LINE:COLUMN: what is wrong
   boatswain --help | --version
 
@@ -99,8 +107,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: Environ
                     Some("check") => "check",
                     Some("passwd") => "passwd",
                     Some("help") => return Ok(Command::Help),
-                    // Remove with the part that brings it.
-                    Some("link") => return Err("not in this build yet: devices come with a later one".into()),
+                    Some("pump") => return Ok(Command::Pump),
+                    Some("link") if source.file.is_none() && source.options == Options::default() => {
+                        return link(parser);
+                    }
+                    Some("link") => return Err(with_hint("options of link come after `link`")),
                     _ => return Err(with_hint(&format!("there is no command {value:?}"))),
                 });
             }
@@ -143,6 +154,49 @@ fn finish(command: &str, source: Source, operands: Vec<OsString>) -> Result<Comm
             Ok(Command::Check(source))
         }
         _ => Ok(Command::Serve(source)),
+    }
+}
+
+/// What comes after `boatswain link`.
+fn link(mut parser: lexopt::Parser) -> Result<Command, String> {
+    const USAGE: &str = "boatswain link --server HOST:PORT --name NAME [--token-file FILE] [-- COMMAND ARG...]";
+    let (mut server, mut name, mut token_file) = (None, None, None);
+    let mut command = Vec::new();
+    loop {
+        // `--` is looked for here: what comes after it is COMMAND's, options included.
+        if let Some(mut rest) = parser.try_raw_args() {
+            if rest.peek().is_some_and(|next| next == "--") {
+                rest.next();
+                command.extend(rest);
+                if command.is_empty() {
+                    return Err(with_hint("link: there is no COMMAND after --"));
+                }
+                break;
+            }
+        }
+        match parser.next().map_err(|e| with_hint(&e.to_string()))? {
+            None => break,
+            Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help),
+            Some(Arg::Long("server")) => {
+                once(&mut server, word(&mut parser, "--server", "HOST:PORT of a device listener")?, "--server")?;
+            }
+            Some(Arg::Long("name")) => once(&mut name, word(&mut parser, "--name", "the device's name")?, "--name")?,
+            Some(Arg::Long("token-file")) => {
+                once(&mut token_file, word(&mut parser, "--token-file", "a file")?, "--token-file")?;
+            }
+            Some(Arg::Value(value)) => {
+                return Err(with_hint(&format!("link: write -- before COMMAND: ... -- {}", value.to_string_lossy())));
+            }
+            Some(Arg::Long(name)) => return Err(with_hint(&format!("link has no option --{name}: {USAGE}"))),
+            Some(Arg::Short(letter)) => return Err(with_hint(&format!("link has no option -{letter}: {USAGE}"))),
+        }
+    }
+    let server = server.ok_or_else(|| with_hint(&format!("link needs --server: {USAGE}")))?;
+    let name = name.ok_or_else(|| with_hint(&format!("link needs --name: {USAGE}")))?;
+    let server = Server::parse(&server)?;
+    match name_fault(&name) {
+        Some(fault) => Err(format!("--name: {fault}")),
+        None => Ok(Command::Link(link::Options { server, name, token_file: token_file.map(Into::into), command })),
     }
 }
 

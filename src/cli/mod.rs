@@ -4,7 +4,9 @@
 
 pub mod args;
 pub mod check;
+pub mod link;
 pub mod passwd;
+pub mod pump;
 pub mod serve;
 
 use std::io::{self, Write};
@@ -22,13 +24,16 @@ pub const MISUSED: u8 = 2;
 /// Does what the arguments ask for. `serve` is the server: it gets where its settings come from, and reads them itself.
 pub fn run(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
-    environment: Environment,
+    mut environment: Environment,
     serve: fn(Source) -> ExitCode,
 ) -> ExitCode {
+    environment.retain(|(name, _)| name != serve::WITHOUT); // known, but no setting
     match args::parse(arguments, environment) {
         Ok(Command::Serve(source)) => serve(source),
         Ok(Command::Check(source)) => check::run(&source),
         Ok(Command::Passwd { file, user }) => passwd::run(&file, &user),
+        Ok(Command::Link(options)) => link::run(options),
+        Ok(Command::Pump) => pump::run(),
         Ok(Command::Help) => print(args::HELP),
         Ok(Command::Version) => print(concat!("boatswain ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(what) => fail(MISUSED, &what),

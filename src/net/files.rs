@@ -23,6 +23,7 @@ use crate::http::response::{
     ALLOW_READ, Audience, Envelope, Full, HTML, end_head, push_body_fields, push_field, reads, start_head,
 };
 use crate::msg::{Moment, Now};
+use crate::sys::file::Obstacle;
 
 use cache::{Cache, Content, Found};
 use root::Root;
@@ -106,7 +107,8 @@ impl Site {
             Some(www) => Some(Folder { root: Root::open(www)?, cache: Cache::default(), absent: Vec::new() }),
             None => None,
         };
-        let built_in = if folder.is_none() { built_in::pages() } else { Vec::new() };
+        let mut built_in = built_in::pages();
+        built_in.retain(|page| folder.is_none() || page.is_at(built_in::CLIENT));
         Ok(Site { folder, built_in })
     }
 
@@ -160,15 +162,21 @@ impl Site {
                 Full::redirect(301, location).write(out, envelope);
                 Served::other(301, Body::None)
             }
-            Found::Nothing => self.error(now, &NOT_FOUND, Some(request), envelope, out),
+            Found::Nothing => match self.built_in.iter().find(|p| p.is_at(&key)) {
+                Some(client) => {
+                    let plan = plan(request, &client.meta, now.wall_ms / 1000, envelope, out);
+                    Served::file(&client.meta, plan, static_part(client.bytes, plan.body))
+                }
+                None => self.error(now, &NOT_FOUND, Some(request), envelope, out),
+            },
             Found::Forbidden => {
                 let message = "The server is not allowed to read that file: its owner can change that with chmod.";
                 self.error(now, &Refusal { status: 403, word: "forbidden", message }, Some(request), envelope, out)
             }
             Found::Trouble(e) => {
                 log::warn!("www: cannot read {key:?}: {e}");
-                let refusal = match e.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN) => {
+                let refusal = match Obstacle::of(&e) {
+                    Obstacle::Exhausted => {
                         Refusal { status: 503, word: "busy", message: "Too much at once; try again in a moment." }
                     }
                     _ => Refusal { status: 500, word: "io", message: "The file cannot be read; the log says why." },
@@ -189,6 +197,22 @@ impl Site {
         out: &mut Vec<u8>,
     ) -> Served {
         self.error_with(now, refusal, &[], request, envelope, out)
+    }
+
+    /// Puts the site's own `NNN.html`, if it has one, in the place of the page that a route made for a browser. What
+    /// has a page of its own already, as the full house, keeps it.
+    pub fn dress(&mut self, now: Now, full: &mut Full) {
+        if !full.is_stock {
+            return;
+        }
+        let Some((content_type, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, full.status)) else {
+            return;
+        };
+        full.content_type = content_type;
+        full.body = Cow::Owned(data.to_vec());
+        full.is_stock = false;
+        // it was made for the page that stood there; the site's own may use styles and scripts of the site
+        full.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("content-security-policy"));
     }
 
     fn error_with(

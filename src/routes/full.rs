@@ -11,6 +11,11 @@ use crate::routes::reply::{Ctx, Full, json, refusal};
 /// The page for a browser: self-contained, names who is on, retries by itself.
 const PAGE: &str = include_str!("../../www/full.html");
 
+/// What that page may do: its own style and script, as they are to the byte, and ask this server.
+const POLICY: &str = "default-src 'none'; style-src 'sha256-XFzxVwYeeJpWzfOoRc8JgyMfHhFoguoqk5yae2157bg='; \
+                      script-src 'sha256-92zw5iWzL22FqvfpMbKkE0JwVLVkm7exs979C8lcVFI='; img-src data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// Seconds after which another try is worth it; the page client waits by itself and may ask sooner.
 const RETRY: u32 = 5;
 const RETRY_TAB: u32 = 1;
@@ -31,8 +36,7 @@ pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full 
     let seats = ctx.hub.seats_max();
     let accept = request.header("accept").unwrap_or_default();
     let full = if accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")) {
-        Full::new(503, HTML, page(ctx).into_bytes())
-            .with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        Full::new(503, HTML, page(ctx).into_bytes()).with("Content-Security-Policy", POLICY)
     } else {
         let said = match why {
             NoSeat::PerUser => "this user has as many seats as one user may have".to_string(),
@@ -62,4 +66,27 @@ fn page(ctx: &Ctx<'_>) -> String {
 /// Text as HTML text.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_full_house_page_allows_exactly_its_own_style_and_script() {
+        for tag in ["style", "script"] {
+            let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+            let text = PAGE.split(&open).nth(1).and_then(|rest| rest.split(&close).next()).unwrap();
+            let hash = base64::prelude::BASE64_STANDARD.encode(Sha256::digest(text));
+            assert!(POLICY.contains(&format!("{tag}-src 'sha256-{hash}'")), "the {tag}'s hash is now sha256-{hash}");
+        }
+        assert!(!PAGE.contains("src=") && !PAGE.contains("url("), "it loads nothing: that would be refused too");
+    }
+
+    #[test]
+    fn names_do_not_become_markup() {
+        assert_eq!(escape("<b a=\"1\">&"), "&lt;b a=&quot;1&quot;&gt;&amp;");
+    }
 }

@@ -19,6 +19,50 @@ pub enum Access {
     Enter,
 }
 
+/// What an error of opening or reading a file says about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// Nothing is there, or nothing that may be reached: a link that leaves the folder (EXDEV; on an old kernel any link,
+    /// ELOOP), a socket or a fifo (ENXIO).
+    Nothing,
+    /// It is there, and this process may not open it.
+    Forbidden,
+    /// No descriptor or memory for it now; later there may be.
+    Exhausted,
+    /// Something else is wrong with it.
+    Other,
+}
+
+impl Obstacle {
+    /// What `error` means (open(2), openat2(2), read(2)).
+    pub fn of(error: &io::Error) -> Obstacle {
+        match error.raw_os_error() {
+            Some(
+                libc::ENOENT
+                | libc::ENOTDIR
+                | libc::EXDEV
+                | libc::ELOOP
+                | libc::ENAMETOOLONG
+                | libc::ENXIO
+                | libc::ENODEV,
+            ) => Obstacle::Nothing,
+            Some(libc::EACCES | libc::EPERM) => Obstacle::Forbidden,
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN) => Obstacle::Exhausted,
+            _ => Obstacle::Other,
+        }
+    }
+}
+
+/// The error of a path that leads out of its folder, as openat2(2) has it.
+pub fn leads_out() -> io::Error {
+    io::Error::from_raw_os_error(libc::EXDEV)
+}
+
+/// The error of a file that is not there, as open(2) has it.
+pub fn not_there() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOENT)
+}
+
 impl Access {
     fn flags(self) -> libc::c_int {
         // O_NONBLOCK: a fifo must not hold the loop up; O_NOCTTY: nor may a terminal become ours; O_LARGEFILE: 32-bit

@@ -3,6 +3,7 @@
 //! Never does: policy. Functions return `io::Result` and say in their doc which call and which kernel they need.
 #![allow(unsafe_code)]
 
+pub mod child;
 pub mod file;
 pub mod process;
 pub mod socket;

@@ -150,6 +150,35 @@ pub fn reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
     SockRef::from(&fd).set_linger(Some(Duration::ZERO))
 }
 
+/// Begins a connection to `peer` with a non-blocking, close-on-exec socket: connect(2). `true`: it stands already; else
+/// it stands, or has failed ([`take_error`]), once the socket can be written.
+pub fn connect(peer: &Local) -> io::Result<(OwnedFd, bool)> {
+    let (domain, addr) = match peer {
+        Local::Ip(addr) => (Domain::for_address(*addr), (*addr).into()),
+        Local::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+    };
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&addr) {
+        Ok(()) => Ok((socket.into(), true)),
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok((socket.into(), false)),
+        Err(e) => Err(e),
+    }
+}
+
+/// The error that is pending on a socket (SO_ERROR, socket(7)), which is taken away by asking.
+pub fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
+    match SockRef::from(&fd).take_error()? {
+        Some(e) => Err(e),
+        None => Ok(()),
+    }
+}
+
+/// The kernel gives a TCP connection up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT, tcp(7), 2.6.37).
+pub fn set_user_timeout(fd: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+    SockRef::from(&fd).set_tcp_user_timeout(Some(limit))
+}
+
 /// Bytes or a descriptor from a call that says -1 and errno; again when a signal interrupted it.
 fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
     loop {

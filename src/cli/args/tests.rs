@@ -49,6 +49,18 @@ fn the_other_commands_have_their_arguments() {
 }
 
 #[test]
+fn all_after_the_two_dashes_is_the_command_of_link() {
+    let line = "link --server=unix:/run/d.sock --name pump-1 --token-file t -- sh -c --server -- x";
+    let Ok(Command::Link(options)) = asked(line) else { panic!("{:?}", asked(line)) };
+    assert_eq!(options.server, Server::parse("unix:/run/d.sock").unwrap());
+    assert_eq!((options.name.as_str(), options.token_file), ("pump-1", Some("t".into())));
+    assert_eq!(options.command, ["sh", "-c", "--server", "--", "x"]);
+    let Ok(Command::Link(options)) = asked("link --name a --server b:1") else { panic!() };
+    assert_eq!((options.token_file, options.command), (None, vec![]));
+    assert_eq!(asked("link --help"), Ok(Command::Help));
+}
+
+#[test]
 fn bad_usage_is_told_in_one_line_that_names_what_is_wrong() {
     for (line, words) in [
         ("sevre", "there is no command \"sevre\""),
@@ -62,7 +74,15 @@ fn bad_usage_is_told_in_one_line_that_names_what_is_wrong() {
         ("--www a --www b", "--www was given twice"),
         ("--www=", "empty"),
         ("--demo", "not in this build yet"),
-        ("link --server x:1", "not in this build yet: devices come with"),
+        ("link --server x:1", "link needs --name"),
+        ("link --name x", "link needs --server"),
+        ("link --server x --name a", "--server: \"x\" has no port"),
+        ("link --server x:1 --name a/b", "--name: \"a/b\" is no name for a device"),
+        ("link --server x:1 --server y:1", "--server was given twice"),
+        ("link --server x:1 --name a cat", "write -- before COMMAND: ... -- cat"),
+        ("link --server x:1 --name a --", "no COMMAND after --"),
+        ("link --sever x:1", "link has no option --sever"),
+        ("-c x link --server x:1 --name a", "options of link come after `link`"),
         ("--tls-cert x", "TLS is not in this version"),
         ("check", "check needs a settings file"),
         ("check -c x --listen y", "check has no option --listen"),

@@ -3,8 +3,13 @@
 use crate::http::files::encoding::Coding;
 use crate::http::files::{Etag, FileMeta, types};
 
-/// What the built-in pages may load and do: only what comes from this server, and no code within a page.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestors 'self'";
+/// What the built-in pages may load and do: only what comes from this server, no code and no style within a page, and
+/// no other site around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The page client: there under this name for pages of the user's own too.
+pub(super) const CLIENT: &str = "boatswain.js";
 
 /// A page in the binary.
 #[derive(Debug)]
@@ -31,7 +36,18 @@ macro_rules! page {
 }
 
 /// Every built-in page.
-const TABLE: &[Row] = &[page!("index.html"), page!("app.js"), page!("tick.js"), page!("style.css"), page!("icon.svg")];
+const TABLE: &[Row] = &[
+    page!("index.html"),
+    page!("boatswain.js"),
+    page!("panel.js"),
+    page!("machines.js"),
+    page!("words.js"),
+    page!("lang/en.js"),
+    page!("lang/ru.js"),
+    page!("lang/zh.js"),
+    page!("style.css"),
+    page!("icon.svg"),
+];
 
 /// The built-in pages with what is said of them. Their tags come from their bytes, so a new version has new ones.
 pub(super) fn pages() -> Vec<Page> {

@@ -11,7 +11,7 @@ use super::root::{Facts, Kind, Root};
 use crate::http::files::encoding::Coding;
 use crate::http::files::{Etag, FileMeta, types};
 use crate::msg::{Moment, Now};
-use crate::sys::file::Access;
+use crate::sys::file::{Access, Obstacle, not_there};
 
 /// Largest file whose bytes are kept: above it sendfile(2) is as cheap.
 pub(super) const SMALL_MAX: u64 = 64 * 1024;
@@ -278,7 +278,7 @@ fn open_regular(root: &Root, path: &str) -> io::Result<(File, Facts)> {
     let file = root.open_file(path, Access::Read)?;
     let facts = Facts::of(&file)?;
     // It was a regular file a moment ago.
-    if facts.kind == Kind::Regular { Ok((file, facts)) } else { Err(io::Error::from_raw_os_error(libc::ENOENT)) }
+    if facts.kind == Kind::Regular { Ok((file, facts)) } else { Err(not_there()) }
 }
 
 fn file_path(key: &str, coding: Coding) -> String {
@@ -291,12 +291,9 @@ fn etag(facts: &Facts) -> Etag {
 }
 
 pub(super) fn refused<'c>(e: io::Error) -> Found<'c> {
-    match e.raw_os_error() {
-        // EXDEV, ELOOP: a link that leaves, or (on an old kernel) any link. ENXIO: a socket, or a fifo.
-        Some(
-            libc::ENOENT | libc::ENOTDIR | libc::EXDEV | libc::ELOOP | libc::ENAMETOOLONG | libc::ENXIO | libc::ENODEV,
-        ) => Found::Nothing,
-        Some(libc::EACCES | libc::EPERM) => Found::Forbidden,
-        _ => Found::Trouble(e),
+    match Obstacle::of(&e) {
+        Obstacle::Nothing => Found::Nothing,
+        Obstacle::Forbidden => Found::Forbidden,
+        Obstacle::Exhausted | Obstacle::Other => Found::Trouble(e),
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::sys::file::{Access, open_beneath, open_folder, open_name};
+use crate::sys::file::{Access, leads_out, open_beneath, open_folder, open_name};
 
 /// A folder that nothing leads out of.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Root {
     fn in_folder(&self, at: Option<OwnedFd>, name: &str, access: Access) -> io::Result<OwnedFd> {
         // What comes in has been decoded by http::files::path; this is the second wall, so it relies on nothing.
         if name == ".." || name.contains('/') {
-            return Err(io::Error::from_raw_os_error(libc::EXDEV));
+            return Err(leads_out());
         }
         let name = CString::new(if name.is_empty() { "." } else { name })?;
         open_name(at.as_ref().unwrap_or(&self.folder).as_fd(), &name, access)

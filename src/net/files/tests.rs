@@ -490,3 +490,17 @@ fn a_folder_replaces_the_built_in_pages() {
     temp.put("file", "");
     assert!(Site::open(Some(&temp.www().join("file"))).is_err(), "a file is no folder");
 }
+
+#[test]
+fn the_page_client_is_there_for_pages_of_the_users_own_unless_they_bring_their_own() {
+    let temp = Temp::new();
+    let mut visit = Visit::of(&temp);
+    let client = visit.get("/boatswain.js");
+    assert!(client.status == 200 && !client.html && client.body.starts_with(b"// The page client"));
+    assert_eq!(client.field("Content-Type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!((client.field("Cache-Control"), client.field("ETag").is_some()), (Some("no-cache"), true));
+    assert_eq!((visit.status("/panel.js"), visit.status("/")), (404, 404), "nothing else is");
+    temp.put("boatswain.js", "mine");
+    visit.wait(2_000);
+    assert_eq!(&*visit.get("/boatswain.js").body, b"mine");
+}

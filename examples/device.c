@@ -1,0 +1,375 @@
+/* A device in C for a small board: a valve that is opened by so many percent, and closes whenever nobody can be sure
+ * that somebody watches it.
+ *
+ *     cc -std=c99 -O2 -o device device.c
+ *     ./device 192.168.1.10 7070 valve-1 [TOKEN]
+ *
+ * Written as one writes it for a microcontroller: no threads, no malloc, fixed buffers, one state machine that is driven
+ * by four things, as in lwIP's raw API: connected (tcp_connect's callback), data (tcp_recv), closed (tcp_err) and a timer
+ * tick (tcp_poll). The lower half of this file does the same with POSIX sockets; only that half is to be replaced.
+ *
+ * What makes it safe, and is worth copying (docs/link.md says why):
+ *   1. whatever ends the link closes the valve: `safe`, `bye`, FIN, RST, 3 s of silence;
+ *   2. it tries again every second for ever, and says hello each time;
+ *   3. after a gap in the link it takes no command until the server has answered a ping: what arrives then may be old.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    RX_MAX = 512,        /* longest line that is understood; longer ones are skipped */
+    TX_MAX = 1024,       /* what may wait to be sent */
+    RETRY_MS = 1000,     /* between two attempts, and for each of them */
+    GREET_MS = 10000,    /* for the welcome: a slow server checks many tokens */
+    SILENT_MS = 3000,    /* no line for so long: the server has vanished */
+    DOUBT_MS = 1200,     /* no line for so long: what comes next may be old */
+    TELEMETRY_MS = 500
+};
+
+/* ------------------------------------------------------------------------------------------------- the device */
+
+static const char *name, *token;
+
+static enum { WAITING, CONNECTING, GREETING, UP } state = WAITING;
+static uint32_t since;           /* when the state began, or in UP: when the last line came */
+static uint32_t told;            /* when telemetry was last sent */
+static uint32_t pings;           /* number of our last ping */
+static int doubt;                /* commands may be old until the pong to it */
+static int percent;              /* how far the valve is open */
+
+static char rx[RX_MAX], tx[TX_MAX];
+static size_t rx_len, tx_len;
+static int skipping;             /* the rest of a line that is too long */
+
+/* From the lower half. */
+static uint32_t now_ms(void);
+static void net_connect(void);
+static void net_close(void);
+static void net_send(void);      /* as much of tx as is taken now */
+
+/* The only thing that moves. A real one would set a pin or a PWM here. */
+static void valve(int to, const char *why)
+{
+    if (to != percent)
+        printf("valve %d %s\n", to, why);
+    percent = to;
+    fflush(stdout);
+}
+
+static void safe(const char *why)
+{
+    valve(0, why);
+    printf("safe %s\n", why);
+    fflush(stdout);
+}
+
+static void enter(int next)
+{
+    state = next;
+    since = now_ms();
+}
+
+static void give_up(const char *why)
+{
+    int was_up = state == UP;
+    net_close();
+    rx_len = tx_len = 0;
+    skipping = doubt = 0;
+    enter(WAITING);
+    if (was_up)
+        safe(why);
+}
+
+/* A line to the server. One that does not fit means that the server reads nothing: that link is of no use. */
+static void say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(tx + tx_len, TX_MAX - tx_len, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= TX_MAX - tx_len) {
+        give_up("stuck");
+        return;
+    }
+    tx_len += (size_t)n;
+    net_send();
+}
+
+static void ping(void)
+{
+    doubt = 1;
+    say("{\"ping\":%lu}\n", (unsigned long)++pings);
+}
+
+/* The value of a member of the object that `json` begins with, or NULL. Looks at the outermost level only, so that
+ * nothing that somebody typed can pass for a member. */
+static const char *member(const char *json, const char *key)
+{
+    int depth = 0;
+    size_t length = strlen(key);
+    for (const char *p = json; *p; p++) {
+        if (*p == '{' || *p == '[') {
+            depth++;
+        } else if (*p == '}' || *p == ']') {
+            depth--;
+        } else if (*p == '"') {
+            const char *start = p + 1;
+            for (p++; *p && *p != '"'; p++)
+                if (*p == '\\' && p[1])
+                    p++;
+            if (!*p)
+                return NULL;
+            if (depth == 1 && (size_t)(p - start) == length && memcmp(start, key, length) == 0 && p[1] == ':')
+                return p + 2;
+        }
+        if (depth <= 0)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* Copies a JSON string without escapes; ids and our names of commands have none. */
+static int text(const char *value, char *to, size_t size)
+{
+    size_t n = 0;
+    if (!value || *value++ != '"')
+        return 0;
+    for (; *value && *value != '"' && *value != '\\' && n + 1 < size; value++)
+        to[n++] = *value;
+    to[n] = 0;
+    return *value == '"';
+}
+
+static void command(const char *line)
+{
+    char id[64], what[32];
+    if (!text(member(line, "id"), id, sizeof id) || !text(member(line, "command"), what, sizeof what))
+        return;
+    if (strcmp(what, "close") == 0) {            /* the emergency stop: late is better than never */
+        valve(0, "command");
+        say("{\"answer\":\"%s\",\"ok\":true}\n", id);
+    } else if (doubt) {
+        say("{\"answer\":\"%s\",\"ok\":false,\"result\":\"not executed: it came late\"}\n", id);
+    } else if (strcmp(what, "open") == 0) {
+        const char *args = member(line, "args");
+        const char *value = args ? member(args, "percent") : NULL;
+        double wanted = value ? strtod(value, NULL) : -1;
+        if (!(wanted >= 0 && wanted <= 100)) {   /* the server has checked it, but this is the last place to */
+            say("{\"answer\":\"%s\",\"ok\":false,\"result\":\"percent is to be from 0 to 100\"}\n", id);
+            return;
+        }
+        valve((int)(wanted + 0.5), "command");
+        say("{\"answer\":\"%s\",\"ok\":true,\"result\":{\"percent\":%d}}\n", id, percent);
+    } else {
+        say("{\"answer\":\"%s\",\"ok\":false,\"result\":\"there is no such command\"}\n", id);
+    }
+}
+
+static void line_came(const char *line)
+{
+    const char *value;
+    if (state == GREETING) {
+        if (member(line, "welcome")) {
+            enter(UP);
+            told = since - TELEMETRY_MS;
+            printf("up\n");
+            fflush(stdout);
+        } else if (member(line, "error")) {
+            fprintf(stderr, "refused: %s\n", line);
+            give_up("refused");
+        }
+        return;
+    }
+    if (state != UP)
+        return;
+    uint32_t gap = now_ms() - since;
+    since = now_ms();
+    if (gap > DOUBT_MS)
+        ping();
+    if (state != UP)
+        return;
+    if (member(line, "safe")) {
+        safe("told");
+    } else if (member(line, "command")) {
+        command(line);
+    } else if ((value = member(line, "ping"))) {
+        say("{\"pong\":%lu}\n", strtoul(value, NULL, 10));
+    } else if ((value = member(line, "pong"))) {
+        if (strtoul(value, NULL, 10) == pings)
+            doubt = 0;
+    } else if (member(line, "bye")) {
+        give_up("bye");
+    }
+}
+
+/* The four things that happen. */
+
+static void on_connected(void)
+{
+    enter(GREETING);
+    say("{\"hello\":\"%s\",%s%s%s\"proto\":1,\"describe\":{\"commands\":{"
+        "\"open\":{\"args\":{\"percent\":{\"type\":\"number\",\"min\":0,\"max\":100}}},"
+        "\"close\":{\"anyone\":true}},\"telemetry\":{\"percent\":\"%%\"}}}\n",
+        name, token ? "\"token\":\"" : "", token ? token : "", token ? "\"," : "");
+}
+
+static void on_data(const char *bytes, size_t n)
+{
+    for (; n > 0 && state >= GREETING; bytes++, n--) {
+        if (*bytes != '\n') {
+            if (rx_len < RX_MAX - 1)
+                rx[rx_len++] = *bytes;
+            else
+                skipping = 1;
+            continue;
+        }
+        rx[rx_len] = 0;
+        rx_len = 0;
+        if (!skipping)
+            line_came(rx);
+        skipping = 0;
+    }
+}
+
+static void on_closed(const char *why)
+{
+    give_up(why);
+}
+
+static void on_tick(void)
+{
+    uint32_t in_state = now_ms() - since;
+    if (state == WAITING && in_state >= RETRY_MS) {
+        enter(CONNECTING);
+        net_connect();
+    } else if (state == CONNECTING && in_state >= RETRY_MS) {
+        give_up("no connection");
+        since -= RETRY_MS;                       /* the next attempt follows at once */
+    } else if (state == GREETING && in_state >= GREET_MS) {
+        give_up("no welcome");
+    } else if (state == UP && in_state >= SILENT_MS) {
+        give_up("silent");
+        since -= RETRY_MS;
+    } else if (state == UP && now_ms() - told >= TELEMETRY_MS && tx_len == 0) {
+        told = now_ms();
+        say("{\"telemetry\":{\"percent\":%d}}\n", percent);
+    }
+}
+
+/* ------------------------------------------------------------------------------ the network, here with POSIX sockets */
+
+static struct sockaddr_in server;
+static int fd = -1;
+
+static uint32_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint32_t)t.tv_sec * 1000u + (uint32_t)(t.tv_nsec / 1000000);
+}
+
+static void net_close(void)
+{
+    if (fd < 0)
+        return;
+    /* What was not sent must not arrive after a cut, when it is not true any more. */
+    struct linger now = { 1, 0 };
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+    fd = -1;
+}
+
+static void net_connect(void)
+{
+    int one = 1;
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0) {
+        on_closed("no socket");
+        return;
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS)
+        on_closed("no connection");
+}
+
+static void net_send(void)
+{
+    ssize_t n = send(fd, tx, tx_len, MSG_NOSIGNAL);
+    if (n > 0) {
+        memmove(tx, tx + n, tx_len - (size_t)n);
+        tx_len -= (size_t)n;
+    }
+    /* An error shows as the end of the stream as well, on the next turn. */
+}
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+    (void)signal;
+    stopped = 1;
+}
+
+int main(int argc, char **argv)
+{
+    server.sin_family = AF_INET;
+    if (argc < 4 || argc > 5 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1 || atoi(argv[2]) <= 0) {
+        fprintf(stderr, "usage: %s SERVER_IPV4 PORT NAME [TOKEN]\n", argv[0]);
+        return 2;
+    }
+    server.sin_port = htons((uint16_t)atoi(argv[2]));
+    name = argv[3];
+    token = argv[4];
+    signal(SIGTERM, stop);
+    signal(SIGINT, stop);
+    since = now_ms() - RETRY_MS;                 /* the first attempt is due now */
+    while (!stopped) {
+        struct pollfd p = { fd, POLLIN, 0 };
+        if (state == CONNECTING || tx_len > 0)
+            p.events |= POLLOUT;
+        /* A microcontroller has its timer interrupt; 50 ms are fine enough for everything above. */
+        if (poll(&p, fd >= 0, 50) > 0 && fd >= 0) {
+            char bytes[256];
+            if (state == CONNECTING && p.revents) {
+                int error = 0;
+                socklen_t size = sizeof error;
+                getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+                if (error)
+                    on_closed("no connection");
+                else
+                    on_connected();
+            } else if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
+                ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+                if (n > 0)
+                    on_data(bytes, (size_t)n);
+                else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+                    on_closed(n == 0 ? "closed" : "reset");
+            }
+            if (fd >= 0 && state >= GREETING && tx_len > 0)
+                net_send();
+        }
+        on_tick();
+    }
+    if (state == UP) {
+        say("{\"bye\":\"shutdown\"}\n");
+        shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+    safe("shutdown");
+    return 0;
+}

@@ -1,0 +1,196 @@
+//! Where the server is: what the user wrote, and the addresses behind it.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use crate::msg::Moment;
+use crate::sys::process;
+use crate::sys::socket::Local;
+
+/// Addresses of one name that are tried in turn.
+const ADDRESSES_MAX: usize = 8;
+
+/// A name is looked up again after so long without a connection: the board may have moved.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Bytes of the helper's stack: the resolver of a C library keeps buffers of 64 KiB and more there.
+const STACK: usize = 256 * 1024;
+
+/// `--server`, understood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Server {
+    /// Found already.
+    At(Local),
+    /// HOST:PORT with a name for HOST.
+    Named(String),
+}
+
+impl Server {
+    /// `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`. `Err` is one line for the user.
+    pub fn parse(text: &str) -> Result<Server, String> {
+        const WANTED: &str = "write HOST:PORT, [IPV6]:PORT or unix:/PATH";
+        if let Some(path) = text.strip_prefix("unix:") {
+            if !path.starts_with('/') {
+                return Err(format!("--server: {text:?}: the path of a unix socket begins with /; {WANTED}"));
+            }
+            return Ok(Server::At(Local::Unix(PathBuf::from(path))));
+        }
+        if let Ok(addr) = text.parse::<SocketAddr>() {
+            return Ok(Server::At(Local::Ip(addr)));
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("--server: {text:?} has no port; {WANTED}"))?;
+        if port.parse::<u16>().is_err() || port == "0" {
+            return Err(format!("--server: {port:?} is no port; {WANTED}"));
+        }
+        let named = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        if host.is_empty() || host.len() > 253 || !host.bytes().all(named) {
+            return Err(format!("--server: {host:?} is no name of a host; {WANTED}"));
+        }
+        Ok(Server::Named(text.to_owned()))
+    }
+}
+
+/// The addresses of the server, as far as they are known. A name is looked up on a thread that exists only meanwhile: the
+/// C library's resolver waits for seconds when the network is gone, and the program must hear `link` `down` all the same.
+#[derive(Debug)]
+pub struct Addresses {
+    server: Server,
+    known: Vec<Local>,
+    turns: usize,
+    asked: Option<(Receiver<io::Result<Vec<SocketAddr>>>, UnixStream)>,
+    answered: Option<Moment>,
+}
+
+impl Addresses {
+    /// Nothing is asked yet.
+    pub fn new(server: Server) -> Addresses {
+        let known = match &server {
+            Server::At(local) => vec![local.clone()],
+            Server::Named(_) => Vec::new(),
+        };
+        Addresses { server, known, turns: 0, asked: None, answered: None }
+    }
+
+    /// How many are known.
+    pub fn count(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The next one in turn.
+    pub fn turn(&mut self) -> Option<Local> {
+        if self.known.is_empty() {
+            return None;
+        }
+        let found = self.known[self.turns % self.known.len()].clone();
+        self.turns = self.turns.wrapping_add(1);
+        Some(found)
+    }
+
+    /// Looks a name up if that is due. Does not wait; `Err`: no thread could be started.
+    pub fn ask(&mut self, now: Moment) -> io::Result<()> {
+        let Server::Named(name) = &self.server else { return Ok(()) };
+        if self.asked.is_some() || self.answered.is_some_and(|at| now.since(at) < AGAIN) {
+            return Ok(());
+        }
+        let name = name.clone();
+        let (to, from) = mpsc::channel();
+        let (ours, theirs) = UnixStream::pair()?;
+        thread::Builder::new().name("resolver".into()).stack_size(STACK).spawn(move || {
+            // Signals are the main thread's. Without that one could be lost here, but nothing worse.
+            let _ = process::block_all_signals();
+            let found = name.to_socket_addrs().map(|all| all.take(ADDRESSES_MAX).collect());
+            let _ = to.send(found);
+            // Its end is what the other side waits for.
+            drop(theirs);
+        })?;
+        self.asked = Some((from, ours));
+        Ok(())
+    }
+
+    /// What becomes readable when an answer is there.
+    pub fn pending(&self) -> Option<&UnixStream> {
+        self.asked.as_ref().map(|(_, end)| end)
+    }
+
+    /// Takes the answer, once [`Addresses::pending`] is readable. An error leaves what was known before.
+    pub fn take(&mut self, now: Moment) -> Result<(), String> {
+        let Some((from, _)) = self.asked.take() else { return Ok(()) };
+        self.answered = Some(now);
+        let Server::Named(name) = &self.server else { return Ok(()) };
+        match from.try_recv() {
+            Ok(Ok(found)) if !found.is_empty() => {
+                self.known = found.into_iter().map(Local::Ip).collect();
+                Ok(())
+            }
+            Ok(Err(e)) => Err(format!("{name}: {e}; is the name right, and is there a name server?")),
+            Ok(Ok(_)) | Err(_) => Err(format!("{name}: no address is known for it")),
+        }
+    }
+
+    /// As the user wrote it, for the log.
+    pub fn shown(&self) -> String {
+        match &self.server {
+            Server::Named(name) => name.clone(),
+            Server::At(local) => shown(local),
+        }
+    }
+}
+
+/// An address as the user writes it.
+pub fn shown(local: &Local) -> String {
+    match local {
+        Local::Ip(addr) => addr.to_string(),
+        Local::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::child::{Watch, wait};
+
+    #[test]
+    fn addresses_are_understood_and_mistakes_named() {
+        assert_eq!(Server::parse("10.0.0.1:7070"), Ok(Server::At(Local::Ip("10.0.0.1:7070".parse().unwrap()))));
+        assert_eq!(Server::parse("[::1]:1"), Ok(Server::At(Local::Ip("[::1]:1".parse().unwrap()))));
+        assert_eq!(Server::parse("unix:/run/x"), Ok(Server::At(Local::Unix("/run/x".into()))));
+        assert_eq!(Server::parse("board.local:7070"), Ok(Server::Named("board.local:7070".into())));
+        for (text, words) in [
+            ("board", "has no port"),
+            ("board:http", "is no port"),
+            ("board:0", "is no port"),
+            ("board:70000", "is no port"),
+            (":7070", "is no name of a host"),
+            ("http://board:7070", "is no name of a host"),
+            ("::1:7070:", "is no port"),
+            ("unix:run/x", "begins with /"),
+        ] {
+            let what = Server::parse(text).unwrap_err();
+            assert!(what.starts_with("--server: ") && what.contains(words), "{text}: {what}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_up_beside_the_loop_and_only_now_and_then() {
+        let mut addresses = Addresses::new(Server::parse("localhost:7070").unwrap());
+        let at = Moment::from_millis;
+        assert_eq!(addresses.turn(), None);
+        addresses.ask(at(0)).unwrap();
+        let mut watches = [Watch::read(addresses.pending().unwrap())];
+        wait(&mut watches, Some(Duration::from_secs(8))).unwrap();
+        assert!(watches[0].ready);
+        addresses.take(at(10)).unwrap();
+        assert!(addresses.count() > 0);
+        let first = addresses.turn().unwrap();
+        assert!(matches!(first, Local::Ip(addr) if addr.port() == 7070 && addr.ip().is_loopback()));
+        addresses.ask(at(5000)).unwrap();
+        assert!(addresses.pending().is_none());
+        addresses.ask(at(5010)).unwrap();
+        assert!(addresses.pending().is_some());
+    }
+}

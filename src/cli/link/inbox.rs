@@ -1,0 +1,249 @@
+//! What waits to be handed to the program: in which order, what overtakes what, and what is dropped.
+//!
+//! The pipe to a program holds 64 KiB, so a program that hangs could find a hundred old commands in it when it goes on. So
+//! a line is written only once the program has read all before it, but for `safe` and `{"link":"down"}`, which are written
+//! at once; what waits here can still be dropped.
+
+use std::collections::VecDeque;
+
+/// Bytes that wait at most for a program that does not read: the server sends 16 unanswered commands and what anybody may
+/// send; more than that is a flood.
+const WAITING_MAX: usize = 256 * 1024;
+
+/// What a line is, as far as its order matters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `safe`: ahead of everything.
+    Safe,
+    /// `{"link":"down"}`: like `safe`.
+    Down,
+    /// `{"link":"up"}`.
+    Up,
+    /// A command with its id; `anyone` ones stop things and are kept where others are dropped.
+    Command {
+        /// What the answer has to name.
+        id: String,
+        /// Whether `describe` says that anyone may send it.
+        anyone: bool,
+    },
+    /// Who is in control: only the newest counts.
+    Control,
+    /// A sign of life that wants an answer: only the newest counts.
+    Ping,
+    /// Anything else.
+    Other,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    kind: Kind,
+    line: Vec<u8>,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    lines: VecDeque<Waiting>,
+    /// Bytes of the first line that the program has already.
+    handed: usize,
+    /// The program has closed its input: nothing can be handed to it.
+    deaf: bool,
+}
+
+impl Inbox {
+    /// Puts a line in its place. The ids of commands that will not be handed over because of it: overtaken by `safe`, cut off
+    /// by the end of the link, or too many.
+    pub fn put(&mut self, kind: Kind, line: &[u8]) -> Vec<String> {
+        let mut dropped = Vec::new();
+        match &kind {
+            // whoever said what it overtakes is not in control any more
+            Kind::Safe => self.remove(&mut dropped, |k| match k {
+                Kind::Command { anyone, .. } => !anyone,
+                other => matches!(other, Kind::Safe | Kind::Control),
+            }),
+            Kind::Down => self.remove(&mut dropped, |k| !matches!(k, Kind::Safe | Kind::Other)),
+            Kind::Up => self.remove(&mut dropped, |k| *k == Kind::Up),
+            Kind::Control => self.remove(&mut dropped, |k| *k == Kind::Control),
+            Kind::Ping => self.remove(&mut dropped, |k| *k == Kind::Ping),
+            Kind::Command { .. } | Kind::Other => {}
+        }
+        let urgent = matches!(kind, Kind::Safe | Kind::Down);
+        let waiting: usize = self.lines.iter().map(|w| w.line.len()).sum();
+        if self.deaf || (!urgent && waiting + line.len() > WAITING_MAX) {
+            dropped.extend(id(kind));
+            return dropped;
+        }
+        let mut line = line.to_vec();
+        line.push(b'\n');
+        let at = match kind {
+            Kind::Safe => usize::from(self.handed > 0),
+            Kind::Down => {
+                let begun = usize::from(self.handed > 0);
+                begun + self.lines.iter().skip(begun).take_while(|w| w.kind == Kind::Safe).count()
+            }
+            _ => self.lines.len(),
+        };
+        self.lines.insert(at, Waiting { kind, line });
+        dropped
+    }
+
+    /// What to write now; `drained`: the program has read all that was written.
+    pub fn next(&self, drained: bool) -> Option<&[u8]> {
+        let first = self.lines.front()?;
+        let urgent = self.handed > 0 || matches!(first.kind, Kind::Safe | Kind::Down);
+        (urgent || drained).then(|| &first.line[self.handed..])
+    }
+
+    /// So many bytes of [`Inbox::next`] were written.
+    pub fn handed(&mut self, bytes: usize) {
+        self.handed += bytes;
+        if self.lines.front().is_some_and(|w| self.handed >= w.line.len()) {
+            self.lines.pop_front();
+            self.handed = 0;
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The program has closed its input: the commands that it will never see, now; later ones are dropped as they come.
+    pub fn close(&mut self) -> Vec<String> {
+        self.deaf = true;
+        self.clear()
+    }
+
+    /// Another program: it gets nothing that was meant for the one before. The commands that were.
+    pub fn reopen(&mut self) -> Vec<String> {
+        self.deaf = false;
+        self.clear()
+    }
+
+    fn clear(&mut self) -> Vec<String> {
+        self.handed = 0;
+        self.lines.drain(..).filter_map(|w| id(w.kind)).collect()
+    }
+
+    /// Takes out what is wrong to hand over now, but never a line that is half written.
+    fn remove(&mut self, dropped: &mut Vec<String>, wrong: impl Fn(&Kind) -> bool) {
+        let mut begun = self.handed > 0;
+        for w in std::mem::take(&mut self.lines) {
+            if std::mem::take(&mut begun) || !wrong(&w.kind) {
+                self.lines.push_back(w);
+            } else {
+                dropped.extend(id(w.kind));
+            }
+        }
+    }
+}
+
+fn id(kind: Kind) -> Option<String> {
+    match kind {
+        Kind::Command { id, .. } => Some(id),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(id: &str) -> Kind {
+        Kind::Command { id: id.into(), anyone: false }
+    }
+
+    fn stop(id: &str) -> Kind {
+        Kind::Command { id: id.into(), anyone: true }
+    }
+
+    /// Everything that is handed over, in order, to a program that reads at once.
+    fn drain(inbox: &mut Inbox) -> String {
+        let mut out = Vec::new();
+        while let Some(bytes) = inbox.next(true) {
+            let n = bytes.len();
+            out.extend_from_slice(bytes);
+            inbox.handed(n);
+        }
+        String::from_utf8(out).unwrap().replace('\n', " ").trim_end().to_owned()
+    }
+
+    #[test]
+    fn safe_is_ahead_of_everything_and_drops_what_it_overtakes_but_stops() {
+        let mut inbox = Inbox::default();
+        inbox.put(command("1"), b"c1");
+        inbox.put(Kind::Control, b"ann");
+        inbox.put(stop("2"), b"s2");
+        assert_eq!(inbox.put(Kind::Safe, b"safe"), ["1"]);
+        inbox.put(Kind::Control, b"nobody");
+        inbox.put(command("3"), b"c3");
+        assert_eq!(drain(&mut inbox), "safe s2 nobody c3");
+    }
+
+    #[test]
+    fn a_line_that_is_half_written_is_finished_first() {
+        let mut inbox = Inbox::default();
+        inbox.put(command("1"), b"c1");
+        inbox.put(command("2"), b"c2");
+        inbox.handed(1);
+        assert_eq!(inbox.put(Kind::Safe, b"safe"), ["2"]);
+        assert!(inbox.put(Kind::Down, b"down").is_empty());
+        assert_eq!(drain(&mut inbox), "1 safe down");
+    }
+
+    #[test]
+    fn the_end_of_the_link_drops_all_commands_and_comes_after_safe() {
+        let mut inbox = Inbox::default();
+        inbox.put(stop("1"), b"s1");
+        inbox.put(Kind::Up, b"up");
+        inbox.put(Kind::Safe, b"safe");
+        inbox.put(Kind::Ping, b"ping");
+        assert_eq!(inbox.put(Kind::Down, b"down"), ["1"]);
+        assert_eq!(drain(&mut inbox), "safe down", "never up after down");
+        inbox.put(Kind::Down, b"down");
+        inbox.put(Kind::Up, b"up");
+        assert_eq!(drain(&mut inbox), "down up");
+    }
+
+    #[test]
+    fn a_program_that_does_not_read_is_given_only_what_is_urgent() {
+        let mut inbox = Inbox::default();
+        inbox.put(command("1"), b"c1");
+        assert_eq!(inbox.next(false), None);
+        inbox.put(Kind::Safe, b"safe");
+        assert_eq!(inbox.next(false), Some(&b"safe\n"[..]));
+    }
+
+    #[test]
+    fn of_pings_and_holders_only_the_newest_waits() {
+        let mut inbox = Inbox::default();
+        for n in ["1", "2", "3"] {
+            inbox.put(Kind::Ping, format!("ping{n}").as_bytes());
+            inbox.put(Kind::Control, format!("control{n}").as_bytes());
+        }
+        assert_eq!(drain(&mut inbox), "ping3 control3");
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_safe_still_gets_through() {
+        let mut inbox = Inbox::default();
+        let line = vec![b'x'; WAITING_MAX / 4];
+        for n in 1..=3 {
+            assert!(inbox.put(stop(&n.to_string()), &line).is_empty());
+        }
+        assert_eq!(inbox.put(stop("4"), &line), ["4"]);
+        inbox.put(Kind::Safe, b"safe");
+        assert_eq!(inbox.next(false), Some(&b"safe\n"[..]));
+    }
+
+    #[test]
+    fn a_deaf_program_is_handed_nothing_and_the_next_one_nothing_old() {
+        let mut inbox = Inbox::default();
+        inbox.put(command("1"), b"c1");
+        assert_eq!(inbox.close(), ["1"]);
+        assert_eq!(inbox.put(command("2"), b"c2"), ["2"]);
+        assert!(inbox.reopen().is_empty());
+        inbox.put(command("3"), b"c3");
+        assert_eq!(drain(&mut inbox), "c3");
+    }
+}

@@ -1,0 +1,142 @@
+//! `boatswain link`: makes any program a device. It carries lines between the server and the program's standard input and
+//! output, connects again and again, starts the program again when it ends, and says when there is no link.
+//!
+//! Small on purpose: one thread and a handful of descriptors, for boards with 32 MB.
+
+pub mod address;
+pub mod driver;
+pub mod inbox;
+pub mod lines;
+pub mod machine;
+pub mod outbox;
+pub mod program;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use self::address::{Addresses, Server};
+use self::driver::Driver;
+use self::machine::{Machine, Setup};
+use super::{FAILED, MISUSED, fail};
+use crate::net::clock;
+use crate::sys::child::Exits;
+use crate::sys::process::{self, Signals};
+
+/// Longest token: as long as a password may be (bcrypt reads 72 bytes).
+const TOKEN_MAX: usize = 72;
+
+/// Characters of a device's name at most: it is part of URLs, log lines and file names.
+const NAME_MAX: usize = 64;
+
+/// What `boatswain link` was asked to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Where the server is.
+    pub server: Server,
+    /// Of the device.
+    pub name: String,
+    /// Where the token is.
+    pub token_file: Option<PathBuf>,
+    /// The program and its arguments; empty: our own standard input and output.
+    pub command: Vec<OsString>,
+}
+
+/// What is wrong with the name of a device; `None`: nothing.
+pub fn name_fault(name: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(allowed) || name.starts_with('.') {
+        return Some(format!(
+            "{name:?} is no name for a device: up to {NAME_MAX} letters, digits, `-`, `_` and `.`, not beginning with `.`"
+        ));
+    }
+    None
+}
+
+/// Runs until it is told to stop, or its own standard input ends.
+pub fn run(options: Options) -> ExitCode {
+    super::serve::start_log(log::LevelFilter::Info);
+    match prepare(options).and_then(|mut driver| driver.run()) {
+        Ok(status) => ExitCode::from(status),
+        Err((status, what)) => fail(status, &format!("link: {what}")),
+    }
+}
+
+fn prepare(options: Options) -> Result<Driver, (u8, String)> {
+    let failed = |e: std::io::Error| (FAILED, e.to_string());
+    let token = options.token_file.as_deref().map(token).transpose().map_err(|what| (MISUSED, what))?;
+    process::ignore_sigpipe();
+    let signals = Signals::take().map_err(failed)?;
+    let exits = Exits::take().map_err(failed)?;
+    let mut seed = [0; 4];
+    process::getrandom(&mut seed).map_err(failed)?;
+    let setup =
+        Setup { name: options.name, token, command: !options.command.is_empty(), seed: u32::from_ne_bytes(seed) };
+    let machine = Machine::new(clock::read(), setup);
+    Driver::new(machine, options.command, Addresses::new(options.server), signals, exits).map_err(failed)
+}
+
+/// Reads the token: the file's only line.
+fn token(file: &Path) -> Result<String, String> {
+    let cannot = |why: &str| format!("--token-file {}: {why}", file.display());
+    let open = File::open(file).map_err(|e| cannot(&format!("{e}; write the device's token into it")))?;
+    if open.metadata().is_ok_and(|m| m.mode() & 0o004 != 0) {
+        log::warn!("{}", cannot("everybody on this machine can read it; chmod o-r"));
+    }
+    let mut bytes = Vec::new();
+    // A line end, CR LF, and one more to see that it is too long.
+    let limit = TOKEN_MAX as u64 + 3;
+    open.take(limit).read_to_end(&mut bytes).map_err(|e| cannot(&e.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| cannot("it is not UTF-8"))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match () {
+        () if line.is_empty() => Err(cannot("it is empty; write the device's token into it")),
+        () if line.contains(char::is_control) => Err(cannot("it has more than one line, or a control character")),
+        () if line.len() > TOKEN_MAX => Err(cannot(&format!("a token has at most {TOKEN_MAX} bytes"))),
+        () => Ok(line.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_devices_fit_into_urls() {
+        for name in ["pump-1", "a", "Pump_1.left", &"x".repeat(64)] {
+            assert_eq!(name_fault(name), None, "{name}");
+        }
+        for name in ["", "pump 1", "a/b", "é", ".hidden", "a\n", &"x".repeat(65)] {
+            assert!(name_fault(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_the_only_line_of_its_file() {
+        let file = std::env::temp_dir().join(format!("boatswain-token-{}", std::process::id()));
+        let read = |text: &[u8]| {
+            std::fs::write(&file, text).unwrap();
+            token(&file)
+        };
+        assert_eq!(read(b"s3cret\n"), Ok("s3cret".into()));
+        assert_eq!(read(b"s3 cret\r\n"), Ok("s3 cret".into()));
+        assert_eq!(read(&[b'x'; TOKEN_MAX]), Ok("x".repeat(TOKEN_MAX)));
+        for (text, words) in [
+            (&b""[..], "empty"),
+            (b"\n", "empty"),
+            (b"a\nb\n", "more than one line"),
+            (b"\xff", "not UTF-8"),
+            (&[b'x'; TOKEN_MAX + 1], "at most 72"),
+            (&[b'x'; 5000], "at most 72"),
+        ] {
+            let what = read(text).unwrap_err();
+            assert!(what.starts_with("--token-file /") && what.contains(words), "{what}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert!(token(&file).unwrap_err().contains("write the device's token"));
+    }
+}

@@ -1,0 +1,466 @@
+// The page client of Boatswain: one live link from a page to the board, for any page of your own. No dependencies.
+// How to use it: docs/page.md. In short:
+//
+//   import { connect } from '/boatswain.js';
+//   const board = connect({ onState: (state, why) => ..., onEvent: (event, old) => ... });
+//
+// What it rests on:
+// - No decision hangs on a window's timer: those run once a minute in a tab that has been hidden for five minutes. A
+//   dedicated Worker ticks; it is this same file, so that a page with a strict content security policy can have it.
+// - Beats are answered in the message handler, never from a timer: an answer proves that this page can act.
+// - Every URL is absolute and without credentials: fetch refuses relative ones on a page opened as http://user:password@board/.
+// - A WebSocket hides why it was refused: then the server is asked by fetch, on a URL that would open a link too.
+// - A request that was given up may still arrive seconds later. So nothing is queued for a link that is not there, and
+//   every connection carries this page's name and a rising number.
+
+const TICK_MS = 200;          // how often the Worker looks at the time
+const SILENT_MS = 2750;       // an open link without a sign of life is lost; with one tick more it is under 3 s
+const PATIENT_MS = 3000;      // longest wait for a connection; most tries are hastier, since a new one sends at once
+const HASTY_MS = 600;         //   what the kernel would send again only after a second or more
+const AGAIN_MS = 800;         // from one try to the next
+const ANSWER_MS = 5000;       // longest wait for the answer to what this page asked
+const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
+const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
+
+const isWorker = typeof document === 'undefined';
+if (isWorker) setInterval(() => postMessage(0), TICK_MS);
+
+const now = () => performance.now();
+const epochOf = id => id.slice(0, id.lastIndexOf('-'));
+const seqOf = id => Number(id.slice(id.lastIndexOf('-') + 1));
+
+/** Something that the board refused, or that got no answer: `error` is one word, `message` a sentence. */
+export class Refused extends Error {
+  constructor(error, message, more) {
+    super(message || error);
+    this.error = error;
+    Object.assign(this, more);
+  }
+}
+
+/**
+ * Opens the page's link and keeps it open. Options: `onState(state, why)`, `onEvent(event, old)`, `history` (how many
+ * events from before the page was opened are wanted first; 0), `base` (the board; this page's own).
+ */
+export function connect(options = {}) {
+  const base = bare(options.base || location.href), history = options.history || 0;
+  const tab = Math.random().toString(36).slice(2, 12);   // not crypto.randomUUID: plain http is no secure context
+  const members = new Map(), devices = new Map();        // session -> MEMBER, name -> device: as they are now
+  const asked = new Map();                               // ref, or a key of its own for a fetch -> what waits for its answer
+  const answers = new Map(), early = new Map();          // command id -> who waits for its `answered`; or that, if it came first
+  const mine = new Set(recall());                        // devices that this very page controls, also after a reload
+  let number = 0, round = 0, refs = 0;                   // of connections; of tries: what belongs to an older one is ignored; of questions
+  let state = 'connecting', cause, over = false, away = false;  // over: final, until a click. away: hidden for good or frozen
+  let carrier = null, knocking = null;                   // the connection; or the question whether there could be one
+  let open = false, heard = 0, began = 0, limit = 0, retryAt = 0, tries = 0, ticked = now();
+  let socketFails = 0;                                   // WebSockets in a row that failed though the server would have us
+  let beat = null, beatMs = 500, toldHold = false;
+  let last = null, snapshot = 0, held = null;            // newest event delivered; up to where `members` came as a whole; what waits for older events
+
+  const board = {
+    members, devices,
+    you: null, seats: null,
+    get state() { return state; },
+    /** When something was last heard, in milliseconds since then. */
+    get silence() { return open ? now() - heard : Infinity; },
+    get carrier() { return carrier && carrier.name; },
+    get last() { return last; },
+    /** Says something to everyone; the id of the event. */
+    say: text => ask({ say: text }, ['/api/chat', { text }]),
+    /** Commands a device: `{id, answer}`, where `answer` is a promise of the `answered` event. */
+    command,
+    /** Takes a device for this page, gives it back, offers it: `take`, `release`, `give` (`to` a session), `force`. */
+    control,
+    stop, logout, request,
+    /** Comes back after the end of the session: a navigation, so that the browser may ask for the password. */
+    enter: () => location.replace(new URL(location.pathname + location.search, base)),
+    /** Leaves for good. */
+    close() { over = true; leave(); worker?.terminate(); stopListening.abort(); },
+  };
+
+  // -------------------------------------------------------------------------------------------- connections
+
+  function attempt() {
+    const me = ++round;
+    begin();
+    number++;
+    carrier = socketFails > 1 ? stream(me) : socket(me);
+  }
+
+  function begin() {
+    tries++;
+    heard = began = now();
+    retryAt = 0;
+    // There are slow networks: the first try of a page is patient, and some of the others.
+    limit = tries % 16 === 0 || !last ? PATIENT_MS : tries % 4 === 0 ? 2 * HASTY_MS : HASTY_MS;
+  }
+
+  const link = () => ({ n: number, ...last && { last } });
+
+  function socket(me) {
+    const url = at('/api/socket', link());
+    url.protocol = url.protocol.replace('http', 'ws');
+    const ws = new WebSocket(url);
+    ws.onmessage = e => me === round && hear(e.data);
+    ws.onclose = () => me === round && broken('closed');
+    return {
+      name: 'socket',
+      send: m => ws.readyState === 1 && (ws.send(JSON.stringify(m)), true),
+      close() { ws.onmessage = ws.onclose = null; ws.close(); },
+    };
+  }
+
+  function stream(me) {
+    const stop = new AbortController();
+    (async () => {
+      const r = await fetch(at('/api/events', link()), { cache: 'no-store', signal: stop.signal });
+      if (me !== round || !r.ok) return;
+      const reader = r.body.getReader(), decoder = new TextDecoder();
+      for (let rest = ''; ;) {
+        const { value, done } = await reader.read();
+        if (done || me !== round) return;
+        heard = now();
+        const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+        rest = lines.pop();
+        for (const line of lines) if (line.startsWith('data:') && me === round) hear(line.slice(5));
+      }
+    })().catch(() => 0).finally(() => me === round && broken('closed'));
+    return { name: 'stream', close: () => stop.abort() };
+  }
+
+  /** Asks whether a link would be let in, and why not. */
+  async function knock() {
+    const me = ++round;
+    begin();
+    const stop = knocking = new AbortController();
+    try {
+      const way = { cache: 'no-store', signal: stop.signal };
+      const r = await fetch(at('/api/events', { n: ++number }), { method: 'HEAD', ...way });
+      if (me !== round) return;
+      if (r.ok) {
+        if (carrierFailed === 'socket') socketFails++;
+        knocking = null;
+        return attempt();
+      }
+      const wait = 1000 * Number(r.headers.get('Retry-After')) || 2 * AGAIN_MS;
+      const why = await (await fetch(at('/api/session'), way)).json().catch(() => ({}));
+      if (me !== round) return;
+      knocking = null;
+      retryAt = now() + wait;
+      if (r.status === 503) { board.seats = why.seats || board.seats; become('full', { seats: board.seats }); }
+      else if (r.status === 401 || r.status === 403) end(why.reason || why.error || 'signed_out', why.message);
+      else become('lost', { reason: 'refused', message: why.message || 'HTTP ' + r.status });
+    } catch { if (me === round) broken('unreachable'); }
+  }
+  let carrierFailed = null;
+
+  /** The link, or the try at one, is over. */
+  function broken(reason, wait) {
+    const was = open;
+    drop();
+    if (over || away) return;
+    // A first try at once: mostly the server or the network is there. One that fails is asked why at once. Then one a second.
+    retryAt = was ? now() + (wait ?? TICK_MS) : carrierFailed && reason === 'closed' ? now() : Math.max(began + AGAIN_MS, now());
+    if (was) tries = 0;
+    if (was || reason === 'unreachable') become('lost', { reason });
+  }
+
+  function drop() {
+    round++;
+    carrierFailed = carrier && !open ? carrier.name : null;
+    if (open && carrier.name === 'stream') socketFails = 1;   // try a WebSocket again, once
+    open = false;
+    carrier?.close();
+    knocking?.abort();
+    carrier = knocking = held = beat = null;
+    for (const [ref, a] of asked) {
+      if (typeof ref !== 'string') continue;                  // a fetch has a connection of its own
+      asked.delete(ref);
+      a.fail('lost', 'The link broke: nobody knows whether this arrived.');
+    }
+  }
+
+  function next() { if (tries) knock(); else attempt(); }
+
+  function end(reason, message) {
+    over = true;
+    drop();
+    board.you = null;
+    members.clear();
+    become('signed_out', { reason, message });
+  }
+
+  function leave() {
+    if (away) return;
+    away = true;
+    if (carrier) {
+      // Whichever of these comes first will do; a page that just goes silent would be called lost.
+      navigator.sendBeacon?.(at('/api/bye', { n: number }));
+      carrier.send?.({ bye: true });
+    }
+    drop();
+  }
+
+  function comeBack() {
+    if (!away || over) return;
+    away = false;
+    tries = 0;
+    become('connecting', {});
+    attempt();
+  }
+
+  function tick() {
+    const t = now(), stood = t - ticked;
+    ticked = t;
+    if (stood > 1000) { heard += stood; began += stood; }    // alert(), a debugger, a suspended laptop: time that was not lived is not counted
+    for (const [ref, a] of asked) if (t > a.until) { asked.delete(ref); a.fail('timeout', 'No answer from the board.'); }
+    if (over || away) return;
+    if (open) { if (t - heard > Math.max(SILENT_MS, 3.5 * beatMs)) broken('silent', 0); }
+    else if (carrier) { if (t - began > limit) broken('unreachable'); }
+    else if (knocking) { if (t - began > limit) broken('unreachable'); }
+    if (!carrier && !knocking && retryAt && t >= retryAt - TICK_MS / 2) next();
+  }
+
+  function become(what, why) {
+    if (what === state && what !== 'full' && why.reason === cause) return;
+    state = what;
+    cause = why.reason;
+    call(options.onState, what, why);
+  }
+
+  // -------------------------------------------------------------------------------------------- what is heard
+
+  function hear(text) {
+    heard = now();
+    const m = JSON.parse(text);
+    if (m.type === 'beat') {
+      beat = m.n;
+      const hold = [...mine];
+      if (carrier.send) carrier.send({ beat, hold });
+      else if (hold.length || toldHold) post('/api/beat', { beat, hold }).catch(() => 0);
+      toldHold = hold.length > 0;
+    } else if (m.ref !== undefined) {
+      const a = asked.get(m.ref);
+      asked.delete(m.ref);
+      if (m.type === 'error') a?.fail(m.error, m.message, m); else a?.done(m.id);
+    } else if (m.type === 'hello') greet(m);
+    else if (m.type === 'closing') closing(m.reason);
+    else if (m.id === undefined) passing(m);
+    else if (held) held.push(m);
+    else logged(m);
+  }
+
+  function closing(reason) {
+    if (FINAL.includes(reason)) end(reason);
+    else broken(reason, reason === 'lost' ? 0 : AGAIN_MS / 2);
+  }
+
+  async function greet(m) {
+    const me = round, first = !last, restarted = !first && epochOf(last) !== epochOf(m.id);
+    open = true;
+    tries = 0;
+    if (carrier.send) socketFails = 0;
+    board.you = m.you;
+    board.seats = m.seats;
+    beatMs = m.beat_ms || 500;
+    snapshot = seqOf(m.id);
+    members.clear();
+    for (const x of m.members) members.set(x.session, x);
+    devices.clear();
+    for (const d of m.devices || []) devices.set(d.name, d);
+    keep();
+    if (m.replayed) { become('open', {}); return call(options.onEvent, m, false); }
+    // No replay: what happened before comes from the log, and what happens meanwhile waits.
+    held = [];
+    become('open', {});
+    call(options.onEvent, m, false);
+    let events = [], gap = !first;
+    if (!first || history) {
+      try {
+        const log = await request('GET', '/api/log', { limit: first ? history : LOG_MAX });
+        if (me !== round) return;
+        events = log.events.filter(e => epochOf(e.id) === epochOf(m.id) && seqOf(e.id) <= snapshot && (first || restarted || seqOf(e.id) > seqOf(last)));
+        gap = restarted || !first && (events.length ? seqOf(events[0].id) > seqOf(last) + 1 : seqOf(last) < snapshot);
+      } catch { if (me !== round) return; }
+    }
+    if (gap) { answers.clear(); call(options.onEvent, { type: 'gap', restarted }, true); }
+    last = epochOf(m.id) + '-0';
+    if (!events.length) last = m.id;
+    const waiting = held;
+    held = null;
+    for (const e of [...events, ...waiting]) if (me === round) logged(e);
+    if (me === round && seqOf(last) < snapshot) last = m.id;
+  }
+
+  function logged(e) {
+    if (last && epochOf(last) === epochOf(e.id) && seqOf(e.id) <= seqOf(last)) return;   // heard before
+    last = e.id;
+    const old = seqOf(e.id) <= snapshot;
+    if (!old) apply(e);
+    if (e.type === 'answered') {
+      const done = answers.get(e.to);
+      if (done) { answers.delete(e.to); done(e); }
+      else { early.set(e.to, e); if (early.size > 50) early.delete(early.keys().next().value); }
+    }
+    call(options.onEvent, e, old);
+  }
+
+  function apply(e) {
+    const device = devices.get(e.device);
+    if (e.type === 'joined') members.set(e.member.session, e.member);
+    else if (e.type === 'left' || e.type === 'lost') members.delete(e.member.session);
+    else if (e.type === 'control' && device) { device.holder = e.holder; keep(e); }
+    else if (e.type === 'device') {
+      if (device) Object.assign(device, { state: e.state, since: e.time });
+      if (e.state === 'up') inspect();
+    }
+    if (board.seats && e.member) board.seats.taken = members.size;
+  }
+
+  function passing(m) {
+    if (m.member) members.set(m.member.session, m.member);
+    const device = m.type === 'telemetry' && devices.get(m.device);
+    if (device) { device.telemetry = { ...device.telemetry, ...m.values }; device.telemetry_at = m.at; }
+    call(options.onEvent, m, false);
+  }
+
+  /** A device has come, perhaps a new one, perhaps with other commands: its description is in no event. */
+  async function inspect() {
+    const me = round;
+    const list = await request('GET', '/api/devices').catch(() => null);
+    if (!list || me !== round) return;
+    for (const d of list) devices.set(d.name, d);
+    call(options.onEvent, { type: 'devices' }, false);
+  }
+
+  // --------------------------------------------------------------------------------------------- what is asked
+
+  /** Sends `message` over the WebSocket, or posts `[path, body]` where there is none. */
+  function ask(message, [path, body]) {
+    if (!open) return Promise.reject(new Refused('not_open', 'There is no link to the board.'));
+    if (!carrier.send) return post(path, body).then(r => r.id);
+    const ref = tab + ++refs;
+    return new Promise((done, fail) => {
+      asked.set(ref, { done, fail: (...why) => fail(new Refused(...why)), until: now() + ANSWER_MS });
+      carrier.send({ ...message, ref });
+    });
+  }
+
+  const path = (device, what) => `/api/devices/${encodeURIComponent(device)}/${what}`;
+  const isMine = device => devices.get(device)?.holder?.session === board.you?.session;
+
+  async function command(device, command, args = {}) {
+    if (isMine(device)) claim(device);
+    const id = await ask({ command: { device, command, args }, beat }, [path(device, 'command'), { command, args, beat, ref: tab + ++refs }]);
+    const answer = early.has(id) ? Promise.resolve(early.get(id)) : new Promise(done => answers.set(id, done));
+    return { id, answer };
+  }
+
+  /** Commands what anyone may command at any time, an emergency stop above all: over every way there is, link or no link. */
+  function stop(device, command, args = {}) {
+    const body = { command, args, beat, ref: tab + ++refs };
+    carrier?.send?.({ command: { device, command, args }, beat, ref: body.ref });
+    return post(path(device, 'command'), body);
+  }
+
+  async function control(device, action, to) {
+    const more = { action, ...to && { to } }, takes = action === 'take' || action === 'force';
+    if (takes) claim(device);
+    try {
+      await ask({ control: { device, ...more } }, [path(device, 'control'), more]);
+      if (action === 'release') forget(device);
+    } catch (e) {
+      if (takes && !isMine(device)) forget(device);
+      throw e;
+    }
+  }
+
+  function claim(name) { mine.add(name); remember(); }
+  function forget(name) { mine.delete(name); remember(); }
+  /** Forgets what others control by now, and what was taken from this session. */
+  function keep(e) {
+    for (const name of mine) {
+      const device = devices.get(name);
+      if (device?.holder ? !isMine(name) : !e || e.device === name && e.was) mine.delete(name);
+    }
+    remember();
+  }
+  function remember() { try { sessionStorage.setItem('boatswain.hold', JSON.stringify([...mine])); } catch { /* a private window */ } }
+  function recall() { try { return JSON.parse(sessionStorage.getItem('boatswain.hold')) || []; } catch { return []; } }
+
+  /** Ends the session and makes the browser forget the password. */
+  async function logout() {
+    await post('/api/logout');
+    // The browser keeps the password until a request with another one is let in: that is what the name `logout` is for.
+    await new Promise(done => {
+      const x = new XMLHttpRequest();
+      x.open('GET', at('/api/logout'), true, 'logout', 'logout');
+      x.timeout = ANSWER_MS;
+      x.onloadend = done;
+      x.send();
+    });
+    if (!over) end('logout');
+  }
+
+  const post = (path, body) => request('POST', path, {}, body);
+
+  /** Asks the board by fetch: the JSON of the answer, or `Refused`. */
+  async function request(method, path, query = {}, body = undefined) {
+    const stop = new AbortController(), key = {};
+    asked.set(key, { fail: () => stop.abort(), until: now() + ANSWER_MS });
+    try {
+      const r = await fetch(at(path, query), {
+        method, cache: 'no-store', signal: stop.signal,
+        ...body !== undefined && { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } },
+      });
+      const said = await r.json().catch(() => ({}));
+      if (!r.ok) throw new Refused(said.error || String(r.status), said.message, { ...said, status: r.status });
+      return said;
+    } catch (e) {
+      throw e instanceof Refused ? e : new Refused('lost', 'No answer from the board: nobody knows whether this arrived.');
+    } finally { asked.delete(key); }
+  }
+
+  function at(path, query) {
+    const url = new URL(path, base);
+    for (const [k, v] of Object.entries({ tab, ...query })) url.searchParams.set(k, v);
+    return url;
+  }
+
+  // -------------------------------------------------------------------------------------------------- begin
+
+  const stopListening = new AbortController(), until = { signal: stopListening.signal };
+  const hurry = () => { if (!carrier && !knocking && retryAt && !document.hidden) retryAt = now(); };
+  addEventListener('pagehide', leave, until);
+  addEventListener('pageshow', comeBack, until);
+  addEventListener('online', hurry, until);
+  document.addEventListener('freeze', leave, until);
+  document.addEventListener('resume', comeBack, until);
+  document.addEventListener('visibilitychange', hurry, until);
+  const worker = clock(tick);
+  attempt();
+  return board;
+}
+
+/** Calls `tick` from a Worker; from the window itself where there can be none. */
+function clock(tick) {
+  try {
+    const worker = new Worker(bare(import.meta.url), { type: 'module' });
+    worker.onmessage = tick;
+    worker.onerror = () => { worker.onerror = null; setInterval(tick, TICK_MS); };
+    return worker;
+  } catch {
+    setInterval(tick, TICK_MS);
+    return null;
+  }
+}
+
+function bare(href) {
+  const url = new URL(href, location.href);
+  url.username = url.password = url.hash = '';
+  return url;
+}
+
+function call(f, ...args) {
+  try { f?.(...args); } catch (e) { console.error(e); }    // a mistake in the page's own code must not silence its beats
+}
