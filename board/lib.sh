@@ -6,16 +6,16 @@
 
 # The Debian release whose compilers and kernels are used, whatever this machine runs: the versions fit each other.
 SUITE=bookworm
-# Of that release: the Rust compiler that still has libraries for ARM, and the C compiler.
-RUST_PACKAGES="rustc-web libstd-rust-web-1.85 libstd-rust-web-dev libllvm19"
-GCC=12
 
 me=board/$(basename "$0")
 say() { echo "$me: $*" >&2; }
+# The comment at the head of a script.
+usage() { sed -n '2,/^[^#]/{/^# shellcheck/d;s/^# \{0,1\}//p}' "$0"; }
 # One line, with the remedy, and the end.
 die() { say "$@"; exit 1; }
 misused() { say "$@"; exit 2; }
 
+# shellcheck disable=SC2154 # set by the script that reads this
 repo=$(cd "$here/.." && pwd)
 BOARD_DIR=${BOARD_DIR:-${CARGO_TARGET_DIR:-$repo/target}/board}
 mkdir -p "$BOARD_DIR" || die "cannot make $BOARD_DIR; name another place in BOARD_DIR"
@@ -50,7 +50,7 @@ target() {
 
 # The target with the fewest letters to change, for who mistyped one (Levenshtein).
 nearest() {
-    # shellcheck disable=SC2086 -- one word a target
+    # shellcheck disable=SC2086 # one word a target
     printf '%s\n' $TARGETS armv7 armv7-gnu aarch64 aarch64-gnu | awk -v given="$1" '
         function distance(a, b,    i, j, cost, row, last, keep) {
             for (j = 0; j <= length(b); j++) row[j] = j
@@ -82,7 +82,7 @@ mirror() {
     if [ -n "${BOARD_MIRROR:-}" ]; then echo "$BOARD_MIRROR"; return; fi
     # with lists fetched before, by who made them; without, the first one that is there
     for filter in 'Origin: Debian' 'Component: main'; do
-        # shellcheck disable=SC2016 -- apt's variables, not ours
+        # shellcheck disable=SC2016 # apt's variables, not ours
         found=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "$filter" 2>/dev/null | grep -v security | head -n 1)
         [ -z "$found" ] || { echo "$found"; return; }
     done

@@ -1,10 +1,14 @@
 # A Rust tool chain for ARM out of Debian's packages. Read by ./build, not run. Needs lib.sh.
 
+# The Rust compiler of lib.sh's release that still has libraries for ARM, and the C compiler.
+RUST_PACKAGES="rustc-web:amd64 libstd-rust-web-1.85:amd64 libstd-rust-web-dev:amd64 libllvm19:amd64"
+GCC=12
+
 # `toolchain TARGET`: fetches what the target needs.
 toolchain() {
     arch=$(debian_arch "$1") triplet=$(debian_triplet "$1")
-    # shellcheck disable=SC2086 -- one word a package
-    fetch rustc "$tools" $(for p in $RUST_PACKAGES; do echo "$p:amd64"; done)
+    # shellcheck disable=SC2086,SC2154 # one word a package; tools is set by lib.sh
+    fetch rustc "$tools" $RUST_PACKAGES
     launcher "$BOARD_DIR/bin/rustc" "$tools/usr/bin/rustc"
     fetch "gcc-$arch" "$tools" "gcc-$GCC-$triplet:amd64" "cpp-$GCC-$triplet:amd64" "binutils-$triplet:amd64" \
         libbinutils:amd64 binutils-common:amd64 libisl23:amd64 libmpc3:amd64 libmpfr6:amd64 libjansson4:amd64 \
