@@ -157,7 +157,7 @@ impl Server {
             poll,
             listeners: doors,
             signals,
-            conns: Table::new(max + devices_max + 2 * TURNED_AWAY_MAX),
+            conns: Table::new(max + 2 * TURNED_AWAY_MAX),
             timers: Timers::new(),
             ready: VecDeque::new(),
             per_address: HashMap::new(),
