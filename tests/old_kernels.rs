@@ -39,12 +39,18 @@ fn each_missing_help_is_named_at_start_and_the_server_serves() {
         ("rto_min", " no-rto_min "),
         ("user_timeout", " no-user_timeout "),
         ("info=104", " tcp_info=104;"),
-        ("info=4", " tcp_info=4;"),
     ] {
         let line = told_and_served(&on_kernel_without(without, Setup::default()));
         assert!(line.contains(said), "without {without}: {line}");
         assert!(line.contains("vanished noticed within"), "without {without}: {line}");
     }
+}
+
+#[test]
+fn where_tcp_info_is_of_no_use_nothing_is_promised() {
+    let line = told_and_served(&on_kernel_without("info=4", Setup::default()));
+    assert!(line.contains(" tcp_info=4;") && line.contains("after minutes only"), "{line}");
+    assert!(!line.contains("vanished noticed within"), "{line}");
 }
 
 #[test]

@@ -50,7 +50,6 @@ fn a_missing_help_keeps_nobody_who_read_from_being_announced_in_time() {
         "nudge",
         "user_timeout",
         "info=104",
-        "info=4",
         "cubic,thin,rto_max,rto_min,user_timeout,nudge,info=104",
     ];
     let mut wrong = Vec::new();
