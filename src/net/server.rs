@@ -179,6 +179,13 @@ impl Server {
             None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
         };
         let profile = self.world.site.config.liveness.profile.word();
+        if !self.world.helps.info() {
+            // an emulated kernel (qemu-user answers with one int); every Linux since 2.6 says enough
+            return format!(
+                "kernel {}; profile={profile}: TCP_INFO says too little; who vanished is noticed after minutes only, when the kernel gives up",
+                self.world.helps
+            );
+        }
         let worst = seconds(rules.worst());
         format!(
             "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
