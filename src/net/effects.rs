@@ -42,6 +42,9 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
     let mut encoded: Vec<(&'static str, Rc<[u8]>)> = Vec::new();
     for &id in to {
         let Some(conn) = server.conns.touch(id) else { continue };
+        if conn.closing.is_some() {
+            continue; // its last words are in the output already: nothing may follow a close frame
+        }
         if message.kind() == Type::Telemetry && waits(conn, now) {
             // it would come late; the newest follows when there is room
             conn.missed_telemetry = true;
