@@ -343,9 +343,13 @@ fn whoever_does_not_begin_with_a_good_hello_is_told_why_and_closed() {
         assert_eq!(device.next()["error"], error, "{line}");
         assert!(device.is_ended(), "{line}");
     }
-    while server.log().matches("kind=device reason=protocol").count() < 5 {
-        std::thread::park_timeout(Duration::from_millis(5)); // a place is free once its connection has ended
-    }
+    // a place is free once its connection has ended
+    let ended = |why: &str, count: usize| {
+        while server.log().matches(&format!("kind=device reason={why}")).count() < count {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    };
+    ended("protocol", 5);
     // Three at a time; their own limit, beside that of the pages.
     let silent: Vec<Device> = (0..3).map(|_| Device::connect(addr)).collect();
     let begun = Instant::now();
@@ -358,6 +362,9 @@ fn whoever_does_not_begin_with_a_good_hello_is_told_why_and_closed() {
         assert!(device.is_ended());
     }
     assert!(begun.elapsed() >= Duration::from_millis(4_800));
+    ended("header_timeout", 3);
+    drop(fourth);
+    ended("limit", 1);
     Device::pump(addr);
 }
 
