@@ -135,17 +135,20 @@ fn bind(addresses: &[ListenAddr], setting: &str, how: &str) -> Result<Vec<Listen
         listeners.push(bound.map_err(|e| {
             let unix = matches!(address, ListenAddr::Unix(_));
             let remedy = match e.kind() {
-                std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AlreadyExists if unix => "", // it says so itself
-                std::io::ErrorKind::NotFound if unix => "; create its folder first",
-                std::io::ErrorKind::PermissionDenied if unix => "; give this user the right to write to its folder",
+                std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AlreadyExists if unix => String::new(), // it says so itself
+                std::io::ErrorKind::NotFound if unix => "; create its folder first".into(),
+                std::io::ErrorKind::PermissionDenied if unix => {
+                    "; give this user the right to write to its folder".into()
+                }
                 std::io::ErrorKind::AddrInUse => {
-                    &format!("; another program listens there: stop it or choose another with {how}")
+                    format!("; another program listens there: stop it or choose another with {how}")
                 }
                 std::io::ErrorKind::PermissionDenied => {
                     "; ports below 1024 need root (and `user`), CAP_NET_BIND_SERVICE or a socket passed by systemd"
+                        .into()
                 }
-                std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-                _ => &format!("; choose another with {how}"),
+                std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address".into(),
+                _ => format!("; choose another with {how}"),
             };
             (FAILED, format!("{setting}: {name}: {e}{remedy}"))
         })?);
