@@ -50,11 +50,12 @@ impl Site {
         let (switch, board, away, folder) = (Switch::new(), Netns::new(), Netns::new(), Folder::new());
         switch.plug(&board, "board", &["10.83.0.1".into()], "02:00:00:00:00:01");
         switch.plug(&away, "away", &["10.83.0.2".into()], "02:00:00:00:00:02");
-        let hash = |word: &str| bcrypt::hash_with_result(word, 4).unwrap().format_for_version(bcrypt::Version::TwoY);
+        let hash =
+            |word: &str| bcrypt::hash_with_result(word, 4).expect("a hash").format_for_version(bcrypt::Version::TwoY);
         let users = folder.write("users", &format!("ann:{}\n", hash("secret")));
         let tokens = folder.write("tokens", &format!("pump-1:{}\n", hash("pump's secret")));
         let token = folder.write("token", "pump's secret\n");
-        std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).expect("a mode");
         folder.write(
             "settings",
             &format!(
