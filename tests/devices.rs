@@ -343,6 +343,9 @@ fn whoever_does_not_begin_with_a_good_hello_is_told_why_and_closed() {
         assert_eq!(device.next()["error"], error, "{line}");
         assert!(device.is_ended(), "{line}");
     }
+    while server.log().matches("kind=device reason=protocol").count() < 5 {
+        std::thread::park_timeout(Duration::from_millis(5)); // a place is free once its connection has ended
+    }
     // Three at a time; their own limit, beside that of the pages.
     let silent: Vec<Device> = (0..3).map(|_| Device::connect(addr)).collect();
     let begun = Instant::now();
