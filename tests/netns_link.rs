@@ -98,7 +98,7 @@ impl Site {
         if !body.is_empty() {
             command.args(["-H", "Content-Type: application/json", "-d", body]);
         }
-        let out = command.output().unwrap();
+        let out = command.output().expect("the command runs");
         serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{target}: {e}: {out:?}"))
     }
 
