@@ -7,7 +7,8 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use crate::msg::{Event, Hello, Member, Message, Passing, What};
+use crate::msg::{DeviceView, Event, Hello, Json, Member, Message, Passing, What};
+use std::rc::Rc;
 
 /// A JSON object being written; closed when dropped.
 pub struct Object<'a> {
@@ -71,6 +72,14 @@ impl<'a> Object<'a> {
     /// An object within.
     pub fn object(&mut self, name: &str) -> Object<'_> {
         Object::open(self.value(name))
+    }
+
+    /// A member, or `null`.
+    pub fn somebody(&mut self, name: &str, m: Option<&Member>) -> &mut Self {
+        match m {
+            Some(m) => self.member(name, m),
+            None => self.plain(name, "null"),
+        }
     }
 
     /// A member.
@@ -155,7 +164,9 @@ fn civil(days: u64) -> (u64, u64, u64) {
 /// MEMBER.
 pub fn member(out: &mut Vec<u8>, m: &Member) {
     let mut o = Object::open(out);
-    o.shown("session", m.session).text("user", &m.user).shown("role", m.role).plain("seat", m.seat);
+    o.shown("session", m.session).text("user", &m.user).shown("role", m.role);
+    // an emergency stop may come from somebody without a seat
+    o.maybe("seat", (m.seat > 0).then_some(m.seat));
     o.shown("addr", m.addr).time("since", m.since_ms).shown("state", m.state).plain("links", m.links);
     o.maybe("rtt_ms", m.rtt_ms.map(|r| (r * 10.0).round() / 10.0)).text("agent", &m.agent);
 }
@@ -180,6 +191,23 @@ pub fn event(out: &mut Vec<u8>, e: &Event) {
         }
         What::Said { from, text } => o.member("from", from).text("text", text),
         What::TurnedAway { addr, user } => o.shown("addr", addr).text("user", user),
+        What::Control { device, holder, was, reason } => {
+            o.text("device", device).somebody("holder", holder.as_deref()).somebody("was", was.as_deref());
+            o.shown("reason", reason)
+        }
+        What::Commanded { by, device, command, args } => {
+            o.member("by", by).text("device", device).text("command", command).plain("args", args)
+        }
+        What::Answered { device, to, ok, result, late } => {
+            o.text("device", device).shown("to", to).maybe("ok", *ok).plain("result", result).plain("late", late)
+        }
+        What::Device { device, state, reason } => {
+            o.text("device", device).shown("state", state);
+            match reason {
+                Some(reason) => o.shown("reason", reason),
+                None => o.plain("reason", "null"),
+            }
+        }
     };
 }
 
@@ -196,6 +224,11 @@ pub fn passing(out: &mut Vec<u8>, p: &Passing) {
         Passing::Stalled { member, layer } | Passing::Moving { member, layer } => {
             o.member("member", member).shown("layer", layer);
         }
+        Passing::Telemetry { device, values: all, at_ms } => {
+            values(o.text("device", device).value("values"), all);
+            o.time("at", *at_ms);
+        }
+        Passing::Offered { device, from, to } => drop(o.text("device", device).member("from", from).member("to", to)),
         Passing::Closing { reason } => drop(o.shown("reason", reason)),
         Passing::Error { reference, error, message } => {
             if let Some(reference) = reference {
@@ -217,8 +250,28 @@ fn hello(o: &mut Object<'_>, h: &Hello) {
     o.shown("id", h.id).member("you", &h.you);
     o.object("seats").plain("max", h.max).plain("taken", h.taken);
     array(o.value("members"), &h.members, |out, m| member(out, m));
-    array(o.value("devices"), [(); 0], |_, ()| ());
+    array(o.value("devices"), &h.devices, device);
     o.plain("replayed", h.replayed).plain("beat_ms", h.beat_ms);
+}
+
+/// A device as `/api/devices` and `hello` show it.
+pub fn device(out: &mut Vec<u8>, d: &DeviceView) {
+    let mut o = Object::open(out);
+    o.text("name", &d.name).shown("state", d.state).time("since", d.since_ms);
+    o.somebody("holder", d.holder.as_deref()).plain("describe", &d.describe);
+    values(o.value("telemetry"), &d.telemetry);
+    match d.telemetry_ms {
+        Some(ms) => o.time("telemetry_at", ms),
+        None => o.plain("telemetry_at", "null"),
+    };
+}
+
+/// Values by name.
+fn values(out: &mut Vec<u8>, values: &[(Rc<str>, Json)]) {
+    let mut o = Object::open(out);
+    for (name, value) in values {
+        o.plain(name, value);
+    }
 }
 
 /// Writing to a `Vec` cannot fail; this says so once.

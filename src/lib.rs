@@ -4,16 +4,17 @@
 //! ```text
 //! 4  net      sockets, clock, files, timers, the loop; decides no policy, parses no bytes itself
 //! 3  routes   which URL does what; never touches a socket
-//! 2  link     how events are said on a connection that stays: SSE, WebSocket (pure)
+//! 2  link     how things are said on a connection that stays: SSE, WebSocket, device lines (pure)
 //! 1  http     bytes <-> requests (pure)
 //! 1  hub      who is here and who hears what (pure)
-//! 0  msg, codec, config, json, metrics, sys    words and ground
+//! 0  msg, codec, config, describe, json, metrics, sys    words and ground
 //! ```
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod codec;
 pub mod config;
+pub mod describe;
 pub mod json;
 pub mod metrics;
 pub mod msg;

@@ -227,13 +227,17 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.word())
             }
         }
     };
 }
+
+mod devices;
+
+pub use devices::*;
 
 words! {
     /// What a user may do. Ordered: a later one may do all that an earlier one may.
@@ -342,6 +346,8 @@ words! {
         Replaced => "replaced",
         /// Owed too much, or took nothing for too long.
         Slow => "slow",
+        /// A device from which no line came for `devices.silent_after`.
+        Silent => "silent",
         /// Page dead at a full house.
         Stalled => "stalled",
         /// Session over.
@@ -444,6 +450,50 @@ pub enum What {
         /// What; plain text, never markup.
         text: Rc<str>,
     },
+    /// Control of a device changed hands or ended.
+    Control {
+        /// Which.
+        device: Rc<str>,
+        /// Who has it now.
+        holder: Option<Rc<Member>>,
+        /// Who had it.
+        was: Option<Rc<Member>>,
+        /// Why.
+        reason: ControlReason,
+    },
+    /// A device was asked to do something.
+    Commanded {
+        /// By whom.
+        by: Rc<Member>,
+        /// Which.
+        device: Rc<str>,
+        /// What.
+        command: Rc<str>,
+        /// How; an object.
+        args: Json,
+    },
+    /// What came of a command.
+    Answered {
+        /// Which device.
+        device: Rc<str>,
+        /// The command.
+        to: EventId,
+        /// Whether it was done; `None`: nobody knows.
+        ok: Option<bool>,
+        /// What the device says of it.
+        result: Json,
+        /// It corrects an earlier answer.
+        late: bool,
+    },
+    /// A device came, went, or fell silent.
+    Device {
+        /// Which.
+        device: Rc<str>,
+        /// How it is.
+        state: DeviceState,
+        /// Why; `None` for one that was suspect and is heard again.
+        reason: Option<DeviceReason>,
+    },
     /// Somebody with good credentials found no seat.
     TurnedAway {
         /// From where.
@@ -490,6 +540,24 @@ pub enum Passing {
         member: Rc<Member>,
         /// In which layer.
         layer: Layer,
+    },
+    /// New values of a device, by name.
+    Telemetry {
+        /// Which.
+        device: Rc<str>,
+        /// The values that changed.
+        values: Vec<(Rc<str>, Json)>,
+        /// Wall-clock milliseconds of the newest.
+        at_ms: u64,
+    },
+    /// Control of a device is offered to a member, who has a few seconds to take it.
+    Offered {
+        /// Which.
+        device: Rc<str>,
+        /// Who holds it.
+        from: Rc<Member>,
+        /// To whom.
+        to: Rc<Member>,
     },
     /// This link ends, and why.
     Closing {
@@ -546,6 +614,8 @@ pub struct Hello {
     pub taken: u16,
     /// Everybody here.
     pub members: Vec<Rc<Member>>,
+    /// The devices.
+    pub devices: Vec<DeviceView>,
     /// Whether the events after the asked id follow.
     pub replayed: bool,
     /// Milliseconds between beats.
@@ -565,6 +635,14 @@ words! {
         Said => "said",
         /// See [`What::TurnedAway`].
         TurnedAway => "turned_away",
+        /// See [`What::Control`].
+        Control => "control",
+        /// See [`What::Commanded`].
+        Commanded => "commanded",
+        /// See [`What::Answered`].
+        Answered => "answered",
+        /// See [`What::Device`].
+        Device => "device",
         /// See [`Passing::Hello`].
         Hello => "hello",
         /// See [`Passing::Beat`].
@@ -577,6 +655,10 @@ words! {
         Stalled => "stalled",
         /// See [`Passing::Moving`].
         Moving => "moving",
+        /// See [`Passing::Telemetry`].
+        Telemetry => "telemetry",
+        /// See [`Passing::Offered`].
+        Offered => "offered",
         /// See [`Passing::Closing`].
         Closing => "closing",
         /// See [`Passing::Error`].
@@ -635,6 +717,10 @@ impl What {
             What::Lost { .. } => Type::Lost,
             What::Said { .. } => Type::Said,
             What::TurnedAway { .. } => Type::TurnedAway,
+            What::Control { .. } => Type::Control,
+            What::Commanded { .. } => Type::Commanded,
+            What::Answered { .. } => Type::Answered,
+            What::Device { .. } => Type::Device,
         }
     }
 }
@@ -649,6 +735,8 @@ impl Passing {
             Passing::Recovered { .. } => Type::Recovered,
             Passing::Stalled { .. } => Type::Stalled,
             Passing::Moving { .. } => Type::Moving,
+            Passing::Telemetry { .. } => Type::Telemetry,
+            Passing::Offered { .. } => Type::Offered,
             Passing::Closing { .. } => Type::Closing,
             Passing::Error { .. } => Type::Error,
             Passing::Done { .. } => Type::Done,
@@ -692,6 +780,8 @@ pub enum Effect {
         /// Until when it may come back.
         until: Moment,
     },
+    /// Something about devices and their control.
+    Device(DeviceEffect),
 }
 
 /// What the hub wants done, in order. Filled by the hub, emptied by the loop; nothing re-enters.

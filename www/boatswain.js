@@ -15,9 +15,9 @@
 
 const TICK_MS = 200;          // how often the Worker looks at the time
 const SILENT_MS = 2750;       // an open link without a sign of life is lost; with one tick more it is under 3 s
-const PATIENT_MS = 3000;      // longest wait for a connection: two tries of three are hastier, since a new try sends
-const HASTY_MS = 800;         //   at once what the kernel would send again only seconds later
-const AGAIN_MS = 1000;        // from one try to the next
+const PATIENT_MS = 3000;      // longest wait for a connection; most tries are hastier, since a new one sends at once
+const HASTY_MS = 600;         //   what the kernel would send again only after a second or more
+const AGAIN_MS = 800;         // from one try to the next
 const ANSWER_MS = 5000;       // longest wait for the answer to what this page asked
 const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
 const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
@@ -91,8 +91,8 @@ export function connect(options = {}) {
     tries++;
     heard = began = now();
     retryAt = 0;
-    // The first try of a page and every third one are patient: there are slow networks.
-    limit = tries % 3 === 0 || !last ? PATIENT_MS : HASTY_MS;
+    // There are slow networks: the first try of a page is patient, and some of the others.
+    limit = tries % 16 === 0 || !last ? PATIENT_MS : tries % 4 === 0 ? 2 * HASTY_MS : HASTY_MS;
   }
 
   const link = () => ({ n: number, ...last && { last } });

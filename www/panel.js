@@ -19,10 +19,10 @@ const cards = machines(board, tell);
 // ---------------------------------------------------------------------------------------------------- the link
 
 function onState(state, reason) {
-  if (state !== document.body.dataset.state) since = performance.now();
-  if (state !== 'open' && document.body.dataset.state === 'open') asOf = new Date();
+  const before = document.body.dataset.state;
+  if (state !== before) { since = performance.now(); document.body.dataset.state = state; }
+  if (state !== 'open' && before === 'open') asOf = new Date();
   why = reason;
-  document.body.dataset.state = state;
   const [text, bad] =
     state === 'full' ? [t('full', reason.seats || { taken: '?', max: '?' })] :
     state === 'lost' ? [reason.reason === 'refused' ? t('lost_refused', reason) : named('lost', reason.reason), true] :

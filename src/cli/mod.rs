@@ -24,9 +24,10 @@ pub const MISUSED: u8 = 2;
 /// Does what the arguments ask for. `serve` is the server: it gets where its settings come from, and reads them itself.
 pub fn run(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
-    environment: Environment,
+    mut environment: Environment,
     serve: fn(Source) -> ExitCode,
 ) -> ExitCode {
+    environment.retain(|(name, _)| name != serve::WITHOUT); // known, but no setting
     match args::parse(arguments, environment) {
         Ok(Command::Serve(source)) => serve(source),
         Ok(Command::Check(source)) => check::run(&source),

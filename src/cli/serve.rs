@@ -9,7 +9,7 @@ use crate::config::users::{Hash, Users};
 use crate::config::{Config, ListenAddr, Loaded, Source};
 use crate::net::clock;
 use crate::net::listener::{Address, Listener, Passed, ipv6_exists};
-use crate::net::server::{Ended, Reloaded, Server};
+use crate::net::server::{Ended, Entrance, Reloaded, Server};
 use crate::sys::process::{self, Signals, User};
 use crate::sys::tcp::Helps;
 use crate::{json, msg};
@@ -54,7 +54,8 @@ fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-    let want = u64::from(config.limits.connections) + FILES_BESIDE;
+    let device_connections = if config.devices.listen.is_empty() { 0 } else { config.devices.connections };
+    let want = u64::from(config.limits.connections) + u64::from(device_connections) + FILES_BESIDE;
     match process::raise_file_limit(want) {
         Ok(limit) if limit < want => log::warn!(
             "open files: {limit} are allowed, limits.connections needs {want}; raise the hard limit (ulimit -Hn) or lower the setting"
@@ -62,8 +63,13 @@ fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
         Ok(_) => {}
         Err(e) => log::warn!("open files: {e}"),
     }
-    let listeners = if passed.web.is_empty() { bind(&config)? } else { passed.web };
-    let mut users = loaded.users;
+    let web = if passed.web.is_empty() { bind_web(&config)? } else { passed.web };
+    let devices = if passed.devices.is_empty() {
+        bind(&config.devices.listen, "devices.listen", "`devices.listen` in the settings")?
+    } else {
+        passed.devices
+    };
+    let (mut users, mut tokens) = (loaded.users, loaded.tokens);
     if let Some(name) = config.user.clone() {
         if process::is_root() {
             become_user(&name)?;
@@ -74,18 +80,20 @@ fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
             })?;
             config = again.config;
             users = again.users;
+            tokens = again.tokens;
         }
     }
     let helps = Helps::probe(&std::env::var(WITHOUT).unwrap_or_default());
-    let users = users.unwrap_or_else(|| first_user(&listeners));
+    let users = users.unwrap_or_else(|| first_user(&web));
     let reload = move || match source.load() {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|w| log::warn!("{w}"));
-            Ok(Reloaded { config: loaded.config, users: loaded.users })
+            Ok(Reloaded { config: loaded.config, users: loaded.users, tokens: loaded.tokens })
         }
         Err(mistakes) => Err(mistakes.iter().map(|m| m.to_string()).collect()),
     };
-    let server = Server::new(config, users, listeners, signals, helps, Box::new(reload)).map_err(failed("start"))?;
+    let entrance = Entrance { web, devices, users, tokens };
+    let server = Server::new(config, entrance, signals, helps, Box::new(reload)).map_err(failed("start"))?;
     log::info!("{}", server.kernel_line());
     log::info!("started version={} pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
     if let Err(e) = process::notify("READY=1") {
@@ -94,27 +102,36 @@ fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
     Ok(server)
 }
 
-fn bind(config: &Config) -> Result<Vec<Listener>, Failure> {
+fn bind_web(config: &Config) -> Result<Vec<Listener>, Failure> {
     let default = config.listen.is_empty();
     let addresses = if default { Config::default_listen(ipv6_exists()) } else { config.listen.clone() };
+    bind(&addresses, "listen", "--listen or `listen` in the settings")
+}
+
+/// Binds `addresses`, which `setting` names; another one is chosen with `how`.
+fn bind(addresses: &[ListenAddr], setting: &str, how: &str) -> Result<Vec<Listener>, Failure> {
     let mut listeners = Vec::new();
-    for address in &addresses {
+    for address in addresses {
         let (bound, name) = match address {
             ListenAddr::Tcp(addr) => (Listener::tcp(*addr), addr.to_string()),
             ListenAddr::Unix(path) => (Listener::unix(path), format!("unix:{}", path.display())),
         };
         listeners.push(bound.map_err(|e| {
+            let unix = matches!(address, ListenAddr::Unix(_));
             let remedy = match e.kind() {
+                std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AlreadyExists if unix => "", // it says so itself
+                std::io::ErrorKind::NotFound if unix => "; create its folder first",
+                std::io::ErrorKind::PermissionDenied if unix => "; give this user the right to write to its folder",
                 std::io::ErrorKind::AddrInUse => {
-                    "another program listens there: stop it or choose another with --listen"
+                    &format!("; another program listens there: stop it or choose another with {how}")
                 }
                 std::io::ErrorKind::PermissionDenied => {
-                    "ports below 1024 need root (and `user`), CAP_NET_BIND_SERVICE or a socket passed by systemd"
+                    "; ports below 1024 need root (and `user`), CAP_NET_BIND_SERVICE or a socket passed by systemd"
                 }
-                std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-                _ => "choose another with --listen or `listen` in the settings",
+                std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+                _ => &format!("; choose another with {how}"),
             };
-            (FAILED, format!("listen: {name}: {e}; {remedy}"))
+            (FAILED, format!("{setting}: {name}: {e}{remedy}"))
         })?);
     }
     Ok(listeners)

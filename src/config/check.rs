@@ -14,15 +14,7 @@ pub(super) fn conflicts(c: &Config) -> Vec<Conflict> {
     liveness(c, &mut found);
     control(c, &mut found);
     sizes(c, &mut found);
-    not_yet(c, &mut found);
     found
-}
-
-/// What the settings already know but this build does not do. Remove each with the part that brings it.
-fn not_yet(c: &Config, found: &mut Vec<Conflict>) {
-    if !c.devices.listen.is_empty() {
-        found.push((&["devices.listen"], "not in this build yet: device lines; remove it or leave it empty".into()));
-    }
 }
 
 fn roles(c: &Config, found: &mut Vec<Conflict>) {

@@ -17,7 +17,7 @@ pub mod users;
 pub use liveness::{LivenessValues, Profile};
 pub use mistake::{Mistake, Place};
 pub use source::{Environment, Loaded, Options, Source};
-pub use units::{AddrRange, ListenAddr, Rate};
+pub use units::{AddrRange, ListenAddr, Rate, duration as parse_duration};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;

@@ -270,12 +270,6 @@ fn what_is_not_in_this_version_is_answered_by_name() {
 }
 
 #[test]
-fn what_is_not_in_this_build_yet_is_refused() {
-    one("[devices]\nlisten = [\"127.0.0.1:7070\"]", "2:10", "not in this build yet: device lines");
-    good("[devices]\nlisten = []\n[debug]\necho = true");
-}
-
-#[test]
 fn a_wrong_value_is_told_with_place_setting_and_example() {
     for (file, place, words) in [
         ("www = 3", "1:7", "www: expected a string like \"/srv/www\", found a number"),

@@ -141,7 +141,7 @@ fn masked(ip: IpAddr, prefix: u8) -> IpAddr {
 }
 
 /// From `500ms`, `2s`, `10m`, `12h`, `1d`; a fraction is allowed (`1.5s`).
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let wrong = || format!("{text:?} is no time; write it like \"500ms\", \"2s\", \"10m\" or \"12h\"");
     let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;

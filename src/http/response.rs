@@ -192,12 +192,14 @@ pub struct Full {
     pub fields: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Cow<'static, [u8]>,
+    /// It is the page that [`Full::error`] makes for a browser: a site's own `NNN.html` may take its place.
+    pub is_stock: bool,
 }
 
 impl Full {
     /// A response with a body.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
-        Full { status, content_type, fields: Vec::new(), body: body.into() }
+        Full { status, content_type, fields: Vec::new(), body: body.into(), is_stock: false }
     }
 
     /// A response without a body (204, or a length of 0).
@@ -231,7 +233,8 @@ impl Full {
                 }
                 push_html_text(&mut body, message);
                 body.extend_from_slice(b"</p>\n");
-                Full::new(status, HTML, body).with("Content-Security-Policy", CSP_SELF_CONTAINED)
+                let full = Full::new(status, HTML, body).with("Content-Security-Policy", CSP_SELF_CONTAINED);
+                Full { is_stock: true, ..full }
             }
             Audience::Terminal => Full::new(status, TEXT, [message, "\n"].concat().into_bytes()),
         }

@@ -53,10 +53,14 @@ impl EventLog {
         self.newest += 1;
         let event = Rc::new(Event { id: self.newest(), time_ms: now.wall_ms, what });
         match event.what {
-            What::Said { .. } => self.talk.push_back(event.clone()),
-            What::Joined { .. } | What::Left { .. } | What::Lost { .. } | What::TurnedAway { .. } => {
-                self.people.push_back(event.clone())
+            What::Said { .. } | What::Control { .. } | What::Commanded { .. } | What::Answered { .. } => {
+                self.talk.push_back(event.clone())
             }
+            What::Joined { .. }
+            | What::Left { .. }
+            | What::Lost { .. }
+            | What::TurnedAway { .. }
+            | What::Device { .. } => self.people.push_back(event.clone()),
         }
         self.trim();
         event

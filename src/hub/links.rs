@@ -64,6 +64,7 @@ impl Hub {
             stalled: false,
             page: Page::Untracked,
             beat: None,
+            beat_floor: 0,
             rtt_ms: None,
         };
         self.links.insert(conn, link);
@@ -75,6 +76,7 @@ impl Hub {
         self.cue(now, id, Cue::Opened, fx);
         self.refresh(now, id, fx);
         self.greet(id, conn, types, spec.last.as_deref(), fx);
+        self.pace(id, fx);
         Ok(())
     }
 
@@ -104,6 +106,7 @@ impl Hub {
             max: self.settings.seats.max,
             taken: self.seats_taken(),
             members: self.members(),
+            devices: self.devices(),
             replayed: replay.is_some(),
             beat_ms: super::roster::millis(self.settings.beat),
         };
@@ -121,6 +124,9 @@ impl Hub {
     /// [`LinkEnd::Closed`]; the caller has closed or is closing it. A lost one is to be parked if an effect says so.
     pub fn link_ended(&mut self, now: Now, conn: ConnId, end: LinkEnd, fx: &mut Effects) {
         self.parked.remove(&conn);
+        if self.device_ended(now, conn, end, fx) {
+            return;
+        }
         let Some(link) = self.links.remove(&conn) else { return };
         let id = link.session;
         let Some(s) = self.sessions.get_mut(id) else { return };
@@ -232,8 +238,14 @@ impl Hub {
     // ------------------------------------------------------------------------------------------------- beats
 
     /// The number of the beat of this moment: one numbering for all links, so that equal beats are encoded once.
+    /// Counted in units of [`super::BEAT`] whatever the period, so that the numbers say how old they are.
     pub fn beat_number(&self, now: Now) -> u64 {
-        self.beat_base + micros(now.mono.since(self.beat_start)) / micros(self.settings.beat)
+        self.beat_base + micros(now.mono.since(self.beat_start)) / micros(super::BEAT)
+    }
+
+    /// When the period of beat `n` began.
+    pub(super) fn beat_began(&self, n: u64) -> Moment {
+        self.beat_start + Duration::from_micros(n.saturating_sub(self.beat_base).saturating_mul(micros(super::BEAT)))
     }
 
     /// When a link whose beats come `phase` after the common grid has its next one: later than `now`.
@@ -251,7 +263,7 @@ impl Hub {
         if !link.beats {
             return;
         }
-        link.beat = Some(n);
+        link.beat = Some((n, now.mono));
         if let Page::Answers { owes_since: owes @ None, .. } = &mut link.page {
             *owes = Some(now.mono);
             let due = link.page_due(self.settings.page_after);
@@ -280,7 +292,7 @@ impl Hub {
     pub fn link_beat_answer(&mut self, now: Now, conn: ConnId, n: u64, hold: &[&str], fx: &mut Effects) -> BeatAnswer {
         let Some(link) = self.links.get_mut(&conn) else { return BeatAnswer::Unknown };
         let id = link.session;
-        let Some(sent) = link.beat.filter(|&sent| n <= sent) else { return BeatAnswer::Unknown };
+        let Some((sent, _)) = link.beat.filter(|&(sent, _)| n <= sent) else { return BeatAnswer::Unknown };
         let held = match link.page {
             Page::Untracked => false,
             Page::Answers { newest, .. } | Page::Stalled { newest, .. } if n <= newest => return BeatAnswer::Old,
@@ -294,8 +306,10 @@ impl Hub {
             Page::Answers { newest: n, holds, owes_since: (n < sent).then_some(now.mono) }
         };
         let due = link.page_due(self.settings.page_after);
+        let sent_at = self.links.get(&conn).and_then(|link| self.beat_sent_at(now, link, n)).unwrap_or(now.mono);
         self.arm(due);
         self.refresh(now, id, fx);
+        self.devices_named(now, id, n, sent_at, hold);
         BeatAnswer::Counted
     }
 

@@ -12,12 +12,18 @@
 //! | `roster` | how a member looks to the others |
 //! | `terms` | what is said at this door |
 //! | `chat` | what may be said and how fast |
+//! | `devices` | which devices there are, how they are, what they measure |
+//! | `control` | who may command a device, and the dead man's switch |
+//! | `commands` | what devices are asked and what comes of it |
 //! | `event_log` | the log and its replay |
 //! | `liveness` | one link's verdict from what the kernel tells (used by the loop, not by the hub) |
 //!
 //! A connection that is not a link is unknown here: the loop tells of it by [`Hub::plain_lost`].
 
 pub mod chat;
+pub mod commands;
+pub mod control;
+pub mod devices;
 pub mod event_log;
 mod links;
 pub mod liveness;
@@ -29,14 +35,20 @@ mod terms;
 
 pub use terms::*;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::msg::{
-    CloseReason, ConnId, Effect, Effects, EventId, LeftReason, Message, Moment, Now, PeerAddr, SessionId, What,
+    CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, Message, Moment, Now, PeerAddr,
+    SessionId, What,
 };
 use event_log::{EventLog, Slice};
 use seats::{Cue, Facts, Stand, Tell};
+
+/// The unit in which beats are numbered, and their period to pages that hold control. Others may get only every so
+/// many of these numbers.
+pub const BEAT: Duration = crate::config::BEAT;
 
 /// The shortest period between beats that is taken: nothing divides by zero, no loop spins.
 const BEAT_MIN: Duration = Duration::from_millis(1);
@@ -48,6 +60,11 @@ pub struct Hub {
     sessions: sessions::Sessions,
     links: BTreeMap<ConnId, roster::Link>,
     parked: BTreeMap<ConnId, links::Parked>,
+    devices: devices::Devices,
+    /// Links of devices, by the device's name.
+    device_conns: BTreeMap<ConnId, Rc<str>>,
+    /// Commands that sessions have named, oldest first.
+    refs: VecDeque<commands::Named>,
     log: EventLog,
     barred: Vec<sessions::Barred>,
     turned_away: Vec<(PeerAddr, Moment)>,
@@ -69,6 +86,9 @@ impl Hub {
             sessions: sessions::Sessions::default(),
             links: BTreeMap::new(),
             parked: BTreeMap::new(),
+            devices: devices::Devices::new(),
+            device_conns: BTreeMap::new(),
+            refs: VecDeque::new(),
             barred: Vec::new(),
             turned_away: Vec::new(),
             counters: Counters::default(),
@@ -82,11 +102,6 @@ impl Hub {
     /// Other settings from now on. A lowered `max` evicts nobody. Seats that wait already keep their time.
     pub fn reload(&mut self, now: Now, settings: Settings, fx: &mut Effects) {
         let settings = sane(settings);
-        if settings.beat != self.settings.beat {
-            // The numbers go on: a page may have answered the newest one.
-            self.beat_base = self.beat_number(now) + 1;
-            self.beat_start = now.mono;
-        }
         self.log.set_history(settings.chat.history);
         self.settings = settings;
         self.next = self.soonest();
@@ -116,6 +131,18 @@ impl Hub {
                 self.cue(now, id, Cue::Tick, fx);
             }
         }
+        self.tick_devices(now, fx);
+        self.next = self.soonest();
+    }
+
+    /// The whole board slept for `gap`, which the monotonic clock has not counted. It counts for leases and for the
+    /// age of commands.
+    pub fn slept(&mut self, now: Now, gap: Duration) {
+        self.control_slept(gap);
+        let newest = self.beat_number(now);
+        for link in self.links.values_mut() {
+            link.beat_floor = newest + 1;
+        }
         self.next = self.soonest();
     }
 
@@ -133,12 +160,14 @@ impl Hub {
                 *since = *since + gap;
             }
         }
+        self.devices_stood_still(gap);
         self.next = self.soonest();
     }
 
     /// The server stops: every link is told and closed. Nobody has left.
-    pub fn shutdown(&mut self, fx: &mut Effects) {
+    pub fn shutdown(&mut self, now: Now, fx: &mut Effects) {
         let why = CloseReason::Shutdown;
+        self.devices_shutdown(now, fx);
         for (conn, link) in std::mem::take(&mut self.links) {
             fx.push(Effect::Close { conn, why });
             if let Some(s) = self.sessions.get_mut(link.session) {
@@ -194,6 +223,7 @@ impl Hub {
                 if let Some(member) = member {
                     self.record(now, What::Left { member, reason }, fx);
                 }
+                self.holder_gone(now, id, ControlReason::Left, None, fx);
             }
             Tell::Lost { last, evidence } => {
                 let member = self.member(id);
@@ -206,23 +236,28 @@ impl Hub {
                 if let Some(member) = member {
                     self.record(now, What::Lost { member, after_ms, evidence }, fx);
                 }
+                self.holder_gone(now, id, ControlReason::Lost, Some(now.mono.since(last)), fx);
             }
         }
+        self.holder_moved(now, id, fx);
         let due = self.sessions.get(id).and_then(|s| self.due(s));
         self.arm(due);
         if self.sessions.taken() == 0 {
-            // An empty house sleeps without a timer.
-            self.next = None;
+            // An empty house sleeps without a timer, but for its devices.
+            self.next = self.devices_due();
         }
     }
 
     /// Keeps what happened, logs it and tells all who want to hear it.
     fn record(&mut self, now: Now, what: What, fx: &mut Effects) -> EventId {
+        self.record_event(now, what, fx).id
+    }
+
+    fn record_event(&mut self, now: Now, what: What, fx: &mut Effects) -> Rc<Event> {
         let event = self.log.push(now, what);
-        log_line(&event.what);
-        let id = event.id;
-        self.deliver(Message::Logged(event), fx);
-        id
+        log_line(&event);
+        self.deliver(Message::Logged(event.clone()), fx);
+        event
     }
 
     // -------------------------------------------------------------------------------------------------- time
@@ -234,7 +269,8 @@ impl Hub {
     }
 
     fn soonest(&self) -> Option<Moment> {
-        self.sessions.seated().filter_map(|id| self.due(self.sessions.get(id)?)).min()
+        let members = self.sessions.seated().filter_map(|id| self.due(self.sessions.get(id)?));
+        members.chain(self.devices_due()).min()
     }
 
     /// When time itself changes something for a session. Only the seated ones need that.
@@ -298,8 +334,9 @@ fn sane(mut settings: Settings) -> Settings {
 }
 
 /// One line a seat change, in the words of the events.
-fn log_line(what: &What) {
-    match what {
+fn log_line(event: &Event) {
+    let name = |m: &Option<Rc<crate::msg::Member>>| m.as_ref().map_or("-".into(), |m| m.user.clone());
+    match &event.what {
         What::Joined { member: m, returned } => log::info!(
             "joined session={} user={} seat={} addr={} returned={returned}",
             m.session,
@@ -319,6 +356,19 @@ fn log_line(what: &What) {
         ),
         What::TurnedAway { addr, user } => log::info!("turned_away user={user} addr={addr}"),
         What::Said { .. } => {}
+        What::Control { device, holder, was, reason } => {
+            log::info!("control device={device} holder={} was={} reason={reason}", name(holder), name(was));
+        }
+        What::Commanded { by, device, command, args } => {
+            log::info!("commanded id={} device={device} command={command} by={} args={args}", event.id, by.user);
+        }
+        What::Answered { device, to, ok, late, .. } => {
+            let ok = ok.map_or("unknown", |ok| if ok { "true" } else { "false" });
+            log::info!("answered id={} device={device} to={to} ok={ok} late={late}", event.id);
+        }
+        What::Device { device, state, reason } => {
+            log::info!("device device={device} state={state} reason={}", reason.map_or("heard", |r| r.word()));
+        }
     }
 }
 

@@ -21,8 +21,10 @@ pub(super) struct Link {
     /// Takes no data.
     pub(super) stalled: bool,
     pub(super) page: Page,
-    /// The newest beat that was sent to it.
-    pub(super) beat: Option<u64>,
+    /// The newest beat that was sent to it, and when.
+    pub(super) beat: Option<(u64, Moment)>,
+    /// Lower beats are from before the board slept.
+    pub(super) beat_floor: u64,
     pub(super) rtt_ms: Option<f32>,
 }
 
@@ -61,6 +63,11 @@ impl Page {
 }
 
 impl Link {
+    /// Whether a page is at its end that answers beats, or will once it holds control.
+    pub(super) fn is_page(&self) -> bool {
+        self.beats && (self.tab.is_some() || self.page != Page::Untracked)
+    }
+
     /// When its page will be called stalled. Silence or a stall of the transport comes first and excuses it.
     pub(super) fn page_due(&self, page_after: Duration) -> Option<Moment> {
         match self.page {
@@ -151,6 +158,7 @@ impl Hub {
         if let Some(s) = self.sessions.get_mut(id) {
             s.shown = next;
         }
+        self.holder_moved(now, id, fx);
         let Some(member) = self.member(id) else { return };
         // What it no longer is, then what it is: each change of state is one or two messages.
         match was.state {

@@ -135,11 +135,6 @@ impl Hub {
         }
     }
 
-    /// Whether the member holds control of a device. There are no devices yet.
-    fn holds_control(&self, _id: SessionId) -> bool {
-        false
-    }
-
     fn turn_away(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
         let Some(s) = self.sessions.get(id) else { return };
         let (addr, user) = (s.addr, s.user.clone());

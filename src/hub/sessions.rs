@@ -9,7 +9,9 @@ use super::chat::Bucket;
 use super::roster::Shown;
 use super::seats::{Cue, Stand};
 use super::{EvictError, Hub, Newcomer, SessionView};
-use crate::msg::{CloseReason, ConnId, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId};
+use crate::msg::{
+    CloseReason, ConnId, ControlReason, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId,
+};
 
 /// Sessions without a seat that are remembered: more than any board's people, and some hundred kilobytes at most.
 /// The longest unused go first.
@@ -400,10 +402,18 @@ impl Hub {
         }
     }
 
-    /// What `user` may do has changed. Nobody is told: the next `hello` and every later event show it.
-    pub fn role_changed(&mut self, user: &str, role: Role) {
-        for s in self.sessions.all.values_mut().filter(|s| &*s.user == user) {
+    /// What `user` may do has changed. Nobody is told: the next `hello` and every later event show it. Whoever may not
+    /// command any more loses control.
+    pub fn role_changed(&mut self, now: Now, user: &str, role: Role, fx: &mut Effects) {
+        let mut theirs = Vec::new();
+        for (&id, s) in self.sessions.all.iter_mut().filter(|(_, s)| &*s.user == user) {
             s.role = role;
+            theirs.push(id);
+        }
+        if role < Role::Operator {
+            for id in theirs {
+                self.holder_gone(now, id, ControlReason::Left, None, fx);
+            }
         }
     }
 

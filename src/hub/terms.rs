@@ -3,7 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::msg::{Epoch, Evidence, LeftReason, PeerAddr, Role, SessionId, Types};
+use crate::describe::Args;
+use crate::msg::{
+    ConnId, ControlReason, DeviceReason, Epoch, Event, EventId, Evidence, LeftReason, Member, PeerAddr, Ref, Role,
+    SessionId, Types,
+};
 
 /// The settings that matter here.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +24,25 @@ pub struct Settings {
     pub beat: Duration,
     /// Of the chat.
     pub chat: ChatSettings,
+    /// Of control.
+    pub control: ControlSettings,
+    /// `devices.silent_after`.
+    pub silent_after: Duration,
+}
+
+/// `[control]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ControlSettings {
+    /// No page has named the device in an answer to a beat for so long, though one could.
+    pub page_after: Duration,
+    /// ... and at latest so long after the newest beat that was answered so.
+    pub max_silence: Duration,
+    /// The longest lease.
+    pub lease_max: Duration,
+    /// An older beat makes a command stale.
+    pub command_age: Duration,
+    /// A command not answered for so long is answered `unknown`.
+    pub answer_after: Duration,
 }
 
 /// `[seats]`.
@@ -203,6 +226,133 @@ pub enum EvictError {
     Nobody,
 }
 
+/// How somebody wants control.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Take {
+    /// For a session without a page that answers beats: for so long at a time.
+    pub lease: Option<Duration>,
+    /// From whoever has it. For admins.
+    pub force: bool,
+}
+
+/// What keeps control.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Means {
+    /// A page's answers to beats.
+    Page,
+    /// A lease of this length.
+    Lease(Duration),
+}
+
+/// What became of control.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Controlled {
+    /// Who has it now.
+    pub holder: Option<Rc<Member>>,
+    /// The length of the lease, if a lease keeps it.
+    pub lease: Option<Duration>,
+}
+
+/// Why control is not changed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ControlError {
+    /// No device of that name.
+    NoDevice,
+    /// The device is not connected.
+    Down,
+    /// The session has no seat.
+    NoSeat,
+    /// Only operators may; only admins may force.
+    Role,
+    /// Another member holds it.
+    Held(Rc<Member>),
+    /// It is not the caller's to let go of; who holds it.
+    NotHeld(Option<Rc<Member>>),
+    /// Neither a page that answers beats nor a lease (above zero, at most `lease_max`).
+    Lease,
+    /// To be given to somebody else who is here: there is no such member.
+    Nobody,
+    /// That member may not hold control.
+    CannotHold,
+}
+
+/// A wish to be carried out by a device.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Order<'a> {
+    /// The device's name.
+    pub device: &'a str,
+    /// The command's name.
+    pub command: &'a str,
+    /// Its arguments.
+    pub args: &'a Args,
+    /// The last beat that the page saw.
+    pub beat: Option<u64>,
+    /// The session's own name for this command: asked twice, it is done once.
+    pub reference: Option<&'a Ref>,
+    /// The connection whose request waits for the answer.
+    pub waiter: Option<ConnId>,
+}
+
+/// A command that is on its way, or was already.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ordered {
+    /// The event by which it is answered.
+    pub id: EventId,
+    /// The answer, if there was one already.
+    pub answer: Option<Rc<Event>>,
+}
+
+/// Why a device was not asked, in the order in which it is checked.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CommandError {
+    /// No device of that name.
+    NoDevice,
+    /// It has no such command.
+    NoCommand {
+        /// Those it has.
+        known: String,
+    },
+    /// It is not connected.
+    Down,
+    /// It is not heard, or takes nothing: a command would run late.
+    Suspect,
+    /// Only operators may.
+    Role,
+    /// The caller does not hold control; who does.
+    NoControl(Option<Rc<Member>>),
+    /// A session with a page has to name the last beat that it saw.
+    BeatMissing,
+    /// That beat is too old, or not one of ours.
+    Stale {
+        /// How old; `None`: unknown.
+        age: Option<Duration>,
+        /// `command_age`.
+        max: Duration,
+    },
+    /// The arguments are not what the command takes: a sentence.
+    Args(String),
+    /// Too many are unanswered.
+    Busy,
+}
+
+/// A histogram of times, one count for each of [`Counters::DETECTION_BOUNDS_MS`] and one for what is above; not
+/// cumulative.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TimesSeen {
+    /// The counts.
+    pub counts: [u64; Counters::DETECTION_BOUNDS_MS.len() + 1],
+    /// Sum of the times, in milliseconds.
+    pub sum_ms: u64,
+}
+
+impl TimesSeen {
+    /// Counts one.
+    pub(super) fn count(&mut self, ms: u64) {
+        self.counts[Counters::DETECTION_BOUNDS_MS.partition_point(|&bound| bound < ms)] += 1;
+        self.sum_ms += ms;
+    }
+}
+
 /// What was counted since start.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Counters {
@@ -227,6 +377,26 @@ pub struct Counters {
     pub detection: [u64; Counters::DETECTION_BOUNDS_MS.len() + 1],
     /// Sum of those times, in milliseconds.
     pub detection_sum_ms: u64,
+    /// Changes of control by reason, in the order of `ControlReason::ALL`.
+    pub control: [u64; ControlReason::ALL.len()],
+    /// From the last sign that a holder could act to the `safe` that followed.
+    pub safe: TimesSeen,
+    /// Devices that came or went, by reason, in the order of `DeviceReason::ALL`.
+    pub devices: [u64; DeviceReason::ALL.len()],
+    /// Devices that became suspect.
+    pub device_suspicions: u64,
+    /// Lines of telemetry.
+    pub telemetry: u64,
+    /// Commands sent to devices.
+    pub commands: u64,
+    /// Answered as done.
+    pub answers_ok: u64,
+    /// Answered as not done.
+    pub answers_failed: u64,
+    /// Answered `unknown`.
+    pub answers_unknown: u64,
+    /// Answers after that.
+    pub answers_late: u64,
 }
 
 impl Counters {

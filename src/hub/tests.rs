@@ -1,6 +1,8 @@
 //! A small language with time for the tests of the hub, its invariants, and what does not fit one file.
 
 mod everyday;
+mod machines;
+mod machines_simulation;
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,14 @@ pub(super) fn settings() -> Settings {
         returned_within: Duration::from_secs(30),
         beat: Duration::from_millis(500),
         chat: ChatSettings { history: 500, text_max: 2000, rate_count: 5, rate_per: Duration::from_secs(1) },
+        control: ControlSettings {
+            page_after: Duration::from_secs(3),
+            max_silence: Duration::from_secs(5),
+            lease_max: Duration::from_secs(60),
+            command_age: Duration::from_secs(2),
+            answer_after: Duration::from_secs(30),
+        },
+        silent_after: Duration::from_secs(5),
     }
 }
 
@@ -57,6 +67,7 @@ pub(super) struct World {
     pub(super) ears: BTreeMap<ConnId, Ear>,
     pub(super) closed: Vec<(ConnId, CloseReason)>,
     pub(super) parked: Vec<(ConnId, u64)>,
+    pub(super) machines: machines::Machines,
     secret: u128,
 }
 
@@ -76,6 +87,7 @@ impl World {
             ears: BTreeMap::new(),
             closed: Vec::new(),
             parked: Vec::new(),
+            machines: machines::Machines::default(),
             secret: 1,
         }
     }
@@ -118,6 +130,7 @@ impl World {
                 }
                 Effect::Close { conn, why } => self.closed.push((conn, why)),
                 Effect::Park { conn, until } => self.parked.push((conn, until.micros() / 1000)),
+                Effect::Device(effect) => self.machines.take(effect),
             }
         }
         self.hub.check_invariants();
@@ -289,6 +302,20 @@ impl Ear {
                     }
                     What::Said { from, text } => format!("said {} {text}", short(from)),
                     What::TurnedAway { addr, user } => format!("turned_away {user} {addr}"),
+                    What::Control { device, holder, was, reason } => {
+                        let name = |m: &Option<Rc<Member>>| m.as_ref().map_or("-".into(), |m| m.user.clone());
+                        format!("control {device} {} {} {reason}", name(holder), name(was))
+                    }
+                    What::Commanded { by, device, command, args } => {
+                        format!("commanded {} {device} {command} {args}", short(by))
+                    }
+                    What::Answered { device, to, ok, result, late } => {
+                        let ok = ok.map_or("null".into(), |ok| ok.to_string());
+                        format!("answered {device} {} {ok} {result}{}", to.seq, if *late { " late" } else { "" })
+                    }
+                    What::Device { device, state, reason } => {
+                        format!("device {device} {state} {}", reason.map_or("-", |r| r.word()))
+                    }
                 }
             }
             Message::Passing(p) => match &**p {
@@ -309,6 +336,11 @@ impl Ear {
                     self.shown(member, format!("recovered {} {silent_ms}", short(member)))
                 }
                 Passing::Stalled { member, layer } => self.shown(member, format!("stalled {} {layer}", short(member))),
+                Passing::Telemetry { device, values, .. } => {
+                    let values: Vec<String> = values.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                    format!("telemetry {device} {}", values.join(" "))
+                }
+                Passing::Offered { device, from, to } => format!("offered {device} {} {}", from.user, to.user),
                 Passing::Moving { member, layer } => self.shown(member, format!("moving {} {layer}", short(member))),
                 other => panic!("not the hub's to say: {other:?}"),
             },
@@ -343,7 +375,9 @@ impl Hub {
         }
         let carried: usize = self.sessions.seated().filter_map(|id| self.sessions.get(id)).map(|s| s.links.len()).sum();
         assert_eq!(carried, self.links.len(), "each link belongs to one seated session");
-        assert!(seated > 0 || self.next.is_none(), "an empty house needs no timer");
+        let machines = !self.device_conns.is_empty();
+        assert!(seated > 0 || machines || self.next.is_none(), "an empty house needs no timer");
+        self.check_devices();
         assert_eq!(usize::from(self.seats_taken()), seated);
         let gone = self.counters.left.iter().sum::<u64>() + self.counters.lost.iter().sum::<u64>();
         assert_eq!(self.counters.joined - gone, seated as u64, "who joined is here or has gone");

@@ -3,6 +3,7 @@
 //!
 //! Never does: sockets, timers, deciding who hears what. A link turns messages into bytes and bytes into steps.
 
+pub mod lines;
 pub mod page;
 pub mod sse;
 pub mod ws;

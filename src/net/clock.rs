@@ -1,6 +1,7 @@
 //! The one place that reads a clock. Everything else gets [`Now`] or [`Moment`] as a value.
 
 use crate::msg::{Moment, Now};
+use crate::sys::process;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +17,11 @@ pub fn read() -> Now {
     let since = instant.saturating_duration_since(*START.get_or_init(|| instant));
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Now { mono: Moment::default() + HEAD_START + since, wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// How long the board has slept since it was started: what CLOCK_BOOTTIME has counted and CLOCK_MONOTONIC has not.
+pub fn asleep() -> Duration {
+    Duration::from_micros(process::boottime_micros().saturating_sub(process::monotonic_micros()))
 }
 
 #[cfg(test)]

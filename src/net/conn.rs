@@ -6,9 +6,11 @@ use std::io;
 use std::rc::Rc;
 
 use crate::http::exchange::Exchange;
+use crate::http::response::Persist;
 use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::link::Link;
-use crate::msg::{CloseReason, Moment, SessionId};
+use crate::msg::{CloseReason, EventId, Moment, SessionId};
+use crate::net::devices::{HELLO_WITHIN, Talk};
 use crate::net::send_queue::SendQueue;
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
@@ -18,6 +20,13 @@ use crate::routes::gate::Key;
 /// How long a connection that is being closed may take to hear our last words and to stop talking. Closing at once
 /// while its bytes lie unread would make the kernel say RST, which can take our last words away (RFC 9112, section 9.6).
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Bytes that are kept of what a peer sends while a password is checked or answers are owed, at least: whoever goes on
+/// talking then is not listened to, so that nobody fills the memory without even having a name.
+const KEPT_MAX: usize = 64 * 1024;
+
+/// See [`Conn::spared`].
+pub const SPARED_ALL: u64 = u64::MAX;
 
 /// One connection.
 pub struct Conn {
@@ -44,6 +53,10 @@ pub struct Conn {
     /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
     /// that waits for its next turn.
     pub held: bool,
+    /// It came to a device listener.
+    pub device: bool,
+    /// Telemetry was held back from it.
+    pub missed_telemetry: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
     pub reserve: bool,
     /// To be closed once nothing is owed, and why.
@@ -60,6 +73,9 @@ pub struct Conn {
     pub taken: Moment,
     /// Requests read in full.
     pub requests: u32,
+    /// Bytes that a link may owe beyond `limits.link_queue`: what it was told in the turn that opened it, because a
+    /// replay that it asked for makes nobody slow. [`SPARED_ALL`] in that turn, 0 once nothing is owed.
+    pub spared: u64,
     /// Bytes written.
     pub sent: u64,
     /// The liveness rules that a link began with: a reload changes them for new links only.
@@ -75,6 +91,8 @@ pub enum Protocol {
     Http(Stage, Exchange),
     /// Events.
     Link(Box<dyn Link>),
+    /// Device lines.
+    Device(Box<Talk>),
     /// Last words are said: what still comes is thrown away.
     Draining,
 }
@@ -89,6 +107,20 @@ pub enum Stage {
     Skip,
     /// A password is being checked for the request whose head lies in the input.
     Waiting(Key),
+    /// The answer to a command is awaited.
+    Held(Box<Held>),
+}
+
+/// A request that waits for the answer to a command.
+pub struct Held {
+    /// The command.
+    pub command: EventId,
+    /// How long it waits.
+    pub until: Moment,
+    /// Whether the connection goes on after the answer.
+    pub persist: Persist,
+    /// Header lines of the answer.
+    pub extra: Vec<u8>,
 }
 
 /// The limits in time that a connection without a link lives under (`[limits]`).
@@ -119,6 +151,8 @@ impl Conn {
             peer_closed: false,
             queued: false,
             held: false,
+            device: false,
+            missed_telemetry: false,
             reserve: false,
             closing: None,
             parked: None,
@@ -127,6 +161,7 @@ impl Conn {
             since: now,
             taken: now,
             requests: 0,
+            spared: 0,
             sent: 0,
             rules: None,
             rtt_us: None,
@@ -136,7 +171,11 @@ impl Conn {
 
     /// Whether it carries events (a parked one does no more). The echo does not, and is no link in this sense.
     pub fn is_link(&self) -> bool {
-        matches!(self.protocol, Protocol::Link(_)) && self.live.carrier() != Carrier::Response
+        match &self.protocol {
+            Protocol::Link(_) => self.live.carrier() != Carrier::Response,
+            Protocol::Device(talk) => talk.is_up(),
+            Protocol::Http(..) | Protocol::Draining => false,
+        }
     }
 
     /// Whether it speaks TCP, so that the kernel can be asked about its peer.
@@ -153,8 +192,21 @@ impl Conn {
     pub fn is_idle(&self) -> bool {
         match &self.protocol {
             Protocol::Http(Stage::Head, exchange) => self.output.is_empty() && exchange.is_idle(&self.input),
+            // one without a hello has nothing to lose
+            Protocol::Device(talk) => self.output.is_empty() && talk.is_awaited(),
             _ => false,
         }
+    }
+
+    /// Whether nothing more is to be read now: who does not take his answers, or waits to be let in, asks no further
+    /// questions. Behind FIN only what the kernel holds already can come.
+    pub fn is_full(&self) -> bool {
+        let waits = matches!(self.protocol, Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _));
+        let kept = self.held || waits;
+        if kept && self.input.len() >= KEPT_MAX {
+            return true;
+        }
+        self.output.owed() > 0 && !self.is_link() && !self.read_on
     }
 
     /// Reads once. How many bytes came; 0 if none did. Errors end the connection.
@@ -197,11 +249,17 @@ impl Conn {
             return Some((until, Due::Close(CloseReason::Lost)));
         }
         if let Some(why) = self.closing {
-            return Some((self.since + LINGER, Due::Close(why)));
+            // answers that were asked for are taken at the peer's pace; all other last words are short
+            let answers = matches!(self.protocol, Protocol::Http(..)) && why != CloseReason::Limit;
+            let until = if answers { self.taken + patience.send } else { self.since + LINGER };
+            return Some((until, Due::Close(why)));
         }
         match &self.protocol {
             Protocol::Draining => Some((self.since + LINGER, Due::Close(CloseReason::Done))),
             Protocol::Link(_) => None,
+            Protocol::Device(talk) => {
+                talk.is_awaited().then(|| (self.since + HELLO_WITHIN, Due::TooSlow(CloseReason::HeaderTimeout)))
+            }
             Protocol::Http(..) if !self.output.is_empty() => {
                 Some((self.taken + patience.send, Due::Close(CloseReason::SendTimeout)))
             }
@@ -214,6 +272,7 @@ impl Conn {
                 Some((self.since + patience.body, Due::TooSlow(CloseReason::BodyTimeout)))
             }
             Protocol::Http(Stage::Waiting(_), _) => None,
+            Protocol::Http(Stage::Held(held), _) => Some((held.until, Due::Unanswered)),
         }
     }
 
@@ -221,7 +280,7 @@ impl Conn {
     pub fn close_after_output(&mut self, now: Moment, why: CloseReason) {
         if self.closing.is_none() {
             self.closing = Some(why);
-            self.since = now;
+            (self.since, self.taken) = (now, now);
         }
     }
 }
@@ -233,6 +292,8 @@ pub enum Due {
     Liveness,
     /// Time is up: close.
     Close(CloseReason),
+    /// A request has waited long enough for the answer to a command.
+    Unanswered,
     /// A request came too slowly: 408, then close (without a word if nothing of it came).
     TooSlow(CloseReason),
 }

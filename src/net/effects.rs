@@ -1,13 +1,18 @@
 //! Doing what the hub wants done, and the log line of every connection's end.
 
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use crate::http::response::{Audience, Envelope, Full, Persist};
-use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now};
+use crate::hub::liveness::HOLD_AFTER;
+use crate::link::lines;
+use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now, Type};
 use crate::net::conn::{Conn, Protocol};
+use crate::net::devices;
 use crate::net::send_queue::Chunk;
 use crate::net::server::Server;
 use crate::net::world::World;
+use crate::sys::tcp;
 
 /// Does what the hub wants done, in order. Whether there was anything.
 pub(super) fn apply(server: &mut Server, now: Now) -> bool {
@@ -24,6 +29,7 @@ pub(super) fn apply(server: &mut Server, now: Now) -> bool {
                         conn.parked = Some(until);
                     }
                 }
+                Effect::Device(effect) => devices::apply(server, now, effect),
             }
         }
     }
@@ -39,6 +45,11 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
         if conn.closing.is_some() {
             continue; // its last words are in the output already: nothing may follow a close frame
         }
+        if message.kind() == Type::Telemetry && waits(conn, now) {
+            // it would come late; the newest follows when there is room
+            conn.missed_telemetry = true;
+            continue;
+        }
         let Protocol::Link(link) = &conn.protocol else { continue };
         let bytes = match encoded.iter().find(|(name, _)| *name == link.name()) {
             Some((_, bytes)) => bytes.clone(),
@@ -52,13 +63,20 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
         };
         // each chunk costs its place in the queue too
         let owed = conn.output.owed() + bytes.len() as u64;
-        if owed > max {
+        if owed > max.saturating_add(conn.spared) {
             server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
             say_farewell(server, now, id, CloseReason::Slow);
         } else {
             conn.output.push(Chunk::Shared(bytes));
         }
     }
+}
+
+/// Whether output on this link has been unacknowledged for so long that nothing is to be written that must not come late.
+fn waits(conn: &Conn, now: Now) -> bool {
+    let long = conn.live.waiting(now.mono).is_some_and(|waited| waited >= HOLD_AFTER);
+    // what is known may be a heartbeat old: ask
+    conn.missed_telemetry || (long && tcp::outq(conn.stream.as_fd()).is_ok_and(|bytes| bytes > 0))
 }
 
 /// Says on a link why it ends, and ends it.
@@ -73,6 +91,10 @@ pub(super) fn say_farewell(server: &mut Server, now: Now, id: ConnId, why: Close
         if why == CloseReason::Slow {
             conn.output.drop_unsent();
         }
+        conn.output.push(Chunk::Bytes(out));
+    } else if conn.is_link() {
+        let mut out = Vec::new();
+        lines::farewell(why, &mut out);
         conn.output.push(Chunk::Bytes(out));
     }
     conn.close_after_output(now.mono, why);
@@ -103,10 +125,12 @@ pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: C
     let kind = match &conn.protocol {
         Protocol::Http(..) => "http",
         Protocol::Link(link) => link.name(),
+        Protocol::Device(_) => "device",
         Protocol::Draining => "closing",
     };
     let view = conn.session.and_then(|s| world.hub.session_view(s));
     let user = view.as_ref().map_or("-", |v| &v.user);
+    let user = if let Protocol::Device(talk) = &conn.protocol { talk.name().unwrap_or("-") } else { user };
     log::info!(
         "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
         conn.stream.peer,

@@ -199,6 +199,22 @@ impl Site {
         self.error_with(now, refusal, &[], request, envelope, out)
     }
 
+    /// Puts the site's own `NNN.html`, if it has one, in the place of the page that a route made for a browser. What
+    /// has a page of its own already, as the full house, keeps it.
+    pub fn dress(&mut self, now: Now, full: &mut Full) {
+        if !full.is_stock {
+            return;
+        }
+        let Some((content_type, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, full.status)) else {
+            return;
+        };
+        full.content_type = content_type;
+        full.body = Cow::Owned(data.to_vec());
+        full.is_stock = false;
+        // it was made for the page that stood there; the site's own may use styles and scripts of the site
+        full.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("content-security-policy"));
+    }
+
     fn error_with(
         &mut self,
         now: Now,

@@ -13,14 +13,15 @@ use crate::http::response::{
 };
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
-use crate::msg::{CloseReason, ConnId, Now};
-use crate::net::conn::{Conn, Protocol, Stage};
+use crate::msg::{CloseReason, ConnId, EventId, Now};
+use crate::net::conn::{Conn, Held, Protocol, SPARED_ALL, Stage};
+use crate::net::devices;
 use crate::net::files::Body;
 use crate::net::hear::hear;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
-use crate::routes::gate::{Job, Key};
+use crate::routes::gate::{self, Job, Key};
 use crate::routes::reply::{Caller, Ctx, Peer, Reply};
 use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
@@ -47,6 +48,7 @@ pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io
 fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) {
     match &mut conn.protocol {
         Protocol::Draining => {}
+        Protocol::Device(_) => devices::take(conn, id, world, now, bytes),
         Protocol::Link(_) => hear(conn, id, world, now, bytes),
         Protocol::Http(..) if conn.closing.is_some() => {}
         Protocol::Http(..) => {
@@ -115,7 +117,7 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
             break;
         }
         let Protocol::Http(stage, exchange) = &mut conn.protocol else { break };
-        if matches!(stage, Stage::Waiting(_)) {
+        if matches!(stage, Stage::Waiting(_) | Stage::Held(_)) {
             break;
         }
         let rest = &input[used..];
@@ -323,7 +325,8 @@ fn respond(
     let extra = cookie_line(conn, world, caller);
     let is_head = request.method == Method::Head;
     match reply {
-        Reply::Full(full) => {
+        Reply::Full(mut full) => {
+            world.pages.dress(now, &mut full);
             let persist = Persist::of(request, close);
             let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
             world.site.metrics.response(full.status);
@@ -367,7 +370,40 @@ fn respond(
                 conn.protocol = Protocol::Link(link);
             }
         }
+        Reply::Hold { command, until } => {
+            let persist = Persist::of(request, close);
+            if let Protocol::Http(stage, _) = &mut conn.protocol {
+                *stage = Stage::Held(Box::new(Held { command, until, persist, extra }));
+            }
+        }
         Reply::Page | Reply::Later(_) => debug_assert!(false, "a page is served, a wait is waited, elsewhere"),
+    }
+}
+
+/// Answers the request that waits for `command`, and goes on with the next one.
+pub fn release(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, command: EventId, full: Full) {
+    let Protocol::Http(stage, _) = &mut conn.protocol else { return };
+    let held = match std::mem::replace(stage, Stage::Head) {
+        Stage::Held(held) if held.command == command => held,
+        other => return *stage = other,
+    };
+    let date = world.date(now);
+    let envelope = Envelope { date: &date, persist: held.persist, extra: &held.extra, is_head: false };
+    world.site.metrics.response(full.status);
+    let mut out = Vec::with_capacity(256 + full.body.len());
+    full.write(&mut out, &envelope);
+    conn.output.push(Chunk::Bytes(out));
+    answered(conn, now, held.persist);
+    if !conn.input.is_empty() {
+        again(conn, id, world, now);
+    }
+}
+
+/// A request has waited long enough for the answer to its command.
+pub fn unanswered(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
+    if let Protocol::Http(Stage::Held(held), _) = &conn.protocol {
+        let command = held.command;
+        release(conn, id, world, now, command, routes::devices::unanswered(command));
     }
 }
 
@@ -386,6 +422,7 @@ fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>
     let beat = beats.then(|| world.site.config.liveness.beat());
     conn.live.become_link(carrier, &world.rules, now.mono, beat);
     conn.rules = Some(world.rules.clone());
+    conn.spared = SPARED_ALL;
     conn.protocol = Protocol::Link(link);
     conn.input = Vec::new();
 }
@@ -413,6 +450,9 @@ fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &Pro
 
 /// A request came too slowly: 408 if any of it came.
 pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) {
+    if conn.device {
+        return devices::too_slow(conn, now, why);
+    }
     if conn.is_idle() {
         return conn.close_after_output(now.mono, why);
     }
@@ -427,8 +467,11 @@ fn wait(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Requ
     if let Some(others) = world.waiting.get_mut(&key) {
         others.push(id);
     } else {
+        // all who come over a unix socket have one address
+        let crowd = conn.is_tcp() && world.site.gate.open_from(job.addr) >= gate::OPEN_MAX;
         world.site.gate.asking(now.mono, &job);
-        match world.worker.submit(job) {
+        let submitted = if crowd { Submit::Busy(job) } else { world.worker.submit(job) };
+        match submitted {
             Submit::Accepted => {
                 world.site.metrics.passwords += 1;
                 world.waiting.insert(key, vec![id]);

@@ -34,7 +34,7 @@ use crate::net::send_queue::Flush;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
-use crate::net::{clock, effects, serve, verdict};
+use crate::net::{clock, devices, effects, serve, verdict};
 use crate::routes::gate::Gate;
 use crate::sys::process::{self, Signal, Signals};
 use crate::sys::socket;
@@ -45,9 +45,12 @@ const EVENTS_MAX: usize = 256;
 /// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
 const WRITE_BUDGET: usize = 256 * 1024;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
-const TURNED_AWAY_MAX: usize = 32;
+pub(super) const TURNED_AWAY_MAX: usize = 32;
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
 const OWN_STALL: Duration = Duration::from_millis(250);
+
+/// Shorter differences between the clocks are their own.
+const NAP: Duration = Duration::from_millis(100);
 
 const SIGNALS: ConnId = Table::<Conn>::outside(0);
 const WAKER: ConnId = Table::<Conn>::outside(1);
@@ -62,9 +65,13 @@ pub struct Server {
     timers: Timers,
     ready: VecDeque<ConnId>,
     per_address: HashMap<PeerAddr, u32>,
+    /// Of the connections, those that are being told that they are too many.
+    turned_away: usize,
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
+    /// How long the board has slept since it was started.
+    asleep: Duration,
     reload: Box<Reload>,
 }
 
@@ -77,11 +84,27 @@ pub struct Reloaded {
     pub config: Config,
     /// The users; `None` without a users file, when the one made at start stays.
     pub users: Option<Users>,
+    /// The tokens of devices; `None` without a file.
+    pub tokens: Option<Users>,
+}
+
+/// Where to listen, and who may come.
+pub struct Entrance {
+    /// For browsers.
+    pub web: Vec<Listener>,
+    /// For devices.
+    pub devices: Vec<Listener>,
+    /// The users.
+    pub users: Users,
+    /// The tokens of devices; `None` without a file.
+    pub tokens: Option<Users>,
 }
 
 /// A listener and what it waits for.
 struct Door {
     listener: Listener,
+    /// Devices come here.
+    devices: bool,
     /// Somebody may be waiting.
     ready: bool,
     /// No descriptor for them until then.
@@ -101,8 +124,7 @@ impl Server {
     /// A server with these listeners, not running yet. Errors: the kernel's.
     pub fn new(
         config: Config,
-        users: Users,
-        listeners: Vec<Listener>,
+        entrance: Entrance,
         signals: Signals,
         helps: Helps,
         reload: Box<Reload>,
@@ -110,12 +132,17 @@ impl Server {
         let now = clock::read();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
+        let Entrance { web, devices, users, tokens } = entrance;
         let gate = Gate::new(users, config.auth.failures);
-        let max = config.limits.connections as usize;
-        let world = World::new(Rc::new(config), gate, helps, waker, now)?;
+        let max = config.limits.connections as usize + config.devices.connections as usize;
+        let world = World::new(Rc::new(config), gate, tokens, helps, waker, now)?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;
         let mut doors = Vec::new();
-        for (listener, n) in listeners.into_iter().zip(FIRST_LISTENER..) {
+        if !devices.is_empty() {
+            world.devices.warning().into_iter().for_each(|said| log::warn!("{said}"));
+        }
+        let all = web.into_iter().map(|l| (l, false)).chain(devices.into_iter().map(|l| (l, true)));
+        for ((listener, devices), n) in all.zip(FIRST_LISTENER..) {
             let id = Table::<Conn>::outside(n);
             poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), token(id), Interest::READABLE)?;
             if listener.port() != 0 {
@@ -123,20 +150,22 @@ impl Server {
                 tcp::prepare_plain(listener.as_fd(), &world.times)?;
                 socket::set_nodelay(listener.as_fd())?;
             }
-            log::info!("listening addr={} kind=web", listener.address());
-            doors.push(Door { listener, ready: true, paused: None });
+            log::info!("listening addr={} kind={}", listener.address(), if devices { "devices" } else { "web" });
+            doors.push(Door { listener, devices, ready: true, paused: None });
         }
         Ok(Server {
             poll,
             listeners: doors,
             signals,
-            conns: Table::new(max + TURNED_AWAY_MAX),
+            conns: Table::new(max + 2 * TURNED_AWAY_MAX),
             timers: Timers::new(),
             ready: VecDeque::new(),
             per_address: HashMap::new(),
+            turned_away: 0,
             world,
             stopping: None,
             planned: None,
+            asleep: clock::asleep(),
             reload,
         })
     }
@@ -168,6 +197,7 @@ impl Server {
             }
             let now = clock::read();
             self.own_stall(now);
+            self.notice_sleep(now);
             let mut signalled = false;
             for event in &events {
                 signalled |= self.note(event);
@@ -177,6 +207,10 @@ impl Server {
             }
             self.turn(now);
             if self.stopping.is_some_and(|until| self.conns.is_empty() || now.mono >= until) {
+                let ids: Vec<ConnId> = self.conns.ids().collect();
+                for id in ids {
+                    self.close(now, id, CloseReason::Shutdown); // it took too long; its end is told like every other
+                }
                 return Ok(Ended::Stopped);
             }
         }
@@ -184,7 +218,8 @@ impl Server {
 
     /// How long nothing needs to be done; `None`: until something happens.
     fn sleep_for(&mut self, now: Moment) -> Option<Duration> {
-        let next = self.timers.wait(now, &self.conns).map(|d| now + d);
+        // as it was planned, not from now: a poll that was interrupted, by SIGCONT for one, comes here late
+        let next = self.timers.next(&self.conns);
         let doors = self.listeners.iter().filter_map(|d| d.paused);
         let earliest = doors.chain(next).chain(self.world.hub.deadline()).chain(self.stopping).min();
         self.planned = earliest;
@@ -204,9 +239,26 @@ impl Server {
         for id in ids {
             if let Some(conn) = self.conns.touch(id) {
                 conn.live.loop_gap(now.mono, late);
+                // nor may what could not be read or written meanwhile count as late
+                conn.since = conn.since + late;
+                conn.taken = conn.taken + late;
             }
         }
         self.world.hub.stood_still(late);
+    }
+
+    /// If the board slept, what must not be done late is judged by that time too.
+    fn notice_sleep(&mut self, now: Now) {
+        if self.world.hub.devices_up() == 0 {
+            return; // nobody commands anything; saves the reading of a clock
+        }
+        let asleep = clock::asleep();
+        let gap = asleep.saturating_sub(self.asleep);
+        if gap >= NAP {
+            self.asleep = asleep;
+            log::warn!("slept ms={} (the whole board)", gap.as_millis());
+            self.world.hub.slept(now, gap);
+        }
     }
 
     /// Notes what an event says; acts on nothing. Whether it was a signal.
@@ -238,6 +290,9 @@ impl Server {
             }
         }
         while let Some(outcome) = self.world.worker.fetch() {
+            if devices::checked(self, now, &outcome) {
+                continue;
+            }
             let holds = self.world.site.gate.settle(now.mono, &outcome);
             for id in self.world.waiting.remove(&outcome.key).unwrap_or_default() {
                 if let Some(conn) = self.conns.touch(id) {
@@ -273,6 +328,7 @@ impl Server {
                     break;
                 }
                 match self.listeners[i].listener.accept() {
+                    Accept::Stream(stream) if self.listeners[i].devices => devices::welcome(self, now, stream),
                     Accept::Stream(stream) => self.welcome(now, stream),
                     Accept::Empty => self.listeners[i].ready = false,
                     Accept::Pause(e) => {
@@ -302,47 +358,65 @@ impl Server {
         let peer = stream.peer;
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
-        let refused = crowd || self.conns.len() >= max;
-        conn.reserve = self.conns.len() + crate::config::KEPT_FOR_SEATED as usize >= max;
-        if refused {
+        // who is being turned away takes nobody's place: else a crowd from one address would fill the house
+        let inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
+        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max;
+        if crowd || inside >= max {
             self.world.site.metrics.refused_limit += 1;
+            if self.turned_away >= TURNED_AWAY_MAX {
+                return leave(&mut self.per_address, peer);
+            }
+            self.turned_away += 1;
             effects::turn_away(&mut conn, &mut self.world, now, crowd);
         }
+        if !self.register(now, conn) {
+            leave(&mut self.per_address, peer);
+        }
+    }
+
+    /// Takes a connection into the table and has the poller watch it. Whether there was room.
+    pub(super) fn register(&mut self, now: Now, conn: Conn) -> bool {
         let fd = conn.stream.as_raw_fd();
-        match self.conns.insert(conn) {
+        let inserted = match self.conns.insert(conn) {
             Ok(id) => {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 if let Err(e) = self.poll.registry().register(&mut SourceFd(&fd), token(id), both) {
                     log::warn!("poll: {e}");
                     self.close(now, id, CloseReason::Error);
                 }
+                true
             }
-            Err(_) => leave(&mut self.per_address, peer),
-        }
+            Err(conn) => {
+                debug_assert!(false, "the table has room for all who are inside and all who are turned away");
+                self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
+                false
+            }
+        };
         self.world.load.connections = self.conns.len();
+        inserted
     }
 
     /// Serves one connection that is ready: one read, then it goes to the back of the queue.
     fn serve(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.queued = false;
-        // what is owed first: who does not take his answers asks no further questions
-        let full = conn.output.owed() > 0 && !conn.is_link() && !conn.read_on;
         if conn.held && conn.is_link() {
             hear(conn, id, &mut self.world, now, &[]);
-        } else if conn.readable && !full {
+        } else if conn.readable && !conn.is_full() {
             match serve::read(conn, id, &mut self.world, now) {
                 Ok(true) if conn.parked.is_some() => self.returned(now, id),
                 Ok(_) => {}
                 Err(e) => return verdict::broken(self, now, id, &e),
             }
-        } else if conn.held && conn.output.is_empty() {
-            serve::again(conn, id, &mut self.world, now);
         }
         let Some(conn) = self.conns.touch(id) else { return };
+        if conn.held && conn.output.is_empty() && !conn.is_link() {
+            // also if nothing but FIN was read just now: what was asked before it is answered
+            serve::again(conn, id, &mut self.world, now);
+        }
         if conn.peer_closed {
             verdict::peer_closed(self, now, id);
-        } else if conn.readable && (conn.output.is_empty() || conn.is_link() || conn.read_on) {
+        } else if conn.readable && !conn.is_full() {
             queue(&mut self.ready, conn, id);
         }
     }
@@ -355,6 +429,7 @@ impl Server {
         }
         match due {
             Due::Liveness => verdict::check(self, now, id),
+            Due::Unanswered => serve::unanswered(conn, id, &mut self.world, now),
             Due::TooSlow(why) => serve::too_slow(conn, &mut self.world, now, why),
             Due::Close(why) => {
                 if why != CloseReason::KeepAlive && why != CloseReason::Done {
@@ -371,6 +446,9 @@ impl Server {
         let Some(conn) = self.conns.touch(id) else { return };
         self.world.hub.link_heard_after_lost(now, id);
         conn.parked = None;
+        if conn.closing.is_some() {
+            return;
+        }
         if let Protocol::Link(link) = &conn.protocol {
             let mut out = Vec::new();
             link.farewell(CloseReason::Lost, &mut out);
@@ -406,9 +484,13 @@ impl Server {
     /// All is said on a connection that is closing: FIN. If its peer may still be talking, it is heard out first.
     fn said_all(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let in_step = why == CloseReason::Done && matches!(conn.protocol, Protocol::Http(Stage::Head, _));
+        // a request whose body was refused leaves its exchange behind: the peer may be sending it still
+        let in_step = match &conn.protocol {
+            Protocol::Http(Stage::Head, exchange) => why == CloseReason::Done && exchange.is_idle(&conn.input),
+            _ => false,
+        };
         let silent = !conn.readable && conn.input.is_empty();
-        if conn.peer_closed || matches!(conn.protocol, Protocol::Draining) || (in_step && silent) {
+        if conn.peer_closed || (in_step && silent) {
             return self.close(now, id, why);
         }
         if conn.is_link() {
@@ -428,10 +510,16 @@ impl Server {
     pub(super) fn close(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.remove(id) else { return };
         let why = conn.closing.unwrap_or(why);
-        if conn.is_link() && conn.parked.is_none() {
+        if conn.is_link() {
+            // a parked one is forgotten by this, too
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
         }
-        leave(&mut self.per_address, conn.stream.peer);
+        if conn.device {
+            self.world.devices.connections -= 1;
+        } else {
+            self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
+            leave(&mut self.per_address, conn.stream.peer);
+        }
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
         effects::log_close(&conn, id, &self.world, now, why);
@@ -457,7 +545,7 @@ impl Server {
         notify("STOPPING=1");
         self.stopping = Some(now.mono + self.world.site.config.drain);
         self.listeners.clear();
-        self.world.hub.shutdown(&mut self.world.fx);
+        self.world.hub.shutdown(now, &mut self.world.fx);
         let ids: Vec<ConnId> = self.conns.ids().collect();
         for id in ids {
             let _ = self.conns.touch(id); // settling closes those that are idle
@@ -467,19 +555,33 @@ impl Server {
     fn on_reload(&mut self, now: Now) {
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
         match self.read_again() {
-            Ok((config, users, pages)) => {
-                if let Some(users) = users {
-                    let names: Vec<Rc<str>> = users.iter().map(|e| e.name.clone()).collect();
-                    for user in self.world.site.gate.reload(users, config.auth.failures) {
-                        self.world.hub.user_changed(now, &user, &mut self.world.fx);
+            Ok((Reloaded { config, users, tokens }, pages)) => {
+                match users {
+                    Some(users) => {
+                        for user in self.world.site.gate.reload(users, config.auth.failures) {
+                            self.world.hub.user_changed(now, &user, &mut self.world.fx);
+                        }
                     }
-                    for user in names {
-                        self.world.hub.role_changed(&user, config.role_of(&user));
+                    None if self.world.site.config.auth.users.is_some() => {
+                        log::warn!("auth.users is not set any more: the users stay as they are until a restart");
                     }
+                    None => {}
+                }
+                for entry in self.world.site.gate.users().iter() {
+                    self.world.hub.role_changed(now, &entry.name, config.role_of(&entry.name), &mut self.world.fx);
                 }
                 let settings = crate::net::world::settings(&config);
                 self.world.hub.reload(now, settings, &mut self.world.fx);
+                for name in self.world.devices.reload(&config, tokens, &self.world.helps) {
+                    self.world.hub.device_changed(now, &name, &mut self.world.fx);
+                }
                 self.world.reload(Rc::new(config), pages);
+                for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
+                    // connections that come from now on inherit it
+                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.world.times) {
+                        log::warn!("keepalive: {}: {e}", door.listener.address());
+                    }
+                }
                 log::info!("reloaded");
             }
             Err(mistakes) => {
@@ -492,8 +594,8 @@ impl Server {
         notify("READY=1");
     }
 
-    fn read_again(&mut self) -> Result<(Config, Option<Users>, Pages), Vec<String>> {
-        let Reloaded { config: read, users } = (self.reload)()?;
+    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
+        let Reloaded { config: read, users, tokens } = (self.reload)()?;
         let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
         // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
         let mut config = (*self.world.site.config).clone();
@@ -507,7 +609,7 @@ impl Server {
         };
         config.seats = read.seats;
         config.liveness = read.liveness;
-        Ok((config, users, pages))
+        Ok((Reloaded { config, users, tokens }, pages))
     }
 }
 
@@ -523,6 +625,7 @@ enum Settled {
 
 fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
     let mut more = false;
+    conn.spared = conn.spared.min(conn.output.owed());
     if !conn.output.is_empty() && conn.writable {
         match conn.output.flush(&conn.stream, WRITE_BUDGET) {
             Ok((flush, n)) => {
@@ -542,14 +645,18 @@ fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
         }
     }
     if conn.output.is_empty() {
-        if let Some(why) = conn.closing {
-            return Settled::Said(why);
+        match conn.closing {
+            // FIN is said: now the peer is heard out, until its own FIN or the deadline
+            Some(_) if matches!(conn.protocol, Protocol::Draining) => return Settled::Stays { more: false },
+            Some(why) => return Settled::Said(why),
+            None => {}
         }
         // what was held back while answers were owed: requests, or the end of the peer's stream
         more |= match &conn.protocol {
-            Protocol::Http(Stage::Waiting(_), _) | Protocol::Draining => false,
+            Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _) | Protocol::Draining => false,
             Protocol::Http(..) => conn.peer_closed || conn.readable || conn.held,
             Protocol::Link(_) => conn.readable || conn.held,
+            Protocol::Device(_) => conn.readable,
         };
     }
     more |= conn.held && conn.is_link();

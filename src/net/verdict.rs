@@ -6,11 +6,12 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::hub::liveness::{Ask, Outcome, Pulse, Sample};
+use crate::link::lines;
 use crate::msg::{CloseReason, ConnId, Evidence, LinkEnd, Message, Now, Passing, SessionId};
 use crate::net::conn::{Conn, Protocol, Stage};
 use crate::net::send_queue::Chunk;
 use crate::net::server::Server;
-use crate::net::{effects, serve};
+use crate::net::{devices, effects, serve};
 use crate::sys::tcp;
 
 /// The liveness rules want a look at this connection.
@@ -37,6 +38,10 @@ pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
             }
         }
     };
+    if matches!(conn.protocol, Protocol::Device(_)) {
+        let waiting = conn.live.waiting(now.mono).map(|waited| now.mono - waited);
+        server.world.hub.device_waits(now, id, waiting, &mut server.world.fx);
+    }
     act(server, now, id, outcome);
 }
 
@@ -72,6 +77,9 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
         if let Some(pulse) = outcome.pulse {
             pulse_now(conn, id, world, now, pulse);
         }
+        if conn.missed_telemetry && !outcome.hold && conn.output.is_empty() {
+            devices::catch_up(conn, world);
+        }
     }
     if !conn.is_link() {
         if let Some(LinkEnd::Lost { after, evidence }) = outcome.end {
@@ -103,8 +111,18 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
 
 /// Writes a sign of life. A beat is encoded once for all links that get it in its time.
 fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, now: Now, pulse: Pulse) {
-    let Protocol::Link(link) = &conn.protocol else { return };
-    world.site.metrics.heartbeats += 1;
+    if !conn.writable {
+        // it would only lie behind what is owed; and on a unix socket nothing else bounds what heartbeats add up to
+        return;
+    }
+    if conn.is_link() {
+        world.site.metrics.heartbeats += 1;
+    }
+    let link = match &conn.protocol {
+        Protocol::Link(link) => link,
+        Protocol::Device(_) if conn.is_link() => return conn.output.push(Chunk::Static(lines::PING)),
+        _ => return,
+    };
     match pulse {
         Pulse::Heartbeat => conn.output.push(Chunk::Static(link.heartbeat())),
         Pulse::Beat => {
@@ -165,6 +183,11 @@ fn carried_elsewhere(server: &Server, id: ConnId, session: SessionId) -> bool {
 /// The socket reported an error: what it says of the peer, and the end of the connection.
 pub(super) fn broken(server: &mut Server, now: Now, id: ConnId, error: &io::Error) {
     let Some(conn) = server.conns.touch(id) else { return };
+    if !conn.is_tcp() {
+        // a local program that closes with our bytes unread is reported as a reset: it has closed, no more and no less
+        log::debug!("broken conn={id} addr={} error={error}", conn.stream.peer);
+        return server.close(now, id, CloseReason::Closed);
+    }
     let evidence = tcp::evidence(error, conn.live.waiting(now.mono).is_some());
     let after = conn.live.silent_for(now.mono);
     let why = match evidence {
@@ -192,9 +215,9 @@ pub(super) fn broken(server: &mut Server, now: Now, id: ConnId, error: &io::Erro
 pub(super) fn peer_closed(server: &mut Server, now: Now, id: ConnId) {
     let Some(conn) = server.conns.touch(id) else { return };
     match &conn.protocol {
-        Protocol::Link(_) | Protocol::Draining => server.close(now, id, CloseReason::Closed),
+        Protocol::Link(_) | Protocol::Device(_) | Protocol::Draining => server.close(now, id, CloseReason::Closed),
         // a half-closed peer still gets its answers
-        Protocol::Http(Stage::Waiting(_), _) => {}
+        Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _) => {}
         Protocol::Http(..) if !conn.output.is_empty() => {}
         Protocol::Http(..) => server.close(now, id, CloseReason::Closed),
     }

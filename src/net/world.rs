@@ -5,7 +5,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::users::Users;
+use crate::config::{Config, LivenessValues};
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
 use crate::hub::liveness::Rules;
@@ -13,6 +14,7 @@ use crate::hub::{ChatSettings, Hub, SeatSettings, Seed, Settings};
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, Epoch, Keepalive, Now, Times};
 use crate::net::conn::Patience;
+use crate::net::devices::{self, Devices};
 use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Key, Outcome};
@@ -51,6 +53,8 @@ pub struct World {
     pub patience: Patience,
     /// Limits of heads.
     pub heads: HeadLimits,
+    /// What devices' connections share.
+    pub devices: Devices,
     /// How busy we are.
     pub load: Load,
     /// Where every read goes first.
@@ -67,11 +71,19 @@ pub struct World {
 
 impl World {
     /// A world by `config`. Errors: `www` cannot be opened.
-    pub fn new(config: Rc<Config>, gate: Gate, helps: Helps, waker: Arc<mio::Waker>, now: Now) -> io::Result<World> {
+    pub fn new(
+        config: Rc<Config>,
+        gate: Gate,
+        tokens: Option<Users>,
+        helps: Helps,
+        waker: Arc<mio::Waker>,
+        now: Now,
+    ) -> io::Result<World> {
         let mut random = Random::default();
         let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
-        let times = times(&config);
+        let times = times(&config.liveness);
         Ok(World {
+            devices: Devices::new(&config, tokens, &helps),
             hub: Hub::new(settings(&config), seed, now),
             fx: Effects::new(),
             pages: Pages::open(config.www.as_deref())?,
@@ -103,7 +115,7 @@ impl World {
     /// Takes new settings: everything that does not belong to a connection that is already there.
     pub fn reload(&mut self, config: Rc<Config>, pages: Pages) {
         self.pages = pages;
-        self.times = times(&config);
+        self.times = times(&config.liveness);
         self.rules = Rc::new(Rules::new(&self.times, self.helps.rto_max, self.helps.nudge));
         self.patience = patience(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
@@ -160,11 +172,12 @@ pub fn settings(config: &Config) -> Settings {
             rate_count: config.chat.rate.count,
             rate_per: config.chat.rate.per,
         },
+        control: devices::control_settings(config),
+        silent_after: config.devices.silent_after,
     }
 }
 
-fn times(config: &Config) -> Times {
-    let l = &config.liveness;
+pub(super) fn times(l: &LivenessValues) -> Times {
     let seconds = |d: std::time::Duration| u16::try_from(d.as_secs()).unwrap_or(u16::MAX).max(1);
     Times {
         heartbeat: l.heartbeat,

@@ -7,6 +7,7 @@
 
 pub mod access;
 mod chat;
+pub mod devices;
 mod events;
 mod evict;
 mod full;
@@ -21,6 +22,7 @@ mod socket;
 mod status;
 pub mod steps;
 
+use crate::http::files::path;
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::Asked;
@@ -41,6 +43,9 @@ pub const ROUTES: &[Route] = &[
     Route::post("/api/beat", Need::Name, links::beat),
     Route::post("/api/bye", Need::Name, links::bye),
     Route::get("/api/log", Need::Name, log::show),
+    Route::get("/api/devices", Need::Name, devices::show),
+    Route::post("/api/devices/*/control", Need::Seat(Role::Operator), devices::control),
+    Route::post("/api/devices/*/command", Need::Name, devices::command),
     Route::post("/api/members/*/evict", Need::Seat(Role::Admin), evict::evict),
     Route::get("/api/status", Need::Name, status::show),
     Route::get("/metrics", Need::Name, status::metrics),
@@ -128,7 +133,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let nobody = |full: Full| Refused { reply: full.into(), caller: None };
     access::address_and_host(ctx, request, audience).map_err(nobody)?;
     let found = find(request);
-    if ctx.site.config.auth.is_open(request.path) {
+    if is_open(ctx, request.path) {
         return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
     }
     if let Ok(Some((i, _))) = found {
@@ -146,7 +151,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let need = ROUTES[i].need;
     if let Need::Seat(role) = need {
         if caller.role < role {
-            let said = format!("this needs the role {role}; {} is a {}", caller.user, caller.role);
+            let said = format!("this needs the role {role}; the role of {} is {}", caller.user, caller.role);
             return Err(refuse(refusal(403, "role", &said)));
         }
     }
@@ -190,6 +195,19 @@ fn find<'r>(request: &Request<'r>) -> Result<Option<(usize, &'r str)>, Full> {
         return Err(refusal(404, "not_found", "there is nothing at this path; see docs/protocol.md"));
     }
     Ok(None)
+}
+
+/// Whether the path is open to everybody: what is named after all escapes and dot segments counts, or `/open/../x`
+/// would open everything.
+fn is_open(ctx: &Ctx<'_>, raw: &str) -> bool {
+    let auth = &ctx.site.config.auth;
+    if path::plain(raw).is_some() {
+        return auth.is_open(raw);
+    }
+    path::decode(raw).is_ok_and(|named| {
+        let slash = if named.is_dir && !named.path.is_empty() { "/" } else { "" };
+        auth.is_open(&["/", &named.path, slash].concat())
+    })
 }
 
 /// Answers a complete request that was let in.

@@ -10,7 +10,7 @@ use crate::hub::Hub;
 use crate::json::Object;
 use crate::link::Link;
 use crate::metrics::Metrics;
-use crate::msg::{ConnId, Effects, Now, PeerAddr, Role, SessionId};
+use crate::msg::{ConnId, Effects, EventId, Moment, Now, PeerAddr, Role, SessionId};
 use crate::routes::gate::{Gate, Job, Key};
 
 /// What the routes keep between requests.
@@ -115,6 +115,13 @@ pub enum Reply {
         opening: Vec<u8>,
         /// Whether beats are sent on it.
         beats: bool,
+    },
+    /// The answer to a command is awaited; until then nothing further is read from this connection.
+    Hold {
+        /// The command.
+        command: EventId,
+        /// How long.
+        until: Moment,
     },
     /// This connection speaks WebSocket from now on: a 101, then what the link says.
     Upgrade {

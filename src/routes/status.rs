@@ -3,7 +3,7 @@
 use crate::http::response::TEXT;
 use crate::hub::Counters;
 use crate::metrics::Text;
-use crate::msg::{Evidence, LeftReason};
+use crate::msg::{ControlReason, DeviceReason, Evidence, LeftReason};
 use crate::routes::reply::{Call, Ctx, Full, Reply, json};
 
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
@@ -14,13 +14,18 @@ pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
         o.text("version", env!("CARGO_PKG_VERSION")).plain("uptime_s", uptime);
         o.time("started", site.started.wall_ms).text("epoch", hub.newest().epoch.as_str());
         o.object("seats").plain("max", hub.seats_max()).plain("taken", hub.seats_taken());
-        o.plain("connections", load.connections).plain("links", load.links);
+        o.plain("connections", load.connections).plain("links", load.links).plain("devices", hub.devices_up());
         let mut c = o.object("counters");
         c.plain("accepted", site.metrics.accepted).plain("requests", site.metrics.requests);
         c.plain("joined", counters.joined).plain("left", counters.left.iter().sum::<u64>());
         c.plain("lost", counters.lost.iter().sum::<u64>()).plain("returned", counters.returned);
         c.plain("suspicions", counters.suspicions).plain("recoveries", counters.recoveries);
         c.plain("turned_away", counters.turned_away).plain("said", counters.said);
+        c.plain("control", counters.control.iter().sum::<u64>())
+            .plain("safe", counters.safe.counts.iter().sum::<u64>());
+        c.plain("commands", counters.commands).plain("answers_ok", counters.answers_ok);
+        c.plain("answers_failed", counters.answers_failed).plain("answers_unknown", counters.answers_unknown);
+        c.plain("answers_late", counters.answers_late).plain("telemetry", counters.telemetry);
     })
     .into()
 }
@@ -58,8 +63,41 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
         &counters.detection,
         counters.detection_sum_ms,
     );
+    devices(&mut text, counters, ctx.hub.devices_up());
     ctx.site.metrics.write(&mut text);
     Full::new(200, "text/plain; version=0.0.4; charset=utf-8", out).into()
+}
+
+fn devices(text: &mut Text<'_>, counters: &Counters, up: usize) {
+    text.gauge("boatswain_devices", "Devices connected.", up);
+    text.head("boatswain_device_events_total", "counter", "Devices that came or went, by reason.");
+    for (reason, n) in DeviceReason::ALL.iter().zip(counters.devices) {
+        text.labelled("boatswain_device_events_total", "reason", reason, n);
+    }
+    let suspicions = counters.device_suspicions;
+    text.counter("boatswain_device_suspicions_total", "Devices that fell silent.", suspicions);
+    text.counter("boatswain_telemetry_lines_total", "Lines of telemetry.", counters.telemetry);
+    text.head("boatswain_control_total", "counter", "Changes of control, by reason.");
+    for (reason, n) in ControlReason::ALL.iter().zip(counters.control) {
+        text.labelled("boatswain_control_total", "reason", reason, n);
+    }
+    text.histogram(
+        "boatswain_safe_seconds",
+        "From the last sign that a holder could act to the safe line that the device was sent.",
+        &Counters::DETECTION_BOUNDS_MS,
+        &counters.safe.counts,
+        counters.safe.sum_ms,
+    );
+    text.counter("boatswain_commands_total", "Commands sent to devices.", counters.commands);
+    text.head("boatswain_answers_total", "counter", "What came of commands.");
+    for (ok, n) in [
+        ("true", counters.answers_ok),
+        ("false", counters.answers_failed),
+        ("unknown", counters.answers_unknown),
+        ("late", counters.answers_late),
+    ] {
+        text.labelled("boatswain_answers_total", "ok", ok, n);
+    }
 }
 
 pub(super) fn health(_: &mut Ctx<'_>, _: &Call<'_>) -> Reply {

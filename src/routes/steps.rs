@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::link::page::{Ask, Request};
 use crate::msg::{Effect, EventId, Message, Passing, SessionId};
 use crate::routes::chat::unsaid;
+use crate::routes::devices;
 use crate::routes::reply::Ctx;
 
 /// What a page is refused: one word, one sentence.
@@ -26,8 +27,15 @@ pub fn take(ctx: &mut Ctx<'_>, session: SessionId, request: Request) {
             Ok(None)
         }
         Ask::Bye => Ok(None),
-        Ask::Command { device, .. } | Ask::Control { device, .. } => {
-            Err(("not_found", format!("there is no device {device:?}")))
+        Ask::Command { device, command, args, beat } => devices::args(Some(args))
+            .map(|args| devices::CommandWish { command, args, beat, reference: request.reference.clone() })
+            .and_then(|wish| devices::send(ctx, session, &device, &wish, None))
+            .map(|ordered| Some(ordered.id))
+            .map_err(|denied| (denied.word, denied.message)),
+        Ask::Control { device, action, to, lease } => {
+            let wish = devices::ControlWish { action, to, lease };
+            let done = devices::change_control(ctx, session, &device, &wish);
+            done.map(|_| None).map_err(|denied| (denied.word, denied.message))
         }
         Ask::Unclear(why) => Err(("shape", why.into())),
     };

@@ -297,6 +297,17 @@ pub fn monotonic_micros() -> u64 {
     (time.tv_sec as u64).saturating_mul(1_000_000).saturating_add(time.tv_nsec as u64 / 1000)
 }
 
+/// CLOCK_BOOTTIME (clock_gettime(2)) in microseconds: runs on while the board sleeps.
+pub fn boottime_micros() -> u64 {
+    let mut time = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: `time` is writable; all zeros is valid if the call failed, which it cannot for this clock (Linux 2.6.39).
+    let time = unsafe {
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, time.as_mut_ptr());
+        time.assume_init()
+    };
+    (time.tv_sec as u64).saturating_mul(1_000_000).saturating_add(time.tv_nsec as u64 / 1000)
+}
+
 /// First descriptor that systemd passes (sd_listen_fds(3), SD_LISTEN_FDS_START).
 const FIRST_PASSED: RawFd = 3;
 

@@ -352,6 +352,16 @@ impl Process {
         }
     }
 
+    /// Whether any line so far contains `what`.
+    pub fn has_said(&self, what: &str) -> bool {
+        self.count_said(what) > 0
+    }
+
+    /// How many lines so far contain `what`.
+    pub fn count_said(&self, what: &str) -> usize {
+        self.told.lock().expect("the lock").iter().filter(|l| l.contains(what)).count()
+    }
+
     /// Sends a signal by name; only ever to this very child.
     pub fn signal(&self, name: &str) {
         signal(self.pid(), name);

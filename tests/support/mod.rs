@@ -50,11 +50,24 @@ pub struct Setup {
     top: String,
     tables: Vec<(String, String)>,
     wrapper: Vec<String>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    stdin: Stdio,
+    stdout: Stdio,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { listen: "127.0.0.1:0".into(), top: String::new(), tables: Vec::new(), wrapper: Vec::new() }
+        Setup {
+            listen: "\"127.0.0.1:0\"".into(),
+            top: String::new(),
+            tables: Vec::new(),
+            wrapper: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            stdin: Stdio::null(),
+            stdout: Stdio::null(),
+        }
     }
 }
 
@@ -77,7 +90,31 @@ impl Setup {
 
     /// Listen there instead of at a free port.
     pub fn listen(mut self, addr: SocketAddr) -> Self {
-        self.listen = addr.to_string();
+        self.listen = format!("{:?}", addr.to_string());
+        self
+    }
+
+    /// Listen there too.
+    pub fn also_listen(mut self, at: &str) -> Self {
+        self.listen += &format!(", {at:?}");
+        self
+    }
+
+    /// Further arguments of `serve`.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|a| a.to_string()));
+        self
+    }
+
+    /// With this variable in its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// With these as its standard input and output, for a `through` that does something with them.
+    pub fn descriptors(mut self, stdin: Stdio, stdout: Stdio) -> Self {
+        (self.stdin, self.stdout) = (stdin, stdout);
         self
     }
 
@@ -95,10 +132,33 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub fn start(self) -> Server {
+        let (mut child, dir, log) = self.spawn();
+        let line = log.wait(SOON, |l| l.contains("listening addr=127.0.0.1:") && l.contains("kind=web"));
+        let Some(line) = line else {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the server does not listen; it says:\n{}", log.text());
+        };
+        let addr = line.split("addr=").nth(1).and_then(|r| r.split_whitespace().next()).unwrap().parse().unwrap();
+        Server { child, dir, log, addr }
+    }
+
+    /// Starts one that must not come up: its exit status and what it said.
+    pub fn fail(self) -> (Option<i32>, String) {
+        let (child, dir, log) = self.spawn();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Server { child, dir, log, addr: nowhere };
+        let code = server.wait_exit();
+        let said = server.log.all();
+        (code, said)
+    }
+
+    fn spawn(self) -> (Child, PathBuf, Arc<Log>) {
         let dir = temp_dir();
         let users = dir.join("users");
         std::fs::write(&users, users_text()).unwrap();
-        let mut toml = format!("listen = [\"{}\"]\ndrain = \"300ms\"\n{}\n", self.listen, self.top);
+        let drain = if self.top.contains("drain =") { "" } else { "drain = \"300ms\"\n" };
+        let mut toml = format!("listen = [{}]\n{drain}{}\n", self.listen, self.top);
         let auth = format!("users = {:?}\nadmins = [\"admin\"]\nviewers = [\"viewer\"]", users.to_str().unwrap());
         let setup = Setup { tables: self.tables, ..Setup::default() }.table("auth", &auth);
         for (name, lines) in &setup.tables {
@@ -118,21 +178,16 @@ impl Setup {
         let mut child = command
             .args(["serve", "-c"])
             .arg(&config)
+            .args(self.args)
             .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .envs(self.env)
+            .stdin(self.stdin)
+            .stdout(self.stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
-        let line = log.wait(SOON, |l| l.contains("listening addr=127.0.0.1:") && l.contains("kind=web"));
-        let Some(line) = line else {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("the server does not listen; it says:\n{}", log.text());
-        };
-        let addr = line.split("addr=").nth(1).and_then(|r| r.split_whitespace().next()).unwrap().parse().unwrap();
-        Server { child, dir, log, addr }
+        (child, dir, log)
     }
 }
 
@@ -160,6 +215,11 @@ impl Server {
     /// All that it has logged so far.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// All that it has said, once it has ended.
+    pub fn whole_log(&self) -> String {
+        self.log.all()
     }
 
     /// The first line it has logged or logs within [`SOON`] that contains `what`.
@@ -214,19 +274,27 @@ impl Drop for Server {
 struct Log {
     lines: Mutex<Vec<String>>,
     more: Condvar,
+    ended: std::sync::atomic::AtomicBool,
 }
 
 impl Log {
     fn follow(from: impl Read + Send + 'static) -> Arc<Log> {
-        let log = Arc::new(Log { lines: Mutex::new(Vec::new()), more: Condvar::new() });
+        let log = Arc::new(Log { lines: Mutex::new(Vec::new()), more: Condvar::new(), ended: false.into() });
         let write = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
                 write.lines().push(line);
                 write.more.notify_all();
             }
+            write.ended.store(true, Ordering::Release);
         });
         log
+    }
+
+    /// All of it, once the server has ended.
+    fn all(&self) -> String {
+        until("the log ends with the server", || self.ended.load(Ordering::Acquire));
+        self.text()
     }
 
     fn lines(&self) -> MutexGuard<'_, Vec<String>> {
@@ -363,6 +431,12 @@ impl Client {
     /// The same one, but the server is now another.
     pub fn at(mut self, server: &Server) -> Client {
         self.addr = server.addr;
+        self
+    }
+
+    /// The same one, asking at that address.
+    pub fn to(mut self, addr: SocketAddr) -> Client {
+        self.addr = addr;
         self
     }
 

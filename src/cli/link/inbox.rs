@@ -199,8 +199,10 @@ mod tests {
         inbox.put(Kind::Safe, b"safe");
         inbox.put(Kind::Ping, b"ping");
         assert_eq!(inbox.put(Kind::Down, b"down"), ["1"]);
+        assert_eq!(drain(&mut inbox), "safe down", "never up after down");
+        inbox.put(Kind::Down, b"down");
         inbox.put(Kind::Up, b"up");
-        assert_eq!(drain(&mut inbox), "safe down up");
+        assert_eq!(drain(&mut inbox), "down up");
     }
 
     #[test]

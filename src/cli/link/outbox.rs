@@ -264,8 +264,11 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.answer(A);
         outbox.answer(br#"{"answer":"z-1","ok":true}"#);
+        assert_eq!(outbox.open(""), 0, "a server that does not say");
+        said(&mut outbox);
+        outbox.close();
         assert_eq!(outbox.open("z"), 1);
-        assert_eq!(said(&mut outbox), [r#"{"answer":"z-1","ok":true}"#.to_owned(), ping(1)]);
+        assert_eq!(said(&mut outbox), [r#"{"answer":"z-1","ok":true}"#.to_owned(), ping(2)]);
     }
 
     #[test]

@@ -177,7 +177,8 @@ fn a_changed_line_of_the_users_file_ends_and_forgets_all_their_sessions() {
 fn a_changed_role_shows_at_once() {
     let mut w = World::new();
     let ann = w.member("ann", 1);
-    w.hub.role_changed("ann", Role::Viewer);
+    let now = w.now();
+    w.hub.role_changed(now, "ann", Role::Viewer, &mut w.fx);
     assert_eq!(w.hub.session_view(ann).map(|v| v.role), Some(Role::Viewer));
     assert_eq!(w.hub.members()[0].role, Role::Viewer);
 }

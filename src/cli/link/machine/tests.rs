@@ -465,6 +465,30 @@ fn a_new_program_gets_nothing_that_was_meant_for_the_old_one() {
 }
 
 #[test]
+fn what_a_program_measured_is_not_told_once_it_has_ended() {
+    let mut play = Play::up();
+    play.machine.server_ended(play.now, "reset");
+    play.program(r#"{"telemetry":{"rpm":1200}}"#);
+    play.machine.program_ended(play.now, "status=1");
+    play.after(1000);
+    play.machine.program_started(play.now, 43);
+    play.program(DESCRIBE).connect().server(WELCOME);
+    assert_eq!(play.server_hears().len(), 1, "hello, and no value of the program before");
+}
+
+#[test]
+fn a_program_that_is_back_before_the_goodbye_is_over_gets_a_connection_of_its_own() {
+    let mut play = Play::up();
+    play.machine.program_ended(play.now, "status=1");
+    play.server_hears();
+    play.acts();
+    play.now.mono = play.now.mono + Duration::from_millis(500);
+    play.machine.program_started(play.now, 43);
+    play.program(DESCRIBE);
+    assert_eq!(play.after(0).acts(), ["Close", "Connect"]);
+}
+
+#[test]
 fn a_program_that_closes_its_output_is_asked_to_end_and_made_to() {
     let mut play = Play::up();
     play.machine.program_mute(play.now);

@@ -1,0 +1,316 @@
+//! Commands and what comes of them. Whatever is asked of a device is in the log before the device hears it, and is
+//! answered there exactly once: by the device, or `unknown` when nobody can know; a device's answer after that is `late`.
+//!
+//! Nothing runs late: a command from a page names the beat that the page saw last, and a device that is not heard gets
+//! none.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{CommandError, ControlError, Hub, Order, Ordered};
+use crate::msg::{
+    ConnId, DeviceEffect, DeviceState, Effect, Effects, Event, EventId, Json, Member, Moment, Now, Presence, Ref, Role,
+    SessionId, ToDevice, What,
+};
+
+/// Commands that a device may leave unanswered: more would be a queue, and what waits in a queue runs late.
+pub const PENDING_MAX: usize = 16;
+/// The same of commands for anyone, which are never refused: the oldest is given up.
+const PENDING_ANYONE_MAX: usize = 64;
+/// Commands answered `unknown` whose real answer would still be known.
+const NULLED_MAX: usize = 64;
+/// How long the same `ref` of a session means the same command.
+const REF_FOR: Duration = Duration::from_secs(60);
+/// References remembered. When there are so many, commands with a new one are refused: forgetting one could run a
+/// command twice.
+const REFS_MAX: usize = 2048;
+/// What is answered when nobody can know.
+const UNKNOWN: &str = "\"unknown\"";
+
+/// A command that is not answered yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    id: EventId,
+    /// When it was sent.
+    pub(super) at: Moment,
+    command: Rc<str>,
+    args: Json,
+    anyone: bool,
+    /// Requests that wait for the answer.
+    waiters: Vec<ConnId>,
+}
+
+/// Commands that were answered `unknown`, the newest last.
+pub(super) type Nulled = VecDeque<EventId>;
+
+/// A command that a session named by itself, so that asking twice does it once.
+#[derive(Debug)]
+pub(super) struct Named {
+    session: SessionId,
+    reference: Ref,
+    at: Moment,
+    id: EventId,
+    answer: Option<Rc<Event>>,
+}
+
+impl Hub {
+    /// Session `id` asks a device to do something. Once this returns it is in the log, and the device will hear it.
+    ///
+    /// # Errors
+    /// See [`CommandError`], in the order in which it is checked; nothing has happened then.
+    pub fn command(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        order: &Order<'_>,
+        fx: &mut Effects,
+    ) -> Result<Ordered, CommandError> {
+        if let Some(known) = self.known_ref(now, id, order) {
+            return Ok(known);
+        }
+        let d = self.devices.get(order.device).ok_or(CommandError::NoDevice)?;
+        let spec = d
+            .describe
+            .command(order.command)
+            .ok_or_else(|| CommandError::NoCommand { known: d.describe.names().collect::<Vec<_>>().join(", ") })?;
+        let (anyone, device, describe) = (spec.anyone, d.name.clone(), d.describe.clone());
+        if !anyone {
+            self.judge_device(now, &device, fx);
+        }
+        match self.devices.get(&device).map_or(DeviceState::Down, |d| d.state) {
+            DeviceState::Down => return Err(CommandError::Down),
+            DeviceState::Suspect if !anyone => return Err(CommandError::Suspect),
+            DeviceState::Suspect | DeviceState::Up => {}
+        }
+        if !anyone {
+            // time that has passed since the loop last looked ends control before a command is judged by it
+            self.check_control(now, &device, fx);
+            self.held_by(id, &device).map_err(|e| match e {
+                ControlError::NotHeld(holder) => CommandError::NoControl(holder),
+                ControlError::Role => CommandError::Role,
+                _ => CommandError::NoControl(None),
+            })?;
+            self.check_age(now, id, order.beat)?;
+        }
+        if let Some(spec) = describe.command(order.command) {
+            spec.check(order.args).map_err(CommandError::Args)?;
+        }
+        let args = order.args.text();
+        let Some(d) = self.devices.get_mut(&device) else { return Err(CommandError::NoDevice) };
+        if anyone {
+            // pressed again: it is on its way
+            let same = |p: &&mut Pending| p.anyone && *p.command == *order.command && p.args == args;
+            if let Some(pending) = d.pending.iter_mut().find(same) {
+                pending.waiters.extend(order.waiter);
+                return Ok(Ordered { id: pending.id, answer: None });
+            }
+            if d.pending.iter().filter(|p| p.anyone).count() >= PENDING_ANYONE_MAX {
+                let oldest = d.pending.iter().find(|p| p.anyone).map(|p| p.id);
+                oldest.into_iter().for_each(|oldest| self.answer_unknown(now, &device, oldest, fx));
+            }
+        } else if d.pending.iter().filter(|p| !p.anyone).count() >= PENDING_MAX {
+            return Err(CommandError::Busy);
+        }
+        if order.reference.is_some() && self.refs.len() >= REFS_MAX && !anyone {
+            return Err(CommandError::Busy);
+        }
+        Ok(self.send(now, id, order, device, args, anyone, fx))
+    }
+
+    #[allow(clippy::too_many_arguments)] // the end of one long function, which has found all this out
+    fn send(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        order: &Order<'_>,
+        device: Rc<str>,
+        args: Json,
+        anyone: bool,
+        fx: &mut Effects,
+    ) -> Ordered {
+        let by = self.somebody(id);
+        let command: Rc<str> = order.command.into();
+        if let Some(s) = self.sessions.get_mut(id) {
+            s.active = now.mono;
+        }
+        let what =
+            What::Commanded { by: by.clone(), device: device.clone(), command: command.clone(), args: args.clone() };
+        self.counters.commands += 1;
+        let event = self.record(now, what, fx);
+        let waiters = order.waiter.into_iter().collect();
+        if let Some(d) = self.devices.get_mut(&device) {
+            if let Some(conn) = d.conn() {
+                let line =
+                    ToDevice::Command { command: command.clone(), args: args.clone(), id: event, by: by.user.clone() };
+                fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
+            }
+            d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });
+        }
+        if let (Some(reference), true) = (order.reference, self.refs.len() < REFS_MAX) {
+            self.refs.push_back(Named {
+                session: id,
+                reference: reference.clone(),
+                at: now.mono,
+                id: event,
+                answer: None,
+            });
+        }
+        if !anyone {
+            self.renew_control(now, &device);
+        }
+        self.arm_device(&device);
+        Ordered { id: event, answer: None }
+    }
+
+    /// What this session's reference means already.
+    fn known_ref(&mut self, now: Now, id: SessionId, order: &Order<'_>) -> Option<Ordered> {
+        while self.refs.front().is_some_and(|r| now.mono.since(r.at) >= REF_FOR) {
+            self.refs.pop_front();
+        }
+        let reference = order.reference?;
+        let known = self.refs.iter().find(|r| r.session == id && r.reference == *reference)?;
+        let ordered = Ordered { id: known.id, answer: known.answer.clone() };
+        if ordered.answer.is_none() {
+            let all = self.devices.values_mut().flat_map(|d| &mut d.pending);
+            for pending in all.filter(|p| p.id == ordered.id) {
+                pending.waiters.extend(order.waiter);
+            }
+        }
+        Some(ordered)
+    }
+
+    /// Whether the beat that a command names is young enough. Sessions with a page have to name one.
+    fn check_age(&self, now: Now, id: SessionId, beat: Option<u64>) -> Result<(), CommandError> {
+        let Some(n) = beat else {
+            return if self.has_page(id) { Err(CommandError::BeatMissing) } else { Ok(()) };
+        };
+        let max = self.settings.control.command_age;
+        let sent = self.sessions.get(id).and_then(|s| {
+            let links = s.links.iter().filter_map(|c| self.links.get(c));
+            links.filter(|l| l.beats).filter_map(|l| self.beat_sent_at(now, l, n)).max()
+        });
+        match sent.map(|sent| now.mono.since(sent)) {
+            Some(age) if age <= max => Ok(()),
+            age => Err(CommandError::Stale { age, max }),
+        }
+    }
+
+    /// When beat `n` went out on this link, by the arithmetic of the beats; `None`: never.
+    pub(super) fn beat_sent_at(&self, now: Now, link: &super::roster::Link, n: u64) -> Option<Moment> {
+        if n < link.beat_floor {
+            return None; // from before the board slept
+        }
+        let ago = |from: u64| super::BEAT * u32::try_from(from - n).unwrap_or(u32::MAX);
+        match link.beat {
+            Some((newest, at)) if n <= newest => Some(at - ago(newest)),
+            // The page may have seen it on an earlier link; it is then at least as old as the beginning of its period.
+            _ => {
+                let newest = self.beat_number(now);
+                let into = now.mono.since(self.beat_began(newest));
+                (n <= newest).then(|| now.mono - into - ago(newest))
+            }
+        }
+    }
+
+    /// The member `id`, or, without a seat, somebody who looks like one.
+    fn somebody(&self, id: SessionId) -> Rc<Member> {
+        if let Some(member) = self.member(id) {
+            return member;
+        }
+        let s = self.sessions.get(id);
+        Rc::new(Member {
+            session: id,
+            user: s.map_or("".into(), |s| s.user.clone()),
+            role: s.map_or(Role::Viewer, |s| s.role),
+            seat: 0,
+            addr: s.map_or(crate::msg::PeerAddr::Unix, |s| s.addr),
+            since_ms: s.map_or(0, |s| s.since_ms),
+            state: Presence::Present,
+            links: 0,
+            rtt_ms: None,
+            agent: s.map_or("".into(), |s| s.agent.clone()),
+        })
+    }
+
+    /// Whether anybody with credentials may send that command to that device.
+    pub fn is_for_anyone(&self, device: &str, command: &str) -> bool {
+        self.devices.get(device).and_then(|d| d.describe.command(command)).is_some_and(|spec| spec.anyone)
+    }
+
+    // ----------------------------------------------------------------------------------------------- answers
+
+    /// The device says what came of `to`.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn device_answer(
+        &mut self,
+        now: Now,
+        name: &str,
+        conn: ConnId,
+        to: &str,
+        ok: bool,
+        result: Json,
+        fx: &mut Effects,
+    ) {
+        let Some(d) = self.devices.get_mut(name) else { return };
+        if let Some(id) = d.pending.iter().map(|p| p.id).find(|id| id.to_string() == to) {
+            return self.answered(now, name, id, Some(ok), result, fx);
+        }
+        if let Some(at) = d.nulled.iter().position(|id| id.to_string() == to) {
+            if let Some(to) = d.nulled.remove(at) {
+                let device = d.name.clone();
+                self.counters.answers_late += 1;
+                self.record(now, What::Answered { device, to, ok: Some(ok), result, late: true }, fx);
+            }
+            return;
+        }
+        let message = "no command with this id waits for an answer; answer each command once".into();
+        fx.push(Effect::Device(DeviceEffect::Tell { conn, line: ToDevice::Error { error: "answer", message } }));
+    }
+
+    /// The one answer to a command.
+    fn answered(&mut self, now: Now, name: &str, to: EventId, ok: Option<bool>, result: Json, fx: &mut Effects) {
+        let Some(d) = self.devices.get_mut(name) else { return };
+        let Some(at) = d.pending.iter().position(|p| p.id == to) else { return };
+        let pending = d.pending.remove(at);
+        if ok.is_none() {
+            if d.nulled.len() >= NULLED_MAX {
+                d.nulled.pop_front();
+            }
+            d.nulled.push_back(to);
+        }
+        let device = d.name.clone();
+        match ok {
+            Some(true) => self.counters.answers_ok += 1,
+            Some(false) => self.counters.answers_failed += 1,
+            None => self.counters.answers_unknown += 1,
+        }
+        let answer = self.record_event(now, What::Answered { device, to, ok, result, late: false }, fx);
+        for known in self.refs.iter_mut().filter(|r| r.id == to) {
+            known.answer = Some(answer.clone());
+        }
+        for conn in pending.waiters {
+            fx.push(Effect::Device(DeviceEffect::Answered { conn, answer: answer.clone() }));
+        }
+    }
+
+    fn answer_unknown(&mut self, now: Now, name: &str, to: EventId, fx: &mut Effects) {
+        self.answered(now, name, to, None, UNKNOWN.into(), fx);
+    }
+
+    /// Nobody can know any more what comes of what `name` was asked.
+    pub(super) fn answer_all_unknown(&mut self, now: Now, name: &str, fx: &mut Effects) {
+        while let Some(id) = self.devices.get(name).and_then(|d| d.pending.first()).map(|p| p.id) {
+            self.answer_unknown(now, name, id, fx);
+        }
+    }
+
+    /// Answers what `name` has left unanswered for too long.
+    pub(super) fn check_answers(&mut self, now: Now, name: &str, fx: &mut Effects) {
+        let after = self.settings.control.answer_after;
+        let due = |p: &&Pending| p.at + after <= now.mono;
+        while let Some(id) = self.devices.get(name).and_then(|d| d.pending.iter().find(due)).map(|p| p.id) {
+            self.answer_unknown(now, name, id, fx);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The devices: which there are, how they are, what they measure.
+//!
+//! A device is known by its name. Its link may end and come back; what it left unanswered then is known to be unknown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Hub;
+use super::commands::{Nulled, Pending};
+use super::control::Hold;
+use crate::describe::Describe;
+use crate::msg::{
+    CloseReason, ConnId, ControlReason, DeviceEffect, DeviceHello, DeviceReason, DeviceState, DeviceView, Effect,
+    Effects, FromDevice, Json, LinkEnd, Moment, Now, Passing, ToDevice, What,
+};
+
+/// No line from a device, or nothing of ours acknowledged, for so long: what is sent to it now may run late, so that
+/// nothing is.
+pub const SUSPECT_AFTER: Duration = Duration::from_millis(1200);
+
+/// Telemetry goes to pages at most so often, the newest value of each name.
+const TELEMETRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Names of values kept for one device.
+const VALUES_MAX: usize = 256;
+
+/// Devices that are down are remembered, beside those that may be connected: the forms of a panel stay while one boots.
+const DOWN_MAX: usize = 64;
+
+/// One device.
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) name: Rc<str>,
+    pub(super) describe: Rc<Describe>,
+    pub(super) state: DeviceState,
+    /// Some exactly while it is not down.
+    line: Option<Line>,
+    since_ms: u64,
+    /// When `state` changed.
+    since: Moment,
+    pub(super) hold: Option<Hold>,
+    pub(super) pending: Vec<Pending>,
+    pub(super) nulled: Nulled,
+    values: BTreeMap<Rc<str>, Json>,
+    values_ms: Option<u64>,
+    /// Names whose newest value was not told yet.
+    fresh: BTreeSet<Rc<str>>,
+    /// When telemetry was told last.
+    told: Option<Moment>,
+}
+
+/// The link of a device that is connected.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    conn: ConnId,
+    /// Its newest line.
+    heard: Moment,
+    /// Since when output of ours is unacknowledged.
+    waiting: Option<Moment>,
+}
+
+impl Device {
+    fn new(name: Rc<str>) -> Device {
+        Device {
+            name,
+            describe: Rc::new(Describe::default()),
+            state: DeviceState::Down,
+            line: None,
+            since_ms: 0,
+            since: Moment::default(),
+            hold: None,
+            pending: Vec::new(),
+            nulled: Nulled::default(),
+            values: BTreeMap::new(),
+            values_ms: None,
+            fresh: BTreeSet::new(),
+            told: None,
+        }
+    }
+
+    /// Its link.
+    pub(super) fn conn(&self) -> Option<ConnId> {
+        self.line.map(|line| line.conn)
+    }
+
+    /// When it will be called suspect if nothing happens; in the past if it should be.
+    fn suspect_at(line: &Line) -> Moment {
+        line.waiting.map_or(line.heard, |waiting| waiting.min(line.heard)) + SUSPECT_AFTER
+    }
+
+    /// When its next telemetry may be told, if there is any to tell.
+    fn telemetry_at(&self) -> Option<Moment> {
+        (!self.fresh.is_empty()).then(|| self.told.map_or(Moment::default(), |told| told + TELEMETRY_EVERY))
+    }
+}
+
+/// All devices, by name.
+pub(super) type Devices = BTreeMap<Rc<str>, Device>;
+
+impl Hub {
+    /// A device whose token is good says hello on the link `conn`. It is told `welcome`, and that nobody holds it. An
+    /// older link of that name is told `bye` `replaced`.
+    pub fn device_hello(&mut self, now: Now, conn: ConnId, hello: DeviceHello, fx: &mut Effects) {
+        let name = hello.name;
+        self.device_down(now, &name, DeviceReason::Replaced, fx);
+        self.forget_devices(&name);
+        let d = self.devices.entry(name.clone()).or_insert_with(|| Device::new(name.clone()));
+        d.describe = hello.describe;
+        d.line = Some(Line { conn, heard: now.mono, waiting: None });
+        (d.values, d.values_ms, d.told) = (BTreeMap::new(), None, None);
+        self.device_conns.insert(conn, name.clone());
+        let welcome = ToDevice::Welcome { name: name.clone(), epoch: self.log.newest().epoch };
+        for line in [welcome, ToDevice::Control { holder: None }] {
+            fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
+        }
+        self.device_is(now, &name, DeviceState::Up, Some(DeviceReason::Hello), fx);
+        self.arm_device(&name);
+    }
+
+    /// A line of the device on the link `conn`. A hello is for [`Hub::device_hello`].
+    pub fn device_line(&mut self, now: Now, conn: ConnId, line: FromDevice, fx: &mut Effects) {
+        let Some(name) = self.device_heard(now, conn, fx) else { return };
+        match line {
+            FromDevice::Blank | FromDevice::Pong => {}
+            FromDevice::Ping(n) => fx.push(Effect::Device(DeviceEffect::Tell { conn, line: ToDevice::Pong(n) })),
+            FromDevice::Telemetry(values) => self.telemetry(now, &name, values, fx),
+            FromDevice::Answer { to, ok, result } => self.device_answer(now, &name, conn, &to, ok, result, fx),
+            FromDevice::Bye => self.device_down(now, &name, DeviceReason::Left, fx),
+            FromDevice::Hello(_) => {
+                let message = "this link has said hello already; connect anew to be another device".into();
+                let line = ToDevice::Error { error: "hello", message };
+                fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
+            }
+        }
+    }
+
+    /// Any whole line came on the link `conn`: a sign of life, also if it made no sense. Returns the device's name.
+    pub fn device_heard(&mut self, now: Now, conn: ConnId, fx: &mut Effects) -> Option<Rc<str>> {
+        let name = self.device_conns.get(&conn)?.clone();
+        if let Some(line) = self.devices.get_mut(&name).and_then(|d| d.line.as_mut()) {
+            line.heard = now.mono;
+        }
+        self.judge_device(now, &name, fx);
+        Some(name)
+    }
+
+    /// Output on the device's link `conn` is unacknowledged since then; `None`: none is.
+    pub fn device_waits(&mut self, now: Now, conn: ConnId, since: Option<Moment>, fx: &mut Effects) {
+        let Some(name) = self.device_conns.get(&conn).cloned() else { return };
+        let Some(line) = self.devices.get_mut(&name).and_then(|d| d.line.as_mut()) else { return };
+        if line.waiting != since {
+            line.waiting = since;
+            self.judge_device(now, &name, fx);
+            self.arm_device(&name);
+        }
+    }
+
+    /// The device's link `conn` broke the protocol. The caller has told it and closes it.
+    pub fn device_broke(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
+        if let Some(name) = self.device_conns.get(&conn).cloned() {
+            self.device_down(now, &name, DeviceReason::Protocol, fx);
+        }
+    }
+
+    /// The token of `name` was changed or removed: whoever uses it has to show the new one.
+    pub fn device_changed(&mut self, now: Now, name: &str, fx: &mut Effects) {
+        self.device_down(now, name, DeviceReason::Left, fx);
+    }
+
+    /// A link has ended. Whether it was a device's.
+    pub(super) fn device_ended(&mut self, now: Now, conn: ConnId, end: LinkEnd, fx: &mut Effects) -> bool {
+        let Some(name) = self.device_conns.get(&conn).cloned() else { return false };
+        let reason = match end {
+            LinkEnd::Closed => DeviceReason::Left,
+            LinkEnd::Lost { .. } => DeviceReason::Lost,
+            // it takes nothing: its program hangs
+            LinkEnd::Slow => DeviceReason::Silent,
+            LinkEnd::Protocol => DeviceReason::Protocol,
+        };
+        self.device_down(now, &name, reason, fx);
+        true
+    }
+
+    /// The device's link is over: what it was asked is answered `unknown`, and nobody holds it.
+    fn device_down(&mut self, now: Now, name: &str, reason: DeviceReason, fx: &mut Effects) {
+        let Some(conn) = self.devices.get(name).and_then(Device::conn) else { return };
+        self.device_is(now, name, DeviceState::Down, Some(reason), fx);
+        // `safe` goes out before anything that takes time to read
+        self.end_control(now, name, ControlReason::Device, Duration::ZERO, fx);
+        self.answer_all_unknown(now, name, fx);
+        self.device_conns.remove(&conn);
+        if let Some(d) = self.devices.get_mut(name) {
+            d.line = None;
+            d.fresh.clear();
+        }
+        let effect = match reason {
+            DeviceReason::Lost => DeviceEffect::Reset { conn },
+            DeviceReason::Replaced => DeviceEffect::Close { conn, why: CloseReason::Replaced },
+            DeviceReason::Silent => DeviceEffect::Close { conn, why: CloseReason::Silent },
+            DeviceReason::Protocol => DeviceEffect::Close { conn, why: CloseReason::Protocol },
+            DeviceReason::Hello | DeviceReason::Left => DeviceEffect::Close { conn, why: CloseReason::Closed },
+        };
+        fx.push(Effect::Device(effect));
+        self.next = self.soonest();
+    }
+
+    /// All devices are told `bye`, after `safe` if somebody held them.
+    pub(super) fn devices_shutdown(&mut self, now: Now, fx: &mut Effects) {
+        let names: Vec<Rc<str>> = self.device_conns.values().cloned().collect();
+        for name in names {
+            self.end_control(now, &name, ControlReason::Shutdown, Duration::ZERO, fx);
+            self.answer_all_unknown(now, &name, fx);
+        }
+        for (conn, name) in std::mem::take(&mut self.device_conns) {
+            fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Shutdown }));
+            if let Some(d) = self.devices.get_mut(&name) {
+                (d.line, d.state) = (None, DeviceState::Down);
+                d.fresh.clear();
+            }
+        }
+    }
+
+    /// Whether it is heard and takes what we send: says so if that has changed.
+    pub(super) fn judge_device(&mut self, now: Now, name: &str, fx: &mut Effects) {
+        let Some(d) = self.devices.get(name) else { return };
+        let Some(line) = &d.line else { return };
+        match (Device::suspect_at(line) <= now.mono, d.state) {
+            (true, DeviceState::Up) => {
+                self.device_is(now, name, DeviceState::Suspect, Some(DeviceReason::Silent), fx);
+            }
+            (false, DeviceState::Suspect) => {
+                self.device_is(now, name, DeviceState::Up, None, fx);
+                self.arm_device(name);
+            }
+            _ => {}
+        }
+    }
+
+    fn device_is(&mut self, now: Now, name: &str, state: DeviceState, reason: Option<DeviceReason>, fx: &mut Effects) {
+        let Some(d) = self.devices.get_mut(name) else { return };
+        (d.state, d.since, d.since_ms) = (state, now.mono, now.wall_ms);
+        let device = d.name.clone();
+        match (state, reason) {
+            (DeviceState::Suspect, _) => self.counters.device_suspicions += 1,
+            (_, Some(reason)) => self.counters.devices[reason as usize] += 1,
+            (_, None) => {}
+        }
+        self.record(now, What::Device { device, state, reason }, fx);
+    }
+
+    /// Makes room for `name`: the one that is down for the longest is forgotten.
+    fn forget_devices(&mut self, name: &str) {
+        if self.devices.contains_key(name) || self.devices.len() < self.device_conns.len() + DOWN_MAX {
+            return;
+        }
+        let oldest = self.devices.values().filter(|d| d.line.is_none()).min_by_key(|d| d.since);
+        if let Some(oldest) = oldest.map(|d| d.name.clone()) {
+            self.devices.remove(&oldest);
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------- telemetry
+
+    fn telemetry(&mut self, now: Now, name: &str, values: Vec<(Rc<str>, Json)>, fx: &mut Effects) {
+        let Some(d) = self.devices.get_mut(name) else { return };
+        self.counters.telemetry += 1;
+        d.values_ms = Some(now.wall_ms);
+        let mut refused = None;
+        for (value_name, value) in values {
+            if d.values.len() < VALUES_MAX || d.values.contains_key(&value_name) {
+                d.fresh.insert(value_name.clone());
+                d.values.insert(value_name, value);
+            } else {
+                refused = Some(value_name);
+            }
+        }
+        if let (Some(name), Some(conn)) = (refused, d.conn()) {
+            let message = format!("more than {VALUES_MAX} names of values; {name:?} was not taken").into();
+            fx.push(Effect::Device(DeviceEffect::Tell { conn, line: ToDevice::Error { error: "telemetry", message } }));
+        }
+        self.tell_telemetry(now, name, fx);
+    }
+
+    /// Tells what is fresh, if it is time.
+    fn tell_telemetry(&mut self, now: Now, name: &str, fx: &mut Effects) {
+        let Some(d) = self.devices.get_mut(name) else { return };
+        if d.telemetry_at().is_none_or(|at| at > now.mono) {
+            return self.arm_device(name);
+        }
+        d.told = Some(now.mono);
+        let fresh = std::mem::take(&mut d.fresh);
+        let values = fresh.into_iter().filter_map(|n| d.values.get(&n).map(|v| (n.clone(), v.clone()))).collect();
+        let device = d.name.clone();
+        self.pass(Passing::Telemetry { device, values, at_ms: now.wall_ms }, fx);
+    }
+
+    /// The newest values of all devices, for a page that had to do without telemetry for a while.
+    pub fn telemetry_now(&self) -> Vec<Rc<Passing>> {
+        let all = self.devices.values().filter_map(|d| {
+            let values: Vec<_> = d.values.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+            Some(Rc::new(Passing::Telemetry { device: d.name.clone(), values, at_ms: d.values_ms? }))
+        });
+        all.collect()
+    }
+
+    // -------------------------------------------------------------------------------------------------- time
+
+    /// Does what time alone brings about for devices.
+    pub(super) fn tick_devices(&mut self, now: Now, fx: &mut Effects) {
+        let due = |d: &&Device| self.device_due(d).is_some_and(|at| at <= now.mono);
+        let names: Vec<Rc<str>> = self.devices.values().filter(due).map(|d| d.name.clone()).collect();
+        for name in names {
+            let line = self.devices.get(&name).and_then(|d| d.line);
+            if line.is_some_and(|line| line.heard + self.settings.silent_after <= now.mono) {
+                self.device_down(now, &name, DeviceReason::Silent, fx);
+                continue;
+            }
+            self.judge_device(now, &name, fx);
+            self.check_control(now, &name, fx);
+            self.check_answers(now, &name, fx);
+            self.tell_telemetry(now, &name, fx);
+        }
+    }
+
+    /// When time itself changes something about a device.
+    pub(super) fn device_due(&self, d: &Device) -> Option<Moment> {
+        let suspect = d.line.as_ref().filter(|_| d.state == DeviceState::Up).map(Device::suspect_at);
+        let silent = d.line.map(|line| line.heard + self.settings.silent_after);
+        let control = d.hold.as_ref().map(|hold| self.control_due(hold));
+        let answer = d.pending.iter().map(|p| p.at + self.settings.control.answer_after).min();
+        [suspect, silent, control, answer, d.telemetry_at()].into_iter().flatten().min()
+    }
+
+    pub(super) fn devices_due(&self) -> Option<Moment> {
+        self.devices.values().filter_map(|d| self.device_due(d)).min()
+    }
+
+    /// Something about `name` has changed: wakes in time for it.
+    pub(super) fn arm_device(&mut self, name: &str) {
+        let due = self.devices.get(name).and_then(|d| self.device_due(d));
+        self.arm(due);
+    }
+
+    /// See [`Hub::stood_still`].
+    pub(super) fn devices_stood_still(&mut self, gap: Duration) {
+        for line in self.devices.values_mut().filter_map(|d| d.line.as_mut()) {
+            line.heard = line.heard + gap;
+            line.waiting = line.waiting.map(|since| since + gap);
+        }
+        self.control_stood_still(gap);
+    }
+
+    // ----------------------------------------------------------------------------------------------- reading
+
+    /// All devices that are known, by name.
+    pub fn devices(&self) -> Vec<DeviceView> {
+        let view = |d: &Device| DeviceView {
+            name: d.name.clone(),
+            state: d.state,
+            since_ms: d.since_ms,
+            holder: d.hold.as_ref().map(|hold| self.holder(hold)),
+            describe: d.describe.text().clone(),
+            telemetry: d.values.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
+            telemetry_ms: d.values_ms,
+        };
+        self.devices.values().map(view).collect()
+    }
+
+    /// Devices that are connected.
+    pub fn devices_up(&self) -> usize {
+        self.device_conns.len()
+    }
+
+    /// The name of the device on the link `conn`.
+    pub fn device_name(&self, conn: ConnId) -> Option<Rc<str>> {
+        self.device_conns.get(&conn).cloned()
+    }
+}

@@ -1,0 +1,391 @@
+//! Devices' connections: hello and its token, lines in and out, the last words.
+//!
+//! Never does: deciding what a line means for control or commands; that is the hub's.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::codec::{Decoded, ProtoError};
+use crate::config::Config;
+use crate::config::users::Users;
+use crate::hub::liveness::{Carrier, Rules};
+use crate::link::lines::{self, Line, Lines};
+use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, Now, Times, ToDevice, What};
+use crate::net::conn::{Conn, Protocol};
+use crate::net::send_queue::Chunk;
+use crate::net::server::{Server, TURNED_AWAY_MAX};
+use crate::net::stream::Stream;
+use crate::net::worker::Submit;
+use crate::net::world::{self, World};
+use crate::net::{effects, serve};
+use crate::routes;
+use crate::routes::gate::{Gate, Key, Look, Outcome};
+use crate::sys::tcp::{self, Helps};
+
+/// A device says hello within so long.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// A ping so often whatever the profile: [`lines::HEARTBEAT_MS`] is promised, and a wake-up may come some milliseconds late.
+const PING_EVERY: Duration = Duration::from_millis(480);
+
+/// Bytes that a device may send while its token is being checked.
+const EARLY_MAX: usize = lines::LINE_MAX;
+
+/// What all devices' connections share.
+pub struct Devices {
+    /// Their tokens; `None`: no file, so that only this machine's own programs may be devices.
+    gate: Option<Gate>,
+    /// Who waits for which token's check.
+    waiting: HashMap<Key, Vec<ConnId>>,
+    /// Connections open, those without a hello included.
+    pub connections: usize,
+    times: Times,
+    rules: Rc<Rules>,
+}
+
+/// The talk with one device.
+#[derive(Default)]
+pub struct Talk {
+    lines: Lines,
+    stage: Stage,
+}
+
+/// How far it is.
+#[derive(Default)]
+enum Stage {
+    /// Its hello is awaited.
+    #[default]
+    Hello,
+    /// Its token is being checked.
+    Checking(Box<(Key, DeviceHello)>),
+    /// It is this device.
+    Up(Rc<str>),
+}
+
+impl Talk {
+    /// Whether it has been welcomed.
+    pub fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up(_))
+    }
+
+    /// Whether its hello is awaited.
+    pub fn is_awaited(&self) -> bool {
+        matches!(self.stage, Stage::Hello)
+    }
+
+    /// The device's name, once it is known.
+    pub fn name(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Up(name) => Some(name),
+            Stage::Hello | Stage::Checking(_) => None,
+        }
+    }
+}
+
+impl Devices {
+    /// By `config`, with these tokens.
+    pub fn new(config: &Config, tokens: Option<Users>, helps: &Helps) -> Devices {
+        let times = world::times(&config.devices.profile.values());
+        Devices {
+            gate: tokens.map(|tokens| Gate::new(tokens, config.auth.failures)),
+            waiting: HashMap::new(),
+            connections: 0,
+            times,
+            rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),
+        }
+    }
+
+    /// Takes new settings for links that come from now on. Returns the devices whose token has changed.
+    pub fn reload(&mut self, config: &Config, tokens: Option<Users>, helps: &Helps) -> Vec<Rc<str>> {
+        self.times = world::times(&config.devices.profile.values());
+        self.rules = Rc::new(Rules::new(&self.times, helps.rto_max, helps.nudge));
+        match (&mut self.gate, tokens) {
+            (Some(gate), Some(tokens)) => gate.reload(tokens, config.auth.failures),
+            // whether tokens are asked for at all stays as it was at start: a file that is gone is no open door
+            _ => Vec::new(),
+        }
+    }
+
+    /// One sentence for the log at start, if devices may come without a token.
+    pub fn warning(&self) -> Option<&'static str> {
+        let said = "devices: no tokens file (devices.tokens): any program on this machine may be any device, and \
+                    nobody else may be one";
+        self.gate.is_none().then_some(said)
+    }
+}
+
+/// A new connection at a device listener.
+pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
+    let world = &mut server.world;
+    world.site.metrics.accepted += 1;
+    if world.devices.connections >= world.site.config.devices.connections as usize + TURNED_AWAY_MAX {
+        world.site.metrics.refused_limit += 1;
+        return; // so many are being told already that there is no room
+    }
+    let phase = world.phase();
+    let mut conn = Conn::new(stream, &world.devices.rules, now.mono, phase);
+    conn.protocol = Protocol::Device(Box::default());
+    conn.device = true;
+    if world.devices.connections >= world.site.config.devices.connections as usize {
+        world.site.metrics.refused_limit += 1;
+        refuse(&mut conn, now, CloseReason::Limit, "busy", "too many devices are connected (devices.connections)");
+    }
+    world.devices.connections += 1;
+    if !server.register(now, conn) {
+        server.world.devices.connections -= 1;
+    }
+}
+
+/// Bytes of a device.
+pub(super) fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u8]) {
+    if conn.closing.is_some() {
+        return;
+    }
+    if conn.input.is_empty() {
+        let used = read_lines(conn, id, world, now, bytes);
+        conn.input.extend_from_slice(&bytes[used..]);
+    } else {
+        conn.input.extend_from_slice(bytes);
+        again(conn, id, world, now);
+    }
+    if conn.input.len() > EARLY_MAX && matches!(&conn.protocol, Protocol::Device(t) if !t.is_up()) {
+        refuse(conn, now, CloseReason::Protocol, "hello", "wait for the welcome before you say more");
+    }
+}
+
+/// Whole lines may lie in the input.
+fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
+    let mut input = std::mem::take(&mut conn.input);
+    let used = read_lines(conn, id, world, now, &input);
+    if used < input.len() {
+        input.drain(..used);
+        conn.input = input;
+    }
+}
+
+/// Does what the lines in `input` say; how many bytes they took.
+fn read_lines(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u8]) -> usize {
+    let mut used = 0;
+    while conn.closing.is_none() {
+        let Protocol::Device(talk) = &mut conn.protocol else { break };
+        if matches!(talk.stage, Stage::Checking(_)) {
+            break;
+        }
+        match talk.lines.decode(&input[used..]) {
+            Ok(Decoded::Need) => return used,
+            Ok(Decoded::Got { msg, used: n }) => {
+                used += n;
+                line(conn, id, world, now, msg);
+            }
+            Err(e) => {
+                broke(conn, id, world, now, &e);
+                break;
+            }
+        }
+    }
+    if conn.closing.is_some() { input.len() } else { used }
+}
+
+/// One line.
+fn line(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, line: Line) {
+    let Protocol::Device(talk) = &conn.protocol else { return };
+    match (talk.is_up(), line) {
+        (true, Ok(line)) => world.hub.device_line(now, id, line, &mut world.fx),
+        (true, Err(bad)) => {
+            world.site.metrics.bad_lines += 1;
+            world.hub.device_heard(now, id, &mut world.fx);
+            let line = ToDevice::Error { error: bad.error, message: bad.message.into() };
+            world.fx.push(crate::msg::Effect::Device(DeviceEffect::Tell { conn: id, line }));
+        }
+        (false, Ok(FromDevice::Hello(hello))) => check(conn, id, world, now, hello),
+        (false, Ok(FromDevice::Blank)) => {}
+        (false, Ok(_)) => refuse(conn, now, CloseReason::Protocol, "hello", "the first line has to be the hello"),
+        (false, Err(bad)) => refuse(conn, now, CloseReason::Protocol, bad.error, &bad.message),
+    }
+}
+
+/// Is its token good?
+fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
+    let peer = conn.stream.peer;
+    let Some(gate) = &mut world.devices.gate else {
+        if peer.is_local() {
+            return greet(conn, id, world, now, hello);
+        }
+        let said =
+            "this server has no tokens file (devices.tokens), so that only its own machine's programs may be devices";
+        return refuse(conn, now, CloseReason::Protocol, "token", said);
+    };
+    let token = hello.token.clone().unwrap_or_default();
+    // no line break can be in a name, so that no two pairs of name and token run together
+    let key = gate.key(format!("{}\n{token}", hello.name).as_bytes());
+    if gate.known(&key).is_some() {
+        return greet(conn, id, world, now, hello);
+    }
+    match gate.look(now.mono, peer, key, &hello.name, token.as_bytes()) {
+        Look::Throttled(left) => {
+            let said = format!("too many wrong tokens; try again in {} s", left.as_secs_f64().ceil());
+            refuse(conn, now, CloseReason::Protocol, "throttled", &said);
+        }
+        Look::Ask(job) => {
+            if let Some(others) = world.devices.waiting.get_mut(&key) {
+                others.push(id);
+            } else {
+                gate.asking(now.mono, &job);
+                match world.worker.submit(job) {
+                    Submit::Accepted => {
+                        world.site.metrics.passwords += 1;
+                        world.devices.waiting.insert(key, vec![id]);
+                    }
+                    Submit::Busy(job) | Submit::Failed(job, _) => {
+                        gate.not_asked(now.mono, &job);
+                        let said = "too many tokens are being checked; try again in a moment";
+                        return refuse(conn, now, CloseReason::Limit, "busy", said);
+                    }
+                }
+            }
+            if let Protocol::Device(talk) = &mut conn.protocol {
+                talk.stage = Stage::Checking(Box::new((key, hello)));
+            }
+        }
+    }
+}
+
+/// A token has been checked, if it was one. Whether it was.
+pub(super) fn checked(server: &mut Server, now: Now, outcome: &Outcome) -> bool {
+    let world = &mut server.world;
+    let Some(ids) = world.devices.waiting.remove(&outcome.key) else { return false };
+    let holds = world.devices.gate.as_mut().is_some_and(|gate| gate.settle(now.mono, outcome));
+    for id in ids {
+        let Some(conn) = server.conns.touch(id) else { continue };
+        let world = &mut server.world;
+        let Protocol::Device(talk) = &mut conn.protocol else { continue };
+        let Stage::Checking(checking) = std::mem::take(&mut talk.stage) else { continue };
+        let (key, hello) = *checking;
+        if key != outcome.key || conn.closing.is_some() {
+            continue;
+        }
+        if !holds {
+            check(conn, id, world, now, hello); // by an older file: asks anew
+        } else if outcome.good {
+            greet(conn, id, world, now, hello);
+        } else {
+            let said = "no such device, or not its token; make one with `boatswain passwd TOKENS NAME`";
+            refuse(conn, now, CloseReason::Protocol, "token", said);
+        }
+        again(conn, id, world, now);
+    }
+    true
+}
+
+/// It is who it says it is.
+fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
+    let Protocol::Device(talk) = &mut conn.protocol else { return };
+    talk.stage = Stage::Up(hello.name.clone());
+    let devices = &world.devices;
+    let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
+    if conn.is_tcp() {
+        tcp::prepare_link(conn.stream.as_fd(), &devices.times, &world.helps);
+    }
+    conn.live.become_link(carrier, &devices.rules, now.mono, Some(PING_EVERY));
+    conn.rules = Some(devices.rules.clone());
+    log::info!("device_link conn={id} device={} addr={}", hello.name, conn.stream.peer);
+    world.hub.device_hello(now, id, hello, &mut world.fx);
+}
+
+/// The peer sent bytes that are no lines.
+fn broke(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, error: &ProtoError) {
+    world.site.metrics.bad_lines += 1;
+    if !conn.is_link() {
+        return refuse(conn, now, CloseReason::Protocol, "protocol", error.what);
+    }
+    say(conn, &ToDevice::Error { error: "protocol", message: error.what.into() });
+    world.hub.device_broke(now, id, &mut world.fx);
+}
+
+/// Says what is wrong, and closes.
+fn refuse(conn: &mut Conn, now: Now, why: CloseReason, error: &'static str, message: &str) {
+    log::info!("device_refused addr={} error={error} message={message:?}", conn.stream.peer);
+    say(conn, &ToDevice::Error { error, message: message.into() });
+    conn.taken = now.mono;
+    conn.close_after_output(now.mono, why);
+}
+
+/// It has said no hello in time.
+pub(super) fn too_slow(conn: &mut Conn, now: Now, why: CloseReason) {
+    refuse(conn, now, why, "hello", "no hello came; a device says it within 5 s");
+}
+
+fn say(conn: &mut Conn, line: &ToDevice) {
+    let mut out = Vec::new();
+    lines::encode(line, &mut out);
+    conn.output.push(Chunk::Bytes(out));
+}
+
+/// Does what the hub wants done about devices.
+pub(super) fn apply(server: &mut Server, now: Now, effect: DeviceEffect) {
+    match effect {
+        DeviceEffect::Tell { conn, line } => tell(server, now, conn, &line),
+        DeviceEffect::Close { conn, why } => effects::say_farewell(server, now, conn, why),
+        DeviceEffect::Reset { conn: id } => {
+            if let Some(conn) = server.conns.touch(id) {
+                // what the kernel still holds for it must not arrive once the network is back
+                let _ = conn.stream.reset();
+                server.close(now, id, CloseReason::Lost);
+            }
+        }
+        DeviceEffect::Pace { conn, fast } => {
+            let world = &server.world;
+            let Some(conn) = server.conns.touch(conn) else { return };
+            let beat = if fast { crate::config::BEAT } else { world.site.config.liveness.beat() };
+            let rules = conn.rules.clone().unwrap_or_else(|| world.rules.clone());
+            conn.live.set_beat(&rules, now.mono, Some(beat));
+        }
+        DeviceEffect::Answered { conn: id, answer } => {
+            let Some(conn) = server.conns.touch(id) else { return };
+            if let What::Answered { to, .. } = &answer.what {
+                serve::release(conn, id, &mut server.world, now, *to, routes::devices::answered(&answer));
+            }
+        }
+    }
+}
+
+fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
+    let max = server.world.site.config.limits.link_queue as u64;
+    let Some(conn) = server.conns.touch(id) else { return };
+    if conn.closing.is_some() || !matches!(conn.protocol, Protocol::Device(_)) {
+        return;
+    }
+    if matches!(line, ToDevice::Safe { .. }) {
+        // whatever it was still to be told before this must not be done after it
+        conn.output.drop_unsent();
+    }
+    say(conn, line);
+    if conn.output.owed() > max {
+        server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
+    }
+}
+
+/// The hub's settings of control, by `config`.
+pub(super) fn control_settings(config: &Config) -> crate::hub::ControlSettings {
+    let control = &config.control;
+    crate::hub::ControlSettings {
+        page_after: control.page_after,
+        max_silence: control.max_silence,
+        lease_max: control.lease_max,
+        command_age: control.command_age,
+        answer_after: control.answer_after,
+    }
+}
+
+/// A link whose output was held back has room again: the newest of what it has missed.
+pub(super) fn catch_up(conn: &mut Conn, world: &mut world::World) {
+    let Protocol::Link(link) = &conn.protocol else { return };
+    conn.missed_telemetry = false;
+    for telemetry in world.hub.telemetry_now() {
+        let mut out = Vec::new();
+        link.encode(&crate::msg::Message::Passing(telemetry), &mut out);
+        conn.output.push(Chunk::Bytes(out));
+    }
+}

@@ -1,0 +1,342 @@
+//! `/api/devices`: which devices there are, who controls them, and what they are asked to do.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::config::parse_duration;
+use crate::describe::Args;
+use crate::hub::{Asked, CommandError, ControlError, Controlled, Order, Take};
+use crate::json;
+use crate::link::page;
+use crate::msg::{Event, EventId, Member, Ref, Role, What};
+use crate::routes::full;
+use crate::routes::links::query;
+use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
+
+/// The longest that a request waits for an answer, whatever it asks for: proxies give up at about that.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// `GET /api/devices`.
+pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
+    let mut body = Vec::new();
+    json::array(&mut body, &ctx.hub.devices(), json::device);
+    body.push(b'\n');
+    Full::new(200, crate::http::response::JSON, body).into()
+}
+
+/// Why something about a device was not done.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Denied {
+    /// The HTTP status.
+    pub status: u16,
+    /// One word.
+    pub word: &'static str,
+    /// A sentence with the remedy.
+    pub message: String,
+    /// Who holds control, where that is the reason; the inner `None`: nobody.
+    pub holder: Option<Option<std::rc::Rc<Member>>>,
+}
+
+impl Denied {
+    fn new(status: u16, word: &'static str, message: impl Into<String>) -> Denied {
+        Denied { status, word, message: message.into(), holder: None }
+    }
+
+    fn full(&self) -> Full {
+        json(self.status, |o| {
+            o.text("error", self.word).text("message", &self.message);
+            if let Some(holder) = &self.holder {
+                o.somebody("holder", holder.as_deref());
+            }
+        })
+    }
+}
+
+// --------------------------------------------------------------------------------------------------- control
+
+/// What is wanted of control, as it came.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ControlWish {
+    /// `take`, `release`, `force` or `give`.
+    pub action: String,
+    /// `to`, for `give`.
+    pub to: Option<String>,
+    /// `lease`.
+    pub lease: Option<String>,
+}
+
+impl ControlWish {
+    /// From the JSON object that has these names in it.
+    ///
+    /// # Errors
+    /// What shape it has to have.
+    pub fn read(map: &Map<String, Value>) -> Result<ControlWish, Denied> {
+        let text = |name: &str| match map.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(Denied::new(400, "shape", format!("`{name}` has to be a string"))),
+        };
+        let action = text("action")?.ok_or_else(|| Denied::new(400, "shape", ACTIONS))?;
+        Ok(ControlWish { action, to: text("to")?, lease: text("lease")? })
+    }
+}
+
+const ACTIONS: &str = r#"`action` has to be "take", "release", "give" or "force", as in {"action":"take"}"#;
+
+/// `POST /api/devices/NAME/control`.
+pub(super) fn control(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    let done = object(call.body)
+        .and_then(|map| ControlWish::read(&map))
+        .and_then(|wish| change_control(ctx, call.caller.session, call.param, &wish));
+    match done {
+        Ok(done) => json(200, |o| {
+            o.text("device", call.param).somebody("holder", done.holder.as_deref());
+            if let Some(lease) = done.lease {
+                o.plain("lease_ms", lease.as_millis());
+            }
+        })
+        .into(),
+        Err(denied) => denied.full().into(),
+    }
+}
+
+/// Does what `wish` says; for every carrier.
+///
+/// # Errors
+/// What to tell whoever asked.
+pub fn change_control(
+    ctx: &mut Ctx<'_>,
+    session: crate::msg::SessionId,
+    device: &str,
+    wish: &ControlWish,
+) -> Result<Controlled, Denied> {
+    let force = match wish.action.as_str() {
+        "take" => false,
+        "force" => true,
+        "release" => {
+            let done = ctx.hub.release_control(ctx.now, session, device, ctx.fx);
+            return done.map_err(|e| control_denied(ctx, device, e));
+        }
+        "give" => {
+            let to = wish.to.as_deref().and_then(|to| to.parse().ok());
+            let to = to.ok_or_else(|| Denied::new(400, "shape", "`to` has to name a session; see /api/roster"))?;
+            let done = ctx.hub.give_control(ctx.now, session, device, to, ctx.fx);
+            return done.map_err(|e| control_denied(ctx, device, e));
+        }
+        _ => return Err(Denied::new(400, "shape", ACTIONS)),
+    };
+    let lease = match wish.lease.as_deref().map(parse_duration) {
+        None => None,
+        Some(Ok(lease)) => Some(lease),
+        Some(Err(fault)) => return Err(Denied::new(400, "shape", format!("`lease`: {fault}"))),
+    };
+    let done = ctx.hub.take_control(ctx.now, session, device, Take { lease, force }, ctx.fx);
+    done.map_err(|e| control_denied(ctx, device, e))
+}
+
+fn control_denied(ctx: &Ctx<'_>, device: &str, error: ControlError) -> Denied {
+    match error {
+        ControlError::NoDevice => no_device(device),
+        ControlError::Down => down(device),
+        ControlError::NoSeat => Denied::new(503, "full", "this needs a seat, and the session has none"),
+        ControlError::Role => Denied::new(403, "role", "operators may control devices, admins may force"),
+        ControlError::Held(holder) => {
+            let message = format!("{} holds control of {device}; ask for it, or an admin may force", holder.user);
+            Denied { holder: Some(Some(holder)), ..Denied::new(409, "held", message) }
+        }
+        ControlError::NotHeld(holder) => no_control(device, holder),
+        ControlError::Lease => {
+            let max = ctx.site.config.control.lease_max.as_secs_f64();
+            let message = format!(
+                r#"no page of this session answers beats: give a lease of at most {max} s, as in {{"action":"take","lease":"30s"}}"#
+            );
+            Denied::new(422, "lease", message)
+        }
+        ControlError::Nobody => {
+            Denied::new(404, "not_found", "there is no other member with that session; see /api/roster")
+        }
+        ControlError::CannotHold => Denied::new(422, "role", "that member is a viewer and may not command"),
+    }
+}
+
+// -------------------------------------------------------------------------------------------------- commands
+
+/// A command, as it came.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CommandWish {
+    /// Its name.
+    pub command: String,
+    /// Its arguments.
+    pub args: Args,
+    /// The last beat that the page saw.
+    pub beat: Option<u64>,
+    /// The session's own name for it.
+    pub reference: Option<Ref>,
+}
+
+impl CommandWish {
+    /// From the JSON object of a request's body.
+    ///
+    /// # Errors
+    /// What shape it has to have.
+    fn read(map: &Map<String, Value>) -> Result<CommandWish, Denied> {
+        let shape = |message: &str| Denied::new(400, "shape", message);
+        let command = map.get("command").and_then(Value::as_str);
+        let command =
+            command.ok_or_else(|| shape(r#"`command` has to be a name, as in {"command":"stop","args":{}}"#))?;
+        let args = args(map.get("args").cloned())?;
+        let beat = match map.get("beat") {
+            None | Some(Value::Null) => None,
+            Some(n) => Some(n.as_u64().ok_or_else(|| shape("`beat` has to be the number of the last beat"))?),
+        };
+        let reference = match map.get("ref") {
+            None | Some(Value::Null) => None,
+            Some(value) => match page::reference(value) {
+                Some(reference) => Some(reference),
+                None => return Err(shape("`ref` has to be a string or a whole number of at most 128 bytes")),
+            },
+        };
+        Ok(CommandWish { command: command.into(), args, beat, reference })
+    }
+}
+
+/// The arguments of a command, as they came.
+///
+/// # Errors
+/// What shape they have to have.
+pub fn args(value: Option<Value>) -> Result<Args, Denied> {
+    Args::new(value).ok_or_else(|| Denied::new(400, "shape", "`args` has to be an object of names and values"))
+}
+
+/// `POST /api/devices/NAME/command`.
+pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    let wait = match query(call.request, "wait").map(|wait| parse_duration(&wait)) {
+        None => None,
+        Some(Ok(wait)) => Some(wait.min(WAIT_MAX)),
+        Some(Err(fault)) => return super::bad_query("wait", &fault),
+    };
+    // who may is decided before what the body says; only it says whether everybody may
+    let wish = object(call.body).and_then(|map| CommandWish::read(&map));
+    let anyone = matches!(&wish, Ok(wish) if ctx.hub.is_for_anyone(call.param, &wish.command));
+    if !anyone {
+        if call.caller.role < Role::Operator {
+            let said = format!("this needs the role operator; {} is a {}", call.caller.user, call.caller.role);
+            return refusal(403, "role", &said).into();
+        }
+        if let Err(why) = ctx.hub.request(ctx.now, call.caller.session, Asked::Act, ctx.fx) {
+            return full::answer(ctx, call.request, why).into();
+        }
+    }
+    let conn = ctx.peer.conn;
+    let done = wish.and_then(|wish| send(ctx, call.caller.session, call.param, &wish, wait.map(|_| conn)));
+    let ordered = match done {
+        Ok(ordered) => ordered,
+        Err(denied) => return denied.full().into(),
+    };
+    match (wait, ordered.answer) {
+        (Some(_), Some(answer)) => self::answered(&answer).into(),
+        (Some(wait), None) => Reply::Hold { command: ordered.id, until: ctx.now.mono + wait },
+        (None, _) => json(202, |o| {
+            o.shown("id", ordered.id);
+        })
+        .into(),
+    }
+}
+
+/// Sends the command; for every carrier. `waiter`: the connection whose request waits for the answer.
+///
+/// # Errors
+/// What to tell whoever asked.
+pub fn send(
+    ctx: &mut Ctx<'_>,
+    session: crate::msg::SessionId,
+    device: &str,
+    wish: &CommandWish,
+    waiter: Option<crate::msg::ConnId>,
+) -> Result<crate::hub::Ordered, Denied> {
+    let order = Order {
+        device,
+        command: &wish.command,
+        args: &wish.args,
+        beat: wish.beat,
+        reference: wish.reference.as_ref(),
+        waiter,
+    };
+    let done = ctx.hub.command(ctx.now, session, &order, ctx.fx);
+    done.map_err(|e| command_denied(device, &wish.command, e))
+}
+
+fn command_denied(device: &str, command: &str, error: CommandError) -> Denied {
+    match error {
+        CommandError::NoDevice => no_device(device),
+        CommandError::NoCommand { known } => {
+            let message = format!("{device} has no command {command:?}; it has: {known}");
+            Denied::new(404, "not_found", message)
+        }
+        CommandError::Down => down(device),
+        CommandError::Suspect => {
+            let message = format!("{device} is not heard at the moment: a command would run late, so none is sent");
+            Denied::new(503, "suspect", message)
+        }
+        CommandError::Role => Denied::new(403, "role", "operators may command devices"),
+        CommandError::NoControl(holder) => no_control(device, holder),
+        CommandError::BeatMissing => {
+            Denied::new(422, "beat", "name the last beat that the page saw, as in {\"command\":\"stop\",\"beat\":17}")
+        }
+        CommandError::Stale { age, max } => {
+            let max = max.as_secs_f64();
+            let message = match age {
+                Some(age) => {
+                    format!("the beat it names is {:.1} s old, at most {max} s are allowed", age.as_secs_f64())
+                }
+                None => "the beat it names was never sent to this session".to_string(),
+            };
+            Denied::new(409, "stale", message)
+        }
+        CommandError::Args(fault) => Denied::new(422, "args", fault),
+        CommandError::Busy => Denied::new(429, "busy", format!("{device} has left too many commands unanswered")),
+    }
+}
+
+/// The answer to a request that waited for it.
+pub fn answered(answer: &Event) -> Full {
+    json(200, |o| {
+        if let What::Answered { to, ok, result, late, .. } = &answer.what {
+            o.shown("id", to).maybe("ok", *ok).plain("result", result).plain("late", late);
+        }
+    })
+}
+
+/// The answer to a request that has waited in vain.
+pub fn unanswered(command: EventId) -> Full {
+    json(504, |o| {
+        o.text("error", "timeout")
+            .text("message", "the device has not answered yet; the log will tell what came of it");
+        o.shown("id", command);
+    })
+}
+
+fn no_device(device: &str) -> Denied {
+    Denied::new(404, "not_found", format!("there is no device {device:?}; see /api/devices"))
+}
+
+fn down(device: &str) -> Denied {
+    Denied::new(503, "down", format!("{device} is not connected"))
+}
+
+fn no_control(device: &str, holder: Option<std::rc::Rc<Member>>) -> Denied {
+    let message = match &holder {
+        Some(holder) => format!("{} holds control of {device}", holder.user),
+        None => format!("nobody holds control of {device}; take it first"),
+    };
+    Denied { holder: Some(holder), ..Denied::new(409, "no_control", message) }
+}
+
+/// The JSON object in a body.
+fn object(body: &[u8]) -> Result<Map<String, Value>, Denied> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(map)) => Ok(map),
+        _ => Err(Denied::new(400, "shape", "the body has to be a JSON object")),
+    }
+}

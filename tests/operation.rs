@@ -1,0 +1,735 @@
+//! Operation: how the real server starts, listens, stops, and what it says about it.
+#![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
+#![allow(clippy::disallowed_methods)] // the tests stand outside: they have a clock of their own
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Client, PASSWORD, SOON, Server, Setup, auth, read_answer, temp_dir, until};
+
+/// A file that fits into no socket buffer.
+const BIG: u64 = 10 * 1024 * 1024;
+
+/// A folder of pages with a big file, gone with the value.
+struct Www(std::path::PathBuf);
+
+impl Www {
+    fn new() -> Www {
+        let www = Www(temp_dir());
+        fs::File::create(www.0.join("big.bin")).unwrap().set_len(BIG).unwrap();
+        fs::write(www.0.join("index.html"), "<p>mine").unwrap();
+        www
+    }
+
+    fn setting(&self) -> String {
+        format!("www = {:?}", self.0.to_str().unwrap())
+    }
+}
+
+impl Drop for Www {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Asks for the big file over a connection that takes little, and reads only the head and a bit.
+fn slow_download(client: &Client) -> TcpStream {
+    let mut stream = client.connect().unwrap();
+    socket2::SockRef::from(&stream).set_recv_buffer_size(16 * 1024).unwrap();
+    stream.write_all(client.head("GET", "/big.bin", "").as_bytes()).unwrap();
+    let mut some = [0; 1000];
+    stream.read_exact(&mut some).unwrap();
+    assert!(some.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&some));
+    stream
+}
+
+/// All that still comes, with the head and the bit that [`slow_download`] has read: bytes of the body.
+fn rest_of_download(mut stream: TcpStream) -> u64 {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    rest.len() as u64 + 1000
+}
+
+/// Whether root's powers are there; else why the test cannot run.
+fn root() -> bool {
+    let out = Command::new("id").arg("-u").output().unwrap();
+    let is = out.stdout == b"0\n";
+    if !is {
+        eprintln!("skipped: it takes root to become somebody else");
+    }
+    is
+}
+
+/// Whether network namespaces can be made.
+fn namespaces() -> bool {
+    let can = Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]).output();
+    let is = can.is_ok_and(|o| o.status.success());
+    if !is {
+        eprintln!("skipped: no network namespaces here (root, util-linux, iproute2)");
+    }
+    is
+}
+
+fn status_line(server: &Server, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    status.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim().to_string()
+}
+
+// ------------------------------------------------------------------------------------------------------ stopping
+
+#[test]
+fn a_stop_refuses_new_ones_tells_links_closes_idle_ones_and_drains_what_is_on_its_way() {
+    let www = Www::new();
+    let mut server = Setup::default().top(&www.setting()).top("drain = \"20s\"").start();
+    let mut ann = Client::browser(&server, "ann", "A").from(2);
+    let link = ann.link("/api/events?tab=a&n=1");
+    let bob = Client::new(&server, "bob").from(3);
+    let mut idle = bob.connect().unwrap();
+    idle.write_all(bob.head("GET", "/", "").as_bytes()).unwrap();
+    assert_eq!(read_answer(&idle, "GET").unwrap().status, 200);
+    let download = slow_download(&bob);
+
+    server.signal("TERM");
+    server.wait_log("stopping drain_ms=20000");
+    let told = link.drain();
+    let last = told.last().unwrap();
+    assert_eq!((last.kind.as_str(), last.data["reason"].as_str()), ("closing", Some("shutdown")), "{told:?}");
+    assert_eq!(idle.read(&mut [0; 10]).unwrap(), 0, "an idle connection is closed in order");
+    let refused = TcpStream::connect(server.addr).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let got = rest_of_download(download);
+    assert!(got > BIG && got < BIG + 2000, "all of it came: {got}");
+    assert_eq!(server.wait_exit(), Some(0));
+    let log = server.whole_log();
+    assert!(log.trim_end().ends_with(" stopped"), "{log}");
+}
+
+#[test]
+fn drain_is_the_longest_that_a_stop_waits_and_even_then_every_end_is_told() {
+    let www = Www::new();
+    let mut server = Setup::default().top(&www.setting()).start(); // drain = "300ms"
+    let download = slow_download(&Client::new(&server, "bob").from(3));
+    server.signal("INT"); // the same as TERM
+    let asked = Instant::now();
+    assert_eq!(server.wait_exit(), Some(0));
+    assert!(asked.elapsed() >= Duration::from_millis(250), "it waited for the download");
+    drop(download);
+    let log = server.whole_log();
+    let line = log.lines().find(|l| l.contains("closed conn=") && l.contains("addr=127.0.0.3")).expect(&log);
+    assert!(line.contains("user=bob") && line.contains("reason=shutdown"), "{line}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_with_status_1() {
+    let www = Www::new();
+    let mut server = Setup::default().top(&www.setting()).top("drain = \"60s\"").start();
+    let _download = slow_download(&Client::new(&server, "bob"));
+    server.signal("TERM");
+    server.wait_log("stopping drain_ms=60000");
+    server.signal("INT");
+    assert_eq!(server.wait_exit(), Some(1));
+}
+
+#[test]
+fn a_closed_pipe_never_kills_it() {
+    let www = Www::new();
+    let server = Setup::default().top(&www.setting()).start();
+    server.signal("PIPE");
+    let mut bob = Client::new(&server, "bob");
+    // sendfile(2) to a peer that has reset knows no MSG_NOSIGNAL
+    let download = slow_download(&bob);
+    socket2::SockRef::from(&download).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(download);
+    server.wait_log("reason=reset");
+    assert_eq!(bob.get("/").status, 200);
+}
+
+// ----------------------------------------------------------------------------------------------------- listening
+
+#[test]
+fn every_listener_has_its_line_with_the_real_port_and_its_own_cookie() {
+    let server = Setup::default().also_listen("127.0.0.2:0").start();
+    server.wait_log("started version=");
+    let log = server.log();
+    let addresses: Vec<SocketAddr> = log
+        .lines()
+        .filter(|l| l.contains("kind=web"))
+        .filter_map(|l| l.split("listening addr=").nth(1)?.split(' ').next()?.parse().ok())
+        .collect();
+    assert!(addresses.len() == 2 && addresses[0].port() != addresses[1].port(), "{log}");
+    for addr in addresses {
+        let mut ann = Client::browser(&server, "ann", "A").to(addr);
+        assert_eq!(ann.get("/api/session").status, 200);
+        assert!(ann.cookie().unwrap().starts_with(&format!("boatswain_{}=", addr.port())), "{:?}", ann.cookie());
+    }
+}
+
+#[test]
+fn what_cannot_be_listened_on_is_one_line_with_the_setting_and_the_remedy_and_status_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = temp_dir();
+    let (answers, file) = (dir.join("answers.sock"), dir.join("file"));
+    let _answers = UnixListener::bind(&answers).unwrap();
+    fs::write(&file, "precious").unwrap();
+    let unix = |path: &Path| format!("unix:{}", path.display());
+    for (listen, words) in [
+        (taken.local_addr().unwrap().to_string(), "another program listens there: stop it or choose another"),
+        ("192.0.2.1:0".into(), "this machine has no such address"),
+        (unix(&answers), "another server answers there"),
+        (unix(&file), "no socket"),
+        (unix(&dir.join("nowhere/web.sock")), "create its folder first"),
+    ] {
+        let (code, said) = Setup::default().args(&["--listen", &listen]).fail();
+        let lines: Vec<&str> = said.lines().filter(|l| l.starts_with("boatswain: ")).collect();
+        assert_eq!((code, lines.len()), (Some(1), 1), "{listen}: {said}");
+        let begin = format!("boatswain: listen: {listen}: ");
+        assert!(lines[0].starts_with(&begin) && lines[0].contains(words), "{listen}: {said}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    let _ = fs::remove_dir_all(dir);
+}
+
+#[test]
+fn both_families_listen_at_one_port() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return eprintln!("skipped: no IPv6 here");
+    }
+    // a port that is free now may be taken in a moment, so a few are tried
+    let said = (0..5).find_map(|_| {
+        let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap().port();
+        let args = [format!("0.0.0.0:{port}"), format!("[::]:{port}")];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_boatswain"))
+            .args(["--listen", &args[0], "--listen", &args[1]])
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut statuses = Vec::new();
+        for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+            let addr = SocketAddr::new(ip, port);
+            let mut stream = None;
+            until("it listens or has ended", || {
+                stream = TcpStream::connect(addr).ok();
+                stream.is_some() || child.try_wait().unwrap().is_some()
+            });
+            let Some(mut stream) = stream else { continue };
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            write!(stream, "GET /healthz HTTP/1.1\r\nHost: {addr}\r\n\r\n").unwrap();
+            statuses.push(read_answer(&stream, "GET").unwrap().status);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        (statuses.len() == 2).then_some(statuses)
+    });
+    assert_eq!(said, Some(vec![200, 200]));
+}
+
+/// One request over a unix socket; the answer's head and body as text.
+fn ask_unix(path: &Path, more: &str) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let basic = base64(&auth("ann"));
+    write!(
+        stream,
+        "GET /api/session HTTP/1.1\r\nHost: board\r\nAuthorization: Basic {basic}\r\nConnection: close\r\n{more}\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(text)
+}
+
+fn cookie_of(answer: &str) -> &str {
+    let line = answer.lines().find(|l| l.to_ascii_lowercase().starts_with("set-cookie:")).expect(answer);
+    line.split(": ").nth(1).unwrap().split(';').next().unwrap()
+}
+
+#[test]
+fn a_unix_listener_is_for_owner_and_group_replaces_a_stale_file_and_removes_its_own() {
+    let dir = temp_dir();
+    let path = dir.join("web.sock");
+    drop(UnixListener::bind(&path).unwrap()); // left over from a crash
+    let mut server = Setup::default().also_listen(&format!("unix:{}", path.display())).start();
+    server.wait_log(&format!("listening addr=unix:{}", path.display()));
+    let meta = fs::metadata(&path).unwrap();
+    assert!(meta.file_type().is_socket());
+    assert_eq!(meta.permissions().mode() & 0o777, 0o660);
+
+    let one = ask_unix(&path, "User-Agent: same\r\n");
+    assert!(one.starts_with("HTTP/1.1 200"), "{one}");
+    assert!(cookie_of(&one).starts_with("boatswain_unix="), "{one}");
+    let two = ask_unix(&path, "User-Agent: same\r\n");
+    assert_ne!(cookie_of(&one), cookie_of(&two), "behind one proxy all look alike: never one session");
+    let again = ask_unix(&path, &format!("Cookie: {}\r\n", cookie_of(&one)));
+    assert!(again.starts_with("HTTP/1.1 200") && !again.to_ascii_lowercase().contains("set-cookie"), "{again}");
+
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), Some(0));
+    assert!(!path.exists(), "it leaves no socket behind");
+    let _ = fs::remove_dir_all(dir);
+}
+
+#[test]
+fn the_end_of_a_unix_link_is_a_leave() {
+    let dir = temp_dir();
+    let path = dir.join("web.sock");
+    let setup = Setup::default().also_listen(&format!("unix:{}", path.display()));
+    let server = setup.table("seats", "linger = \"50ms\"").start();
+    let mut eve = Client::new(&server, "eve").from(9);
+    let mut watch = eve.link("/api/events");
+    watch.wait("hello");
+    let mut stream = UnixStream::connect(&path).unwrap();
+    let basic = base64(&auth("ann"));
+    write!(stream, "GET /api/events HTTP/1.1\r\nHost: board\r\nAuthorization: Basic {basic}\r\n\r\n").unwrap();
+    let joined = watch.wait("joined");
+    assert_eq!((&joined.data["member"]["user"], &joined.data["member"]["addr"]), (&"ann".into(), &"unix".into()));
+    drop(stream);
+    let left = watch.wait("left");
+    assert_eq!((&left.data["member"]["user"], &left.data["reason"]), (&"ann".into(), &"closed".into()));
+    let _ = fs::remove_dir_all(dir);
+}
+
+// ----------------------------------------------------------------------------------- passed sockets, supervisor
+
+/// Hands standard input and output on as the first two passed sockets, as systemd does.
+fn passing(count: u32, names: &str) -> [String; 4] {
+    let script = format!(
+        "exec 3<&0 4>&1 0</dev/null 1>/dev/null; export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names}; exec \"$@\""
+    );
+    ["sh".into(), "-c".into(), script, "sh".into()]
+}
+
+fn through(setup: Setup, command: &[String]) -> Setup {
+    setup.through(&command.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn stdio(listener: impl Into<std::os::fd::OwnedFd>) -> Stdio {
+    Stdio::from(listener.into())
+}
+
+#[test]
+fn sockets_passed_by_systemd_replace_the_list_and_addresses_are_canonical() {
+    let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = v4.local_addr().unwrap();
+    // systemd's default for a port alone: one socket for both families
+    let both = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None);
+    let both = match both.and_then(|s| {
+        s.set_only_v6(false)?;
+        s.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+        s.listen(16)?;
+        Ok(s)
+    }) {
+        Ok(s) => TcpListener::from(s),
+        Err(e) => return eprintln!("skipped: no IPv6 here: {e}"),
+    };
+    let dual = both.local_addr().unwrap();
+    // `listen` names an address that this machine does not have: it is not looked at
+    let setup = Setup::default().args(&["--listen", "192.0.2.1:80"]).descriptors(stdio(v4), stdio(both));
+    let server = through(setup, &passing(2, "web:web")).start();
+    assert_eq!(server.addr, addr);
+    server.wait_log(&format!("listening addr=[::]:{} kind=web", dual.port()));
+    let mut ann = Client::new(&server, "ann").to(([127, 0, 0, 1], dual.port()).into());
+    assert_eq!(ann.get("/").status, 200);
+    server.wait_log("joined session=");
+    let members = Client::new(&server, "bob").get("/api/roster").json();
+    assert_eq!(members["members"][0]["addr"], "127.0.0.1", "{members}");
+    // and so it is the same member over the other socket
+    assert_eq!(Client::new(&server, "ann").get("/").status, 200);
+    let members = Client::new(&server, "bob").get("/api/roster").json();
+    assert_eq!(members["members"].as_array().unwrap().len(), 1, "{members}");
+}
+
+#[test]
+fn passed_sockets_of_the_wrong_kind_or_name_are_refused_by_name() {
+    let udp = || stdio(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let tcp = || stdio(TcpListener::bind("127.0.0.1:0").unwrap());
+    for (descriptor, count, name, words) in [
+        (
+            udp(),
+            1,
+            "web",
+            "LISTEN_FDS: descriptor 3 (web): not a listening stream socket; pass ListenStream= sockets only",
+        ),
+        (
+            tcp(),
+            1,
+            "pages",
+            "LISTEN_FDNAMES: `pages`: a passed socket is called `web` or `devices`; set FileDescriptorName=",
+        ),
+        (tcp(), 9, "web", "LISTEN_FDS: descriptor 5"),
+    ] {
+        let setup = Setup::default().descriptors(descriptor, Stdio::null());
+        let (code, said) = through(setup, &passing(count, name)).fail();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn systemd_is_told_of_ready_reloading_and_stopping() {
+    let dir = temp_dir();
+    let socket = UnixDatagram::bind(dir.join("notify")).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let heard = || {
+        let mut text = [0; 200];
+        let n = socket.recv(&mut text).unwrap();
+        String::from_utf8(text[..n].to_vec()).unwrap()
+    };
+    let mut server = Setup::default().env("NOTIFY_SOCKET", dir.join("notify").to_str().unwrap()).start();
+    assert_eq!(heard(), "READY=1");
+    server.signal("HUP");
+    let reloading = heard();
+    let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&reloading);
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    let at: f64 = micros.parse().unwrap();
+    assert!((uptime - at / 1e6).abs() < 60.0, "the monotonic clock: {at} at {uptime}");
+    assert_eq!(heard(), "READY=1");
+    // a reload that fails is over too
+    fs::write(server.dir().join("boatswain.toml"), "nonsense = 1\n").unwrap();
+    server.signal("HUP");
+    assert!(heard().starts_with("RELOADING=1\n"));
+    assert_eq!(heard(), "READY=1");
+    server.signal("TERM");
+    assert_eq!(heard(), "STOPPING=1");
+    assert_eq!(server.wait_exit(), Some(0));
+    let _ = fs::remove_dir_all(dir);
+}
+
+// ------------------------------------------------------------------------------------------------------ settings
+
+#[test]
+fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+    let seats = |setup: Setup| {
+        let server = setup.table("seats", "max = 7").start();
+        Client::new(&server, "ann").get("/api/session").json()["seats"]["max"].as_u64().unwrap()
+    };
+    assert_eq!(seats(Setup::default()), 7);
+    assert_eq!(seats(Setup::default().env("BOATSWAIN_SEATS_MAX", "4")), 4);
+    assert_eq!(seats(Setup::default().env("BOATSWAIN_SEATS_MAX", "4").args(&["--seats", "3"])), 3);
+}
+
+#[test]
+fn lists_come_from_the_environment_and_unknown_variables_are_a_warning() {
+    let setup = Setup::default().env("BOATSWAIN_AUTH_ADMINS", "ann,bob").env("BOATSWAIN_SEAT_MAX", "2");
+    let server = setup.env("BOATSWAIN_WITHOUT", "nudge").start();
+    for (user, role) in [("ann", "admin"), ("bob", "admin"), ("admin", "operator"), ("viewer", "viewer")] {
+        assert_eq!(Client::new(&server, user).get("/api/session").json()["role"], role, "{user}");
+    }
+    let warning = server.wait_log("warn BOATSWAIN_SEAT_MAX: ");
+    assert!(warning.contains("did you mean BOATSWAIN_SEATS_MAX?"), "{warning}");
+    assert_eq!(server.log().matches(" warn ").count(), 1, "a known one is no reason to warn");
+}
+
+#[test]
+fn rust_log_wins_over_the_level_of_the_settings() {
+    let server = Setup::default().table("log", "level = \"error\"").env("RUST_LOG", "debug").start();
+    let ann = Client::new(&server, "ann");
+    let mut stream = ann.connect().unwrap();
+    stream.write_all(b"nonsense\r\n\r\n").unwrap();
+    server.wait_log(" debug refused addr=127.0.0.1 status=400");
+}
+
+#[test]
+fn check_and_serve_find_the_same_mistakes() {
+    for (top, table) in [
+        ("", "maxx = 3"),
+        ("drain = \"2\"", "max = 3\nreserved = 3"),
+        ("www = \"/nowhere\"", "max = 0"),
+        ("listen = [\"nowhere\"", ""), // no TOML at all
+    ] {
+        let setup = || Setup::default().top(top).table("seats", table);
+        let (code, said) = setup().fail();
+        assert_eq!(code, Some(2), "{said}");
+        // the same file, in another folder: checked by the command
+        let check = ["sh", "-c", "shift; exec \"$0\" check \"$@\" 1>&2"].map(String::from);
+        let (code, checked) = through(setup(), &check).fail();
+        assert_eq!(code, Some(2), "{checked}");
+        let bare = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(|l| l.strip_prefix("boatswain: ").unwrap_or(l));
+            lines.map(|l| l.split_once("boatswain.toml:").expect(l).1.to_string()).collect()
+        };
+        assert_eq!(bare(&said), bare(&checked), "{top} {table}");
+        assert!(!said.is_empty());
+    }
+}
+
+#[test]
+fn the_file_limit_is_raised_to_fit_the_connections() {
+    let setup = Setup::default().through(&["sh", "-c", "ulimit -S -n 64; exec \"$@\"", "sh"]);
+    let server = setup.table("limits", "connections = 500").start();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
+    let soft: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(soft >= 564, "{line}");
+}
+
+// ------------------------------------------------------------------------------------------------------ identity
+
+#[test]
+fn root_becomes_the_user_of_the_settings_and_keeps_only_the_right_to_nudge() {
+    if !root() {
+        return;
+    }
+    let server = Setup::default().top("user = \"nobody\"").start();
+    let started = server.wait_log("started version=");
+    assert!(started.contains(&format!("pid={}", server.pid())), "{started}");
+    let out = Command::new("id").args(["-u", "nobody"]).output().unwrap();
+    let uid = String::from_utf8(out.stdout).unwrap().trim().to_string();
+    assert_eq!(status_line(&server, "Uid:"), [uid.as_str(); 4].join("\t"));
+    assert!(!status_line(&server, "Gid:").split('\t').any(|g| g == "0"), "root's group is gone");
+    let had: u64 = {
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        u64::from_str_radix(own.lines().find_map(|l| l.strip_prefix("CapPrm:")).unwrap().trim(), 16).unwrap()
+    };
+    let net_admin = had & (1 << 12);
+    for set in ["CapPrm:", "CapEff:"] {
+        assert_eq!(status_line(&server, set), format!("{net_admin:016x}"), "{set}");
+    }
+    let line = server.wait_log(" kernel ");
+    assert_eq!(line.contains(" nudge "), net_admin != 0, "{line}");
+    // who comes is let in: hashing, pages, links work with fewer rights
+    Client::new(&server, "ann").link("/api/events").wait("hello");
+    // and it can reload by what it may read now
+    server.signal("HUP");
+    server.wait_log(" reloaded");
+}
+
+#[test]
+fn without_the_right_to_nudge_none_is_left() {
+    if !root() {
+        return;
+    }
+    let drop = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-all"];
+    let server = Setup::default().through(&drop).top("user = \"nobody\"").start();
+    server.wait_log("started version=");
+    assert_eq!(status_line(&server, "CapPrm:"), "0".repeat(16));
+    let line = server.wait_log(" kernel ");
+    assert!(line.contains(" no-nudge "), "{line}");
+}
+
+#[test]
+fn files_that_the_user_of_the_settings_cannot_read_are_named() {
+    if !root() {
+        return;
+    }
+    let dir = temp_dir();
+    let www = dir.join("pages");
+    fs::create_dir(&www).unwrap();
+    fs::set_permissions(&www, fs::Permissions::from_mode(0o700)).unwrap();
+    let setup = Setup::default().top("user = \"nobody\"").args(&["--www", www.to_str().unwrap()]);
+    let (code, said) = setup.fail();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(&format!("--www: www: {:?} cannot be read: permission denied", www)), "{said}");
+    assert!(said.contains("user: \"nobody\" cannot read what the settings name"), "{said}");
+    let (code, said) = Setup::default().top("user = \"nemo-the-unknown\"").fail();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("user: there is no user \"nemo-the-unknown\" on this machine"), "{said}");
+    let _ = fs::remove_dir_all(dir);
+}
+
+#[test]
+fn a_port_below_1024_is_bound_before_the_rights_go() {
+    if !root() || !namespaces() {
+        return;
+    }
+    // in a namespace of its own, where the port is free
+    let inside = ["unshare", "--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"];
+    let setup = Setup::default().through(&inside).listen("127.0.0.1:80".parse().unwrap());
+    let server = setup.top("user = \"nobody\"").start();
+    assert_eq!(server.addr.port(), 80);
+    server.wait_log("started version=");
+    assert!(!status_line(&server, "Uid:").starts_with('0'));
+}
+
+// --------------------------------------------------------------------------------------------------- first start
+
+/// Starts it without any file, through `wrapper`; what it says until it has started.
+fn first_start(wrapper: &[&str], args: &[&str]) -> (std::process::Child, String) {
+    let mut command = match wrapper.split_first() {
+        Some((first, rest)) => {
+            let mut c = Command::new(first);
+            c.args(rest).arg(env!("CARGO_BIN_EXE_boatswain"));
+            c
+        }
+        None => Command::new(env!("CARGO_BIN_EXE_boatswain")),
+    };
+    let mut child = command.args(args).env_remove("RUST_LOG").stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("started version=") {
+        let n = std::io::BufRead::read_line(&mut lines, &mut said).unwrap();
+        assert!(n > 0, "it ended: {said}");
+    }
+    // nobody reads what it says from here on: that must not hurt it
+    (child, said)
+}
+
+#[test]
+fn a_first_start_without_any_file_prints_an_address_and_a_password_that_work() {
+    let (mut child, said) = first_start(&[], &["--listen", "127.0.0.1:0"]);
+    let line = said.lines().find(|l| l.starts_with("boatswain: ")).expect(&said);
+    let word = |after: &str| line.split(after).nth(1).and_then(|r| r.split(' ').next()).expect(line).to_string();
+    let (url, user, password) = (word("open "), word("as user "), word("password "));
+    assert_eq!(user, "operator");
+    assert!(password.len() >= 12, "{line}");
+    assert_eq!(said.matches(&password).count(), 1, "shown once: {said}");
+    let addr: SocketAddr = url.trim_start_matches("http://").trim_end_matches('/').parse().expect(line);
+    let ask = |credentials: &str| {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let basic = base64(credentials);
+        let head =
+            format!("GET / HTTP/1.1\r\nHost: {addr}\r\nAuthorization: Basic {basic}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        read_answer(&stream, "GET").unwrap()
+    };
+    assert_eq!(ask(&format!("operator:{password}x")).status, 401);
+    let page = ask(&format!("operator:{password}"));
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(child.try_wait().unwrap().is_none(), "a closed stderr does not hurt it");
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[test]
+fn without_ipv6_the_default_is_ipv4_alone() {
+    if !root() || !namespaces() {
+        return;
+    }
+    let off = "ip link set lo up; for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >$f; done; exec \"$@\"";
+    let probe = Command::new("unshare").args(["--net", "sh", "-ec", off, "sh", "true"]).output().unwrap();
+    if !probe.status.success() {
+        return eprintln!("skipped: {}", String::from_utf8_lossy(&probe.stderr));
+    }
+    for (shell, listeners) in
+        [(off, &["0.0.0.0:8080"][..]), ("ip link set lo up; exec \"$@\"", &["0.0.0.0:8080", "[::]:8080"])]
+    {
+        let (mut child, said) = first_start(&["unshare", "--net", "sh", "-ec", shell, "sh"], &[]);
+        let _ = child.kill();
+        let _ = child.wait();
+        let found: Vec<&str> =
+            said.lines().filter_map(|l| l.split("listening addr=").nth(1)?.split(' ').next()).collect();
+        assert_eq!(found, listeners, "{said}");
+        assert!(said.contains(":8080/ as user operator"), "{said}");
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------- the log
+
+/// `key=value` of a log line.
+fn field<'l>(line: &'l str, key: &str) -> &'l str {
+    let at = format!(" {key}=");
+    line.split(&at).nth(1).and_then(|r| r.split(' ').next()).unwrap_or_else(|| panic!("no {key} in {line}"))
+}
+
+#[test]
+fn the_log_has_one_line_an_end_and_a_seat_change_in_the_words_of_events_and_metrics() {
+    let www = Www::new();
+    let setup = Setup::default().top(&www.setting()).table("seats", "linger = \"50ms\"");
+    let mut server = setup.table("limits", "header_timeout = \"300ms\"").start();
+    let mut eve = Client::browser(&server, "eve", "watch").from(9);
+    let mut watch = eve.link("/api/events?tab=e&n=1");
+    let mut ann = Client::browser(&server, "ann", "A").from(2);
+    let link = ann.link("/api/events?tab=a&n=1");
+    drop(link);
+    let left = watch.wait("left");
+    let line = server.wait_log("left session=");
+    assert_eq!(field(&line, "reason"), left.data["reason"]);
+    assert_eq!(field(&line, "session"), left.data["member"]["session"].as_str().unwrap());
+    assert_eq!((field(&line, "user"), field(&line, "seat"), field(&line, "addr")), ("ann", "2", "127.0.0.2"));
+    let joined = server.wait_log("joined session=");
+    assert_eq!((field(&joined, "user"), field(&joined, "seat"), field(&joined, "returned")), ("eve", "1", "false"));
+    // ends of every common kind
+    let dribble = ann.connect().unwrap(); // says nothing: header_timeout
+    let mut garbage = ann.connect().unwrap();
+    garbage.write_all(b"\x16\x03\x01 what?\r\n\r\n").unwrap();
+    let reset = slow_download(&ann);
+    socket2::SockRef::from(&reset).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(reset);
+    drop(read_answer(&garbage, "GET"));
+    drop(garbage);
+    let mut admin = Client::browser(&server, "admin", "boss").from(4);
+    let session = eve.get("/api/session").json()["session"].as_str().unwrap().to_string();
+    assert_eq!(admin.post(&format!("/api/members/{session}/evict"), "").status, 204);
+    let told = watch.drain();
+    assert_eq!(told.last().unwrap().data["reason"], "evicted");
+    assert_eq!(dribble.peek(&mut [0; 1]).unwrap_or(0), 0);
+    for reason in ["closed", "header_timeout", "protocol", "reset", "evicted"] {
+        server.wait_log(&format!(" reason={reason} requests="));
+    }
+    server.wait_log("left session=");
+    assert!(server.log().lines().any(|l| l.contains("left session=") && field(l, "reason") == "evicted"));
+    // counted under the same words: nothing but this request's own connection is open now
+    let mut stream = admin.connect().unwrap();
+    stream.write_all(admin.head("GET", "/metrics", "").as_bytes()).unwrap();
+    let metrics = read_answer(&stream, "GET").unwrap().text();
+    let log = server.log();
+    let ends: Vec<&str> = log.lines().filter(|l| l.contains(" closed conn=")).collect();
+    let mut total = 0;
+    for line in metrics.lines() {
+        let Some(rest) = line.strip_prefix("boatswain_connections_closed_total{reason=\"") else { continue };
+        let (reason, n) = rest.split_once("\"} ").unwrap();
+        let n: usize = n.parse().unwrap();
+        assert_eq!(ends.iter().filter(|l| field(l, "reason") == reason).count(), n, "{reason}\n{log}");
+        total += n;
+    }
+    assert_eq!(total, ends.len());
+    let accepted = metrics.lines().find_map(|l| l.strip_prefix("boatswain_connections_accepted_total ")).unwrap();
+    assert_eq!(accepted.parse::<usize>().unwrap(), total + 1);
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), Some(0));
+    let log = server.whole_log();
+    assert_eq!(log.lines().filter(|l| l.contains(" closed conn=")).count(), total + 1, "{log}");
+    assert!(log.contains(" stopping drain_ms=") && log.trim_end().ends_with(" stopped"));
+    for line in log.lines().filter(|l| l.contains(" closed conn=")) {
+        for key in ["conn", "addr", "user", "kind", "reason", "requests", "sent", "ms"] {
+            field(line, key);
+        }
+    }
+}
+
+#[test]
+fn secrets_never_reach_the_log_at_any_level() {
+    let mut server = Setup::default().env("RUST_LOG", "debug").start();
+    let mut ann = Client::browser(&server, "ann", "A");
+    let mut secrets = vec![PASSWORD.to_string(), base64(&auth("ann"))];
+    drop(ann.link("/api/events?tab=a&n=1"));
+    secrets.push(ann.cookie().unwrap().split('=').nth(1).unwrap().to_string());
+    let mut wrong = Client::browser(&server, "ann", "W").credentials(Some("ann:wrong-but-secret"));
+    assert_eq!(wrong.get("/").status, 401);
+    secrets.extend(["wrong-but-secret".into(), base64("ann:wrong-but-secret")]);
+    // a broken head with credentials in it
+    let mut stream = ann.connect().unwrap();
+    let basic = base64("ann:in-a-broken-head");
+    write!(stream, "GET / HTTP/1.1\r\nAuthorization: Basic {basic}\r\nbro ken: yes\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&stream, "GET").unwrap().status, 400);
+    secrets.extend([basic, "in-a-broken-head".into()]);
+    // the users file with a mistake in a line, read again
+    fs::write(server.dir().join("users"), "ann:plain-text-password\nbob:$apr1$salty$hash-of-bob\n").unwrap();
+    server.signal("HUP");
+    server.wait_log("reload: nothing was changed");
+    secrets.extend(["plain-text-password".into(), "hash-of-bob".into()]);
+    ann.say("words of the chat are nobody's business");
+    secrets.push("words of the chat".into());
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), Some(0));
+    let log = server.whole_log();
+    assert!(log.contains(" debug "), "{log}");
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret:?} is in the log:\n{log}");
+    }
+}
