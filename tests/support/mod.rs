@@ -118,12 +118,6 @@ impl Setup {
         self
     }
 
-    /// Listen on a unix socket at `path` too.
-    pub fn unix(mut self, path: &Path) -> Self {
-        self.listen = format!("{}\", \"unix:{}", self.listen, path.display());
-        self
-    }
-
     /// Start it through another command, such as `sh -c 'ulimit -n 64; exec "$@"' sh`.
     pub fn through(mut self, command: &[&str]) -> Self {
         self.wrapper = command.iter().map(|s| s.to_string()).collect();
