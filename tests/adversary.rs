@@ -146,21 +146,24 @@ fn what_was_asked_before_fin_is_answered_though_fin_comes_in_between() {
     let server = Setup::default().start();
     let mut ann = Client::new(&server, "ann");
     assert_eq!(ann.get("/api/session").status, 200);
-    let many = 1000;
-    for round in 0..20 {
-        let head = ann.head("GET", "/boatswain.js", "");
+    let head = ann.head("GET", "/boatswain.js", "");
+    let mut once = ask(&ann, &head);
+    once.shutdown(Shutdown::Write).unwrap();
+    let one = once.read_to_end(&mut Vec::new()).unwrap();
+    let many = 300;
+    for round in 0..30 {
+        let head = head.clone();
         let mut stream = ann.connect().unwrap();
         let mut write = stream.try_clone().unwrap();
         let sender = std::thread::spawn(move || {
             let _ = write.write_all(head.repeat(many).as_bytes());
-            std::thread::sleep(Duration::from_micros(100 * round));
+            std::thread::sleep(Duration::from_micros(200 * round));
             let _ = write.shutdown(Shutdown::Write);
         });
         let mut all = Vec::new();
         stream.read_to_end(&mut all).unwrap();
         sender.join().unwrap();
-        let answers = all.windows(15).filter(|w| w == b"HTTP/1.1 200 OK").count();
-        assert_eq!(answers, many, "in round {round}");
+        assert_eq!(all.len(), many * one, "in round {round}");
     }
 }
 
@@ -199,7 +202,7 @@ fn nobody_is_called_lost_because_the_server_was_stopped() {
     std::thread::sleep(Duration::from_secs(5));
     server.signal("CONT");
     server.wait_log("own_stall");
-    let end = Instant::now() + Duration::from_secs(3);
+    let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
         for link in &mut links {
             let heard = link.next(SOON).unwrap();

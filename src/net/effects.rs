@@ -126,11 +126,12 @@ pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: C
         Protocol::Http(..) => "http",
         Protocol::Link(link) => link.name(),
         Protocol::Device(_) => "device",
+        Protocol::Draining if conn.device.is_some() => "device",
         Protocol::Draining => "closing",
     };
     let view = conn.session.and_then(|s| world.hub.session_view(s));
     let user = view.as_ref().map_or("-", |v| &v.user);
-    let user = if let Protocol::Device(talk) = &conn.protocol { talk.name().unwrap_or("-") } else { user };
+    let user = conn.device.as_deref().unwrap_or(user);
     log::info!(
         "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
         conn.stream.peer,
