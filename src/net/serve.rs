@@ -330,6 +330,10 @@ fn respond(
             let persist = Persist::of(request, close);
             let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
             world.site.metrics.response(full.status);
+            if full.status >= 400 && request.header("upgrade").is_some() {
+                // a page cannot see the status of its handshake: whoever looks for the reason finds it here
+                log::info!("refused addr={} status={} path={:?}", conn.stream.peer, full.status, request.path);
+            }
             let mut out = Vec::with_capacity(256 + full.body.len());
             full.write(&mut out, &envelope);
             conn.output.push(Chunk::Bytes(out));
