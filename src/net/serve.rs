@@ -27,7 +27,7 @@ use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
 
 /// Output owed at which no further pipelined request is taken up.
-pub const PIPELINE_MAX: u64 = 64 * 1024;
+const PIPELINE_MAX: u64 = 64 * 1024;
 
 /// Bytes of a body that travel in one piece with their head.
 const JOIN_MAX: usize = 2048;
