@@ -109,6 +109,9 @@ fn a_handshake_that_is_none_gets_the_right_status() {
         let refused = ann.try_socket(&format!("/api/socket?{query}"), UPGRADE).err().unwrap();
         assert_eq!(refused.json()["error"], "query", "{query}");
     }
+    for status in [400, 401, 403, 405, 421, 426] {
+        server.wait_log(&format!("refused addr=127.0.0.2 status={status} path=\"/api/socket\""));
+    }
     // none of that took a seat
     assert_eq!(Client::new(&server, "eve").from(9).get("/api/session").json()["seats"]["taken"], 0);
 }
