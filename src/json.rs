@@ -250,7 +250,7 @@ fn hello(o: &mut Object<'_>, h: &Hello) {
     o.shown("id", h.id).member("you", &h.you);
     o.object("seats").plain("max", h.max).plain("taken", h.taken);
     array(o.value("members"), &h.members, |out, m| member(out, m));
-    array(o.value("devices"), &h.devices, |out, d| device(out, d));
+    array(o.value("devices"), &h.devices, device);
     o.plain("replayed", h.replayed).plain("beat_ms", h.beat_ms);
 }
 

@@ -21,6 +21,9 @@ fn is_there(program: &str) -> bool {
 
 /// What is missing to run a script in `browser`, if anything is.
 fn missing(browser: &str, cuts: bool) -> Option<String> {
+    if std::env::var_os("BOATSWAIN_BROWSERS").is_none() {
+        return Some("they take minutes: ./test browser runs them, or BOATSWAIN_BROWSERS=1".into());
+    }
     if !is_there("node") {
         return Some("there is no node (Debian: apt install nodejs npm)".into());
     }
@@ -66,7 +69,7 @@ fn run(script: &str, browser: &str) {
         .env("BOATSWAIN", env!("CARGO_BIN_EXE_boatswain"))
         .env("BROWSER", browser)
         .output()
-        .unwrap();
+        .expect("node starts");
     println!("{}", String::from_utf8_lossy(&done.stdout));
     assert!(done.status.success(), "{script} in {browser}: see above\n{}", String::from_utf8_lossy(&done.stderr));
 }

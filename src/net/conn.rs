@@ -21,8 +21,12 @@ use crate::routes::gate::Key;
 /// while its bytes lie unread would make the kernel say RST, which can take our last words away (RFC 9112, section 9.6).
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Bytes kept of a connection that sends further requests while its first one waits.
-const STUFFED: usize = 32 * 1024;
+/// Bytes that are kept of what a peer sends while a password is checked or answers are owed, at least: whoever goes on
+/// talking then is not listened to, so that nobody fills the memory without even having a name.
+const KEPT_MAX: usize = 64 * 1024;
+
+/// See [`Conn::spared`].
+pub const SPARED_ALL: u64 = u64::MAX;
 
 /// One connection.
 pub struct Conn {
@@ -49,8 +53,8 @@ pub struct Conn {
     /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
     /// that waits for its next turn.
     pub held: bool,
-    /// It came to a device listener.
-    pub device: bool,
+    /// It came to a device listener: the device's name, `-` before its hello.
+    pub device: Option<Rc<str>>,
     /// Telemetry was held back from it.
     pub missed_telemetry: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
@@ -69,6 +73,9 @@ pub struct Conn {
     pub taken: Moment,
     /// Requests read in full.
     pub requests: u32,
+    /// Bytes that a link may owe beyond `limits.link_queue`: what it was told in the turn that opened it, because a
+    /// replay that it asked for makes nobody slow. [`SPARED_ALL`] in that turn, 0 once nothing is owed.
+    pub spared: u64,
     /// Bytes written.
     pub sent: u64,
     /// The liveness rules that a link began with: a reload changes them for new links only.
@@ -144,7 +151,7 @@ impl Conn {
             peer_closed: false,
             queued: false,
             held: false,
-            device: false,
+            device: None,
             missed_telemetry: false,
             reserve: false,
             closing: None,
@@ -154,6 +161,7 @@ impl Conn {
             since: now,
             taken: now,
             requests: 0,
+            spared: 0,
             sent: 0,
             rules: None,
             rtt_us: None,
@@ -168,12 +176,6 @@ impl Conn {
             Protocol::Device(talk) => talk.is_up(),
             Protocol::Http(..) | Protocol::Draining => false,
         }
-    }
-
-    /// Whether it sends on although its request waits for something, and has sent as much as is kept for it.
-    pub fn is_stuffed(&self) -> bool {
-        let waits = matches!(self.protocol, Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _));
-        waits && self.input.len() >= STUFFED
     }
 
     /// Whether it speaks TCP, so that the kernel can be asked about its peer.
@@ -194,6 +196,17 @@ impl Conn {
             Protocol::Device(talk) => self.output.is_empty() && talk.is_awaited(),
             _ => false,
         }
+    }
+
+    /// Whether nothing more is to be read now: who does not take his answers, or waits to be let in, asks no further
+    /// questions. Behind FIN only what the kernel holds already can come.
+    pub fn is_full(&self) -> bool {
+        let waits = matches!(self.protocol, Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _));
+        let kept = self.held || waits;
+        if kept && self.input.len() >= KEPT_MAX {
+            return true;
+        }
+        self.output.owed() > 0 && !self.is_link() && !self.read_on
     }
 
     /// Reads once. How many bytes came; 0 if none did. Errors end the connection.
@@ -236,7 +249,10 @@ impl Conn {
             return Some((until, Due::Close(CloseReason::Lost)));
         }
         if let Some(why) = self.closing {
-            return Some((self.since + LINGER, Due::Close(why)));
+            // answers that were asked for are taken at the peer's pace; all other last words are short
+            let answers = matches!(self.protocol, Protocol::Http(..)) && why != CloseReason::Limit;
+            let until = if answers { self.taken + patience.send } else { self.since + LINGER };
+            return Some((until, Due::Close(why)));
         }
         match &self.protocol {
             Protocol::Draining => Some((self.since + LINGER, Due::Close(CloseReason::Done))),
@@ -264,7 +280,7 @@ impl Conn {
     pub fn close_after_output(&mut self, now: Moment, why: CloseReason) {
         if self.closing.is_none() {
             self.closing = Some(why);
-            self.since = now;
+            (self.since, self.taken) = (now, now);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::link::lines::{self, Line, Lines};
 use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, Now, Times, ToDevice, What};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
-use crate::net::server::Server;
+use crate::net::server::{Server, TURNED_AWAY_MAX};
 use crate::net::stream::Stream;
 use crate::net::worker::Submit;
 use crate::net::world::{self, World};
@@ -60,27 +60,19 @@ enum Stage {
     Hello,
     /// Its token is being checked.
     Checking(Box<(Key, DeviceHello)>),
-    /// It is this device.
-    Up(Rc<str>),
+    /// It is a device.
+    Up,
 }
 
 impl Talk {
     /// Whether it has been welcomed.
     pub fn is_up(&self) -> bool {
-        matches!(self.stage, Stage::Up(_))
+        matches!(self.stage, Stage::Up)
     }
 
     /// Whether its hello is awaited.
     pub fn is_awaited(&self) -> bool {
         matches!(self.stage, Stage::Hello)
-    }
-
-    /// The device's name, once it is known.
-    pub fn name(&self) -> Option<&str> {
-        match &self.stage {
-            Stage::Up(name) => Some(name),
-            Stage::Hello | Stage::Checking(_) => None,
-        }
     }
 }
 
@@ -120,10 +112,14 @@ impl Devices {
 pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     let world = &mut server.world;
     world.site.metrics.accepted += 1;
+    if world.devices.connections >= world.site.config.devices.connections as usize + TURNED_AWAY_MAX {
+        world.site.metrics.refused_limit += 1;
+        return; // so many are being told already that there is no room
+    }
     let phase = world.phase();
     let mut conn = Conn::new(stream, &world.devices.rules, now.mono, phase);
     conn.protocol = Protocol::Device(Box::default());
-    conn.device = true;
+    conn.device = Some("-".into());
     if world.devices.connections >= world.site.config.devices.connections as usize {
         world.site.metrics.refused_limit += 1;
         refuse(&mut conn, now, CloseReason::Limit, "busy", "too many devices are connected (devices.connections)");
@@ -278,7 +274,8 @@ pub(super) fn checked(server: &mut Server, now: Now, outcome: &Outcome) -> bool 
 /// It is who it says it is.
 fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
     let Protocol::Device(talk) = &mut conn.protocol else { return };
-    talk.stage = Stage::Up(hello.name.clone());
+    talk.stage = Stage::Up;
+    conn.device = Some(hello.name.clone());
     let devices = &world.devices;
     let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
     if conn.is_tcp() {

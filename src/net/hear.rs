@@ -64,7 +64,8 @@ fn act(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, step: Step) {
         Step::Noise => {}
         Step::Return(bytes) => {
             let owed = conn.output.owed() + bytes.len() as u64;
-            if conn.is_link() && owed > world.site.config.limits.link_queue as u64 {
+            let max = (world.site.config.limits.link_queue as u64).saturating_add(conn.spared);
+            if conn.is_link() && owed > max {
                 world.hub.link_ended(now, id, LinkEnd::Slow, &mut world.fx);
                 world.fx.push(Effect::Close { conn: id, why: CloseReason::Slow });
             } else {

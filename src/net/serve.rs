@@ -14,14 +14,14 @@ use crate::http::response::{
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
 use crate::msg::{CloseReason, ConnId, EventId, Now};
-use crate::net::conn::{Conn, Held, Protocol, Stage};
+use crate::net::conn::{Conn, Held, Protocol, SPARED_ALL, Stage};
 use crate::net::devices;
 use crate::net::files::Body;
 use crate::net::hear::hear;
 use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
-use crate::routes::gate::{Job, Key};
+use crate::routes::gate::{self, Job, Key};
 use crate::routes::reply::{Caller, Ctx, Peer, Reply};
 use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
@@ -422,6 +422,7 @@ fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>
     let beat = beats.then(|| world.site.config.liveness.beat());
     conn.live.become_link(carrier, &world.rules, now.mono, beat);
     conn.rules = Some(world.rules.clone());
+    conn.spared = SPARED_ALL;
     conn.protocol = Protocol::Link(link);
     conn.input = Vec::new();
 }
@@ -449,7 +450,7 @@ fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &Pro
 
 /// A request came too slowly: 408 if any of it came.
 pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) {
-    if conn.device {
+    if conn.device.is_some() {
         return devices::too_slow(conn, now, why);
     }
     if conn.is_idle() {
@@ -466,8 +467,11 @@ fn wait(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Requ
     if let Some(others) = world.waiting.get_mut(&key) {
         others.push(id);
     } else {
+        // all who come over a unix socket have one address
+        let crowd = conn.is_tcp() && world.site.gate.open_from(job.addr) >= gate::OPEN_MAX;
         world.site.gate.asking(now.mono, &job);
-        match world.worker.submit(job) {
+        let submitted = if crowd { Submit::Busy(job) } else { world.worker.submit(job) };
+        match submitted {
             Submit::Accepted => {
                 world.site.metrics.passwords += 1;
                 world.waiting.insert(key, vec![id]);

@@ -45,7 +45,7 @@ const EVENTS_MAX: usize = 256;
 /// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
 const WRITE_BUDGET: usize = 256 * 1024;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
-const TURNED_AWAY_MAX: usize = 32;
+pub(super) const TURNED_AWAY_MAX: usize = 32;
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
 const OWN_STALL: Duration = Duration::from_millis(250);
 
@@ -65,6 +65,8 @@ pub struct Server {
     timers: Timers,
     ready: VecDeque<ConnId>,
     per_address: HashMap<PeerAddr, u32>,
+    /// Of the connections, those that are being told that they are too many.
+    turned_away: usize,
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
@@ -155,10 +157,11 @@ impl Server {
             poll,
             listeners: doors,
             signals,
-            conns: Table::new(max + TURNED_AWAY_MAX),
+            conns: Table::new(max + 2 * TURNED_AWAY_MAX),
             timers: Timers::new(),
             ready: VecDeque::new(),
             per_address: HashMap::new(),
+            turned_away: 0,
             world,
             stopping: None,
             planned: None,
@@ -176,6 +179,13 @@ impl Server {
             None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
         };
         let profile = self.world.site.config.liveness.profile.word();
+        if !self.world.helps.info() {
+            // an emulated kernel (qemu-user answers with one int); every Linux since 2.6 says enough
+            return format!(
+                "kernel {}; profile={profile}: TCP_INFO says too little; who vanished is noticed after minutes only, when the kernel gives up",
+                self.world.helps
+            );
+        }
         let worst = seconds(rules.worst());
         format!(
             "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
@@ -215,7 +225,8 @@ impl Server {
 
     /// How long nothing needs to be done; `None`: until something happens.
     fn sleep_for(&mut self, now: Moment) -> Option<Duration> {
-        let next = self.timers.wait(now, &self.conns).map(|d| now + d);
+        // as it was planned, not from now: a poll that was interrupted, by SIGCONT for one, comes here late
+        let next = self.timers.next(&self.conns);
         let doors = self.listeners.iter().filter_map(|d| d.paused);
         let earliest = doors.chain(next).chain(self.world.hub.deadline()).chain(self.stopping).min();
         self.planned = earliest;
@@ -235,6 +246,9 @@ impl Server {
         for id in ids {
             if let Some(conn) = self.conns.touch(id) {
                 conn.live.loop_gap(now.mono, late);
+                // nor may what could not be read or written meanwhile count as late
+                conn.since = conn.since + late;
+                conn.taken = conn.taken + late;
             }
         }
         self.world.hub.stood_still(late);
@@ -351,11 +365,15 @@ impl Server {
         let peer = stream.peer;
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
-        let open = self.conns.len().saturating_sub(self.world.devices.connections);
-        let refused = crowd || open >= max;
-        conn.reserve = open + crate::config::KEPT_FOR_SEATED as usize >= max;
-        if refused {
+        // who is being turned away takes nobody's place: else a crowd from one address would fill the house
+        let inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
+        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max;
+        if crowd || inside >= max {
             self.world.site.metrics.refused_limit += 1;
+            if self.turned_away >= TURNED_AWAY_MAX {
+                return leave(&mut self.per_address, peer);
+            }
+            self.turned_away += 1;
             effects::turn_away(&mut conn, &mut self.world, now, crowd);
         }
         if !self.register(now, conn) {
@@ -375,7 +393,11 @@ impl Server {
                 }
                 true
             }
-            Err(_) => false,
+            Err(conn) => {
+                debug_assert!(false, "the table has room for all who are inside and all who are turned away");
+                self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
+                false
+            }
         };
         self.world.load.connections = self.conns.len();
         inserted
@@ -385,24 +407,23 @@ impl Server {
     fn serve(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.queued = false;
-        // what is owed first: who does not take his answers asks no further questions
-        let owes = conn.output.owed() > 0 && !conn.is_link() && !conn.read_on;
-        let full = owes || conn.is_stuffed();
         if conn.held && conn.is_link() {
             hear(conn, id, &mut self.world, now, &[]);
-        } else if conn.readable && !full {
+        } else if conn.readable && !conn.is_full() {
             match serve::read(conn, id, &mut self.world, now) {
                 Ok(true) if conn.parked.is_some() => self.returned(now, id),
                 Ok(_) => {}
                 Err(e) => return verdict::broken(self, now, id, &e),
             }
-        } else if conn.held && conn.output.is_empty() {
-            serve::again(conn, id, &mut self.world, now);
         }
         let Some(conn) = self.conns.touch(id) else { return };
+        if conn.held && conn.output.is_empty() && !conn.is_link() {
+            // also if nothing but FIN was read just now: what was asked before it is answered
+            serve::again(conn, id, &mut self.world, now);
+        }
         if conn.peer_closed {
             verdict::peer_closed(self, now, id);
-        } else if conn.readable && !conn.is_stuffed() && (conn.output.is_empty() || conn.is_link() || conn.read_on) {
+        } else if conn.readable && !conn.is_full() {
             queue(&mut self.ready, conn, id);
         }
     }
@@ -432,6 +453,9 @@ impl Server {
         let Some(conn) = self.conns.touch(id) else { return };
         self.world.hub.link_heard_after_lost(now, id);
         conn.parked = None;
+        if conn.closing.is_some() {
+            return;
+        }
         if let Protocol::Link(link) = &conn.protocol {
             let mut out = Vec::new();
             link.farewell(CloseReason::Lost, &mut out);
@@ -467,9 +491,13 @@ impl Server {
     /// All is said on a connection that is closing: FIN. If its peer may still be talking, it is heard out first.
     fn said_all(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let in_step = why == CloseReason::Done && matches!(conn.protocol, Protocol::Http(Stage::Head, _));
+        // a request whose body was refused leaves its exchange behind: the peer may be sending it still
+        let in_step = match &conn.protocol {
+            Protocol::Http(Stage::Head, exchange) => why == CloseReason::Done && exchange.is_idle(&conn.input),
+            _ => false,
+        };
         let silent = !conn.readable && conn.input.is_empty();
-        if conn.peer_closed || matches!(conn.protocol, Protocol::Draining) || (in_step && silent) {
+        if conn.peer_closed || (in_step && silent) {
             return self.close(now, id, why);
         }
         if conn.is_link() {
@@ -489,12 +517,14 @@ impl Server {
     pub(super) fn close(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.remove(id) else { return };
         let why = conn.closing.unwrap_or(why);
-        if conn.is_link() && conn.parked.is_none() {
+        if conn.is_link() {
+            // a parked one is forgotten by this, too
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
         }
-        if conn.device {
+        if conn.device.is_some() {
             self.world.devices.connections -= 1;
         } else {
+            self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
             leave(&mut self.per_address, conn.stream.peer);
         }
         self.world.site.metrics.close(why);
@@ -532,7 +562,7 @@ impl Server {
     fn on_reload(&mut self, now: Now) {
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
         match self.read_again() {
-            Ok((config, users, tokens, pages)) => {
+            Ok((Reloaded { config, users, tokens }, pages)) => {
                 match users {
                     Some(users) => {
                         for user in self.world.site.gate.reload(users, config.auth.failures) {
@@ -573,7 +603,7 @@ impl Server {
         notify("READY=1");
     }
 
-    fn read_again(&mut self) -> Result<(Config, Option<Users>, Option<Users>, Pages), Vec<String>> {
+    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
         let Reloaded { config: read, users, tokens } = (self.reload)()?;
         let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
         // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
@@ -588,7 +618,7 @@ impl Server {
         };
         config.seats = read.seats;
         config.liveness = read.liveness;
-        Ok((config, users, tokens, pages))
+        Ok((Reloaded { config, users, tokens }, pages))
     }
 }
 
@@ -604,6 +634,7 @@ enum Settled {
 
 fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
     let mut more = false;
+    conn.spared = conn.spared.min(conn.output.owed());
     if !conn.output.is_empty() && conn.writable {
         match conn.output.flush(&conn.stream, WRITE_BUDGET) {
             Ok((flush, n)) => {
@@ -623,8 +654,11 @@ fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
         }
     }
     if conn.output.is_empty() {
-        if let Some(why) = conn.closing {
-            return Settled::Said(why);
+        match conn.closing {
+            // FIN is said: now the peer is heard out, until its own FIN or the deadline
+            Some(_) if matches!(conn.protocol, Protocol::Draining) => return Settled::Stays { more: false },
+            Some(why) => return Settled::Said(why),
+            None => {}
         }
         // what was held back while answers were owed: requests, or the end of the peer's stream
         more |= match &conn.protocol {

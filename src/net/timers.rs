@@ -9,7 +9,6 @@ use super::table::Table;
 use crate::msg::{ConnId, Moment};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
 
 /// Which entry of the heap speaks for a connection. Lives in the connection; new ones are unarmed.
 #[derive(Debug, Default)]
@@ -68,13 +67,11 @@ impl Timers {
         None
     }
 
-    /// How long the poller may sleep: until the first living entry, in whole milliseconds rounded up (rounded down it
-    /// would wake too early and spin); `None`: for ever.
-    pub fn wait<T: Deadlined>(&mut self, now: Moment, table: &Table<T>) -> Option<Duration> {
+    /// When the first living entry is due; `None`: never. A moment in the past tells how late the loop is.
+    pub fn next<T: Deadlined>(&mut self, table: &Table<T>) -> Option<Moment> {
         while let Some(&Reverse((at, id))) = self.heap.peek() {
             if lives(table, at, id) {
-                let micros = at.micros().saturating_sub(now.micros());
-                return Some(Duration::from_millis(micros.div_ceil(1000)));
+                return Some(at);
             }
             self.heap.pop();
         }
@@ -162,7 +159,7 @@ mod tests {
         }
 
         fn wait_ms(&mut self) -> Option<u64> {
-            self.timers.wait(self.now, &self.table).map(|d| d.as_millis() as u64)
+            self.timers.next(&self.table).map(|at| at.since(self.now).as_micros().div_ceil(1000) as u64)
         }
     }
 

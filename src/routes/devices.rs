@@ -20,7 +20,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// `GET /api/devices`.
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     let mut body = Vec::new();
-    json::array(&mut body, &ctx.hub.devices(), |out, d| json::device(out, d));
+    json::array(&mut body, &ctx.hub.devices(), json::device);
     body.push(b'\n');
     Full::new(200, crate::http::response::JSON, body).into()
 }

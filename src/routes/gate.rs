@@ -17,6 +17,10 @@ use crate::msg::{Moment, PeerAddr};
 /// Credentials as remembered: a keyed hash of the `Authorization` value.
 pub type Key = [u64; 2];
 
+/// Passwords of one address that may be checked at once: less than the helper thread's queue, so that nobody keeps
+/// the others out by guessing.
+pub const OPEN_MAX: u32 = 4;
+
 /// Remembered right credentials. More than the seats there can be; beyond it one is forgotten and hashed again.
 const REMEMBERED_MAX: usize = 1024;
 /// Pairs of address and user under watch. Beyond it those whose minute is over go first, then any.
@@ -144,6 +148,11 @@ impl Gate {
         }))
     }
 
+    /// Passwords that somebody at `addr` has being checked now.
+    pub fn open_from(&self, addr: PeerAddr) -> u32 {
+        self.watched.iter().filter(|((a, _), _)| *a == addr).map(|(_, w)| w.asking).sum()
+    }
+
     /// Counts a job that is under way, so that guesses made at once are throttled like guesses made in a row.
     pub fn asking(&mut self, now: Moment, job: &Job) {
         self.watch(now, job.addr, &job.user).asking += 1;
@@ -178,8 +187,10 @@ impl Gate {
         if self.watched.len() >= WATCHED_MAX && !self.watched.contains_key(&whom) {
             self.watched.retain(|_, w| w.asking > 0 || now.since(w.since) < WINDOW);
             if self.watched.len() >= WATCHED_MAX {
-                let any = self.watched.iter().find(|(_, w)| w.asking == 0).map(|(k, _)| *k);
-                any.map(|k| self.watched.remove(&k));
+                // the one with the fewest wrong: else a flood of made-up names would wipe out what is known of a guesser
+                let idle = self.watched.iter().filter(|(_, w)| w.asking == 0);
+                let least = idle.min_by_key(|(_, w)| (w.wrong, w.since)).map(|(k, _)| *k);
+                least.map(|k| self.watched.remove(&k));
             }
         }
         let watch = self.watched.entry(whom).or_insert(Watch { since: now, wrong: 0, asking: 0 });

@@ -10,6 +10,8 @@ use crate::msg::{DeviceEffect, DeviceHello, DeviceState, FromDevice, Ref, ToDevi
 #[derive(Default)]
 pub(in crate::hub) struct Machines {
     heard: BTreeMap<ConnId, Vec<String>>,
+    /// All of it in order.
+    pub(super) told: Vec<(ConnId, String)>,
     pub(super) ended: Vec<(ConnId, String)>,
     pub(super) answered: Vec<(ConnId, String)>,
     pub(super) paces: Vec<(ConnId, bool)>,
@@ -49,6 +51,7 @@ impl Machines {
                     }
                     ToDevice::Pong(n) => format!("pong {n}"),
                 };
+                self.told.push((conn, text.clone()));
                 self.heard.entry(conn).or_default().push(text);
             }
             DeviceEffect::Close { conn, why } => {
@@ -289,11 +292,21 @@ fn output_that_a_device_does_not_take_makes_it_suspect_even_if_it_talks() {
 fn every_end_of_a_devices_link_has_its_reason() {
     type End = fn(&mut World);
     let table: [(&str, &str, End); 6] = [
-        ("left", "closed", |w| drop(w.says(50, FromDevice::Bye))),
-        ("left", "closed", |w| drop(w.fin(50))),
-        ("lost", "reset", |w| drop(w.lose(50, 2_300, Evidence::NoAck))),
-        ("lost", "reset", |w| drop(w.lose(50, 0, Evidence::Reset))),
-        ("silent", "silent", |w| drop(w.end(50, LinkEnd::Slow))),
+        ("left", "closed", |w| {
+            w.says(50, FromDevice::Bye);
+        }),
+        ("left", "closed", |w| {
+            w.fin(50);
+        }),
+        ("lost", "reset", |w| {
+            w.lose(50, 2_300, Evidence::NoAck);
+        }),
+        ("lost", "reset", |w| {
+            w.lose(50, 0, Evidence::Reset);
+        }),
+        ("silent", "silent", |w| {
+            w.end(50, LinkEnd::Slow);
+        }),
         ("protocol", "protocol", |w| {
             let now = w.now();
             w.hub.device_broke(now, conn(50), &mut w.fx);
@@ -391,12 +404,18 @@ fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_no
     type Act = fn(&mut World, SessionId);
     // What happens at 10 s, when control has ended, what the device hears before `control -`, and why.
     let table: &[(&str, u64, &str, &str, Act)] = &[
-        ("released", 10_000, "", "released", |w, ann| drop(w.release(ann, "pump"))),
+        ("released", 10_000, "", "released", |w, ann| {
+            w.release(ann, "pump").unwrap();
+        }),
         ("cable cut", 12_300, "safe lost ann 2300", "lost", |w, _| {
             w.freeze(1).live(11_200).suspect(1, 1_200).live(12_300).lose(1, 2_300, Evidence::NoAck);
         }),
-        ("reset", 10_200, "safe lost ann 300", "lost", |w, _| drop(w.freeze(1).lose(1, 100, Evidence::Reset))),
-        ("browser killed", 13_000, "safe left ann 3000", "left", |w, _| drop(w.freeze(1).fin(1))),
+        ("reset", 10_200, "safe lost ann 300", "lost", |w, _| {
+            w.freeze(1).lose(1, 100, Evidence::Reset);
+        }),
+        ("browser killed", 13_000, "safe left ann 3000", "left", |w, _| {
+            w.freeze(1).fin(1);
+        }),
         ("evicted", 10_000, "safe left ann 0", "left", |w, ann| {
             let admin = w.browser("admin", addr(9));
             w.page(admin).expect("a seat");
@@ -418,14 +437,22 @@ fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_no
             let now = w.now();
             w.hub.role_changed(now, "ann", Role::Viewer, &mut w.fx);
         }),
-        ("too slow", 10_000, "safe left ann 0", "left", |w, _| drop(w.freeze(1).end(1, LinkEnd::Slow))),
-        ("page frozen", 13_000, "safe page ann 3000", "page", |w, _| drop(w.freeze(1))),
-        ("silent for ever", 15_000, "safe page ann 5000", "page", |w, _| drop(w.freeze(1).suspect(1, 0))),
+        ("too slow", 10_000, "safe left ann 0", "left", |w, _| {
+            w.freeze(1).end(1, LinkEnd::Slow);
+        }),
+        ("page frozen", 13_000, "safe page ann 3000", "page", |w, _| {
+            w.freeze(1);
+        }),
+        ("silent for ever", 15_000, "safe page ann 5000", "page", |w, _| {
+            w.freeze(1).suspect(1, 0);
+        }),
         ("page lets go of it", 13_000, "safe page ann 3000", "page", |w, ann| {
             w.freeze(1);
             w.machines.pages.push(Page { id: ann, conn: 1, tab: "tab1".into(), hold: vec!["other"] });
         }),
-        ("device gone", 10_000, "safe device ann 0", "device", |w, _| drop(w.says(50, FromDevice::Bye))),
+        ("device gone", 10_000, "safe device ann 0", "device", |w, _| {
+            w.says(50, FromDevice::Bye);
+        }),
     ];
     for (what, at, safe, reason, act) in table {
         let (mut w, ann) = held();
