@@ -658,9 +658,16 @@ impl Link {
         }
     }
 
-    /// Reads to the end of the link: what was said before it closed, beats left out.
+    /// Reads to the end of the link, which must come within [`SOON`]: what was said before it closed, beats left out.
     pub fn drain(mut self) -> Vec<Heard> {
-        std::iter::from_fn(|| self.next(SOON)).filter(|h| h.kind != "beat").collect()
+        let end = Instant::now() + SOON;
+        let mut all = Vec::new();
+        while let Some(heard) = self.next(end.saturating_duration_since(Instant::now())) {
+            if heard.kind != "beat" {
+                all.push(heard);
+            }
+        }
+        all
     }
 
     fn line(&mut self, end: Instant) -> Option<String> {
