@@ -55,6 +55,7 @@ export function connect(options = {}) {
   let open = false, heard = 0, began = 0, limit = 0, retryAt = 0, tries = 0, ticked = now();
   let socketFails = 0;                                   // WebSockets in a row that failed though the server would have us
   let beat = null, beatMs = 500, toldHold = false;
+  const firstBeat = [];                                  // who waits for one
   let last = null, snapshot = 0, held = null;            // newest event delivered; up to where `members` came as a whole; what waits for older events
 
   const board = {
@@ -173,6 +174,7 @@ export function connect(options = {}) {
     carrier?.close();
     knocking?.abort();
     carrier = knocking = held = beat = null;
+    for (const go of firstBeat.splice(0)) go();
     for (const [ref, a] of asked) {
       if (typeof ref !== 'string') continue;                  // a fetch has a connection of its own
       asked.delete(ref);
@@ -235,6 +237,7 @@ export function connect(options = {}) {
     const m = JSON.parse(text);
     if (m.type === 'beat') {
       beat = m.n;
+      for (const go of firstBeat.splice(0)) go();
       const hold = [...mine];
       if (carrier.send) carrier.send({ beat, hold });
       else if (hold.length || toldHold) post('/api/beat', { beat, hold }).catch(() => 0);
@@ -351,16 +354,17 @@ export function connect(options = {}) {
 
   async function command(device, command, args = {}) {
     if (isMine(device)) claim(device);
-    const id = await ask({ command: { device, command, args }, beat }, [path(device, 'command'), { command, args, beat, ref: tab + ++refs }]);
-    const answer = early.has(id) ? Promise.resolve(early.get(id)) : new Promise(done => answers.set(id, done));
-    return { id, answer };
+    if (open && beat === null) await new Promise(go => firstBeat.push(go));   // a command names the beat that it was given at
+    return answered(await ask({ command: { device, command, args }, beat }, [path(device, 'command'), { command, args, beat, ref: tab + ++refs }]));
   }
 
+  const answered = id => ({ id, answer: early.has(id) ? Promise.resolve(early.get(id)) : new Promise(done => answers.set(id, done)) });
+
   /** Commands what anyone may command at any time, an emergency stop above all: over every way there is, link or no link. */
-  function stop(device, command, args = {}) {
+  async function stop(device, command, args = {}) {
     const body = { command, args, beat, ref: tab + ++refs };
     carrier?.send?.({ command: { device, command, args }, beat, ref: body.ref });
-    return post(path(device, 'command'), body);
+    return answered((await post(path(device, 'command'), body)).id);
   }
 
   async function control(device, action, to) {

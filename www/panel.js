@@ -14,7 +14,7 @@ const notes = new Map();                                // session -> {since} or
 const commands = new Map();                             // id -> command: what an answer answers
 
 const board = connect({ history: HISTORY, onState, onEvent });
-const cards = machines(board, tell);
+const cards = machines(board, announce);
 
 // ---------------------------------------------------------------------------------------------------- the link
 
@@ -65,7 +65,7 @@ function second() {
   document.body.classList.toggle('quiet', quiet);
   write($('lamp-text'), t('state_' + (state || 'connecting')) + (quiet ? ' · ' + t('quiet', { s: seconds(silence) }) : ''));
   const waits = state === 'lost' || state === 'full' ? t0 - since : 0;
-  write($('banner-time'), waits > 2000 ? t('for', { s: seconds(Math.floor(waits / 1000) * 1000) }) : '');
+  write($('banner-time'), waits > 2000 ? `(${seconds(Math.floor(waits / 1000) * 1000)})` : '');
   $('as-of').hidden = !asOf || state === 'signed_out' || state === 'full';
   if (asOf) write($('as-of'), t('as_of', { time: clock(asOf) }));
   if (!board) return;
@@ -183,9 +183,6 @@ function put(li, follow) {
   while (log.childElementCount > LINES_MAX) log.firstElementChild.remove();
   if (atEnd || follow) box.scrollTop = box.scrollHeight;
 }
-
-/** For the machines: a line of this page only. */
-function tell(text) { announce(text); }
 
 // ------------------------------------------------------------------------------------------------- what is done
 

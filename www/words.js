@@ -20,7 +20,7 @@ const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maxim
 export const clock = date => time.format(new Date(date));
 export const dayOf = date => day.format(new Date(date));
 export const number = n => numbers.format(n);
-export const seconds = ms => t('seconds', { n: ms < 9950 ? tenths.format(ms / 1000) : number(Math.round(ms / 1000)) });
+export const seconds = ms => ms > 0 && ms < 950 ? millis(ms) : t('seconds', { n: ms < 9950 && ms % 1000 ? tenths.format(ms / 1000) : number(Math.round(ms / 1000)) });
 export const millis = ms => t('millis', { n: ms < 9.95 ? tenths.format(ms) : number(Math.round(ms)) });
 /** What a command or an answer carries, as text. */
 export const shown = value =>

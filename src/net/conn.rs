@@ -53,8 +53,8 @@ pub struct Conn {
     /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
     /// that waits for its next turn.
     pub held: bool,
-    /// It came to a device listener.
-    pub device: bool,
+    /// It came to a device listener: the device's name, `-` before its hello.
+    pub device: Option<Rc<str>>,
     /// Telemetry was held back from it.
     pub missed_telemetry: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
@@ -151,7 +151,7 @@ impl Conn {
             peer_closed: false,
             queued: false,
             held: false,
-            device: false,
+            device: None,
             missed_telemetry: false,
             reserve: false,
             closing: None,

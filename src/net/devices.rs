@@ -60,27 +60,19 @@ enum Stage {
     Hello,
     /// Its token is being checked.
     Checking(Box<(Key, DeviceHello)>),
-    /// It is this device.
-    Up(Rc<str>),
+    /// It is a device.
+    Up,
 }
 
 impl Talk {
     /// Whether it has been welcomed.
     pub fn is_up(&self) -> bool {
-        matches!(self.stage, Stage::Up(_))
+        matches!(self.stage, Stage::Up)
     }
 
     /// Whether its hello is awaited.
     pub fn is_awaited(&self) -> bool {
         matches!(self.stage, Stage::Hello)
-    }
-
-    /// The device's name, once it is known.
-    pub fn name(&self) -> Option<&str> {
-        match &self.stage {
-            Stage::Up(name) => Some(name),
-            Stage::Hello | Stage::Checking(_) => None,
-        }
     }
 }
 
@@ -120,7 +112,7 @@ impl Devices {
 pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     let from = stream.peer;
     let (mut inside, mut silent, mut turned_away) = (0, 0, 0);
-    for (_, conn) in server.conns.iter().filter(|(_, c)| c.device) {
+    for (_, conn) in server.conns.iter().filter(|(_, c)| c.device.is_some()) {
         if conn.closing == Some(CloseReason::Limit) {
             turned_away += 1; // who is being turned away takes nobody's place
         } else {
@@ -141,7 +133,7 @@ pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     let phase = world.phase();
     let mut conn = Conn::new(stream, &world.devices.rules, now.mono, phase);
     conn.protocol = Protocol::Device(Box::default());
-    conn.device = true;
+    conn.device = Some("-".into());
     if refused {
         refuse(&mut conn, now, CloseReason::Limit, "busy", "too many devices are connected (devices.connections)");
     }
@@ -298,7 +290,8 @@ pub(super) fn checked(server: &mut Server, now: Now, outcome: &Outcome) -> bool 
 /// It is who it says it is.
 fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
     let Protocol::Device(talk) = &mut conn.protocol else { return };
-    talk.stage = Stage::Up(hello.name.clone());
+    talk.stage = Stage::Up;
+    conn.device = Some(hello.name.clone());
     let devices = &world.devices;
     let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
     if conn.is_tcp() {

@@ -450,7 +450,7 @@ fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &Pro
 
 /// A request came too slowly: 408 if any of it came.
 pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) {
-    if conn.device {
+    if conn.device.is_some() {
         return devices::too_slow(conn, now, why);
     }
     if conn.is_idle() {

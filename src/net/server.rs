@@ -182,6 +182,13 @@ impl Server {
             None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
         };
         let profile = self.world.site.config.liveness.profile.word();
+        if !self.world.helps.info() {
+            // an emulated kernel (qemu-user answers with one int); every Linux since 2.6 says enough
+            return format!(
+                "kernel {}; profile={profile}: TCP_INFO says too little; who vanished is noticed after minutes only, when the kernel gives up",
+                self.world.helps
+            );
+        }
         let worst = seconds(rules.worst());
         format!(
             "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
@@ -394,7 +401,7 @@ impl Server {
             }
             Err(conn) => {
                 debug_assert!(false, "the table has room for all who are inside and all who are turned away");
-                self.turned_away -= usize::from(!conn.device && conn.closing == Some(CloseReason::Limit));
+                self.turned_away -= usize::from(conn.device.is_none() && conn.closing == Some(CloseReason::Limit));
                 false
             }
         };
@@ -520,7 +527,7 @@ impl Server {
             // a parked one is forgotten by this, too
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
         }
-        if conn.device {
+        if conn.device.is_some() {
             self.world.devices.connections -= 1;
         } else {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
@@ -574,7 +581,8 @@ impl Server {
                     None => {}
                 }
                 for entry in self.world.site.gate.users().iter() {
-                    self.world.hub.role_changed(now, &entry.name, config.role_of(&entry.name), &mut self.world.fx);
+                    let role = config.role_of(&entry.name);
+                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
                 }
                 let settings = crate::net::world::settings(&config);
                 self.world.hub.reload(now, settings, &mut self.world.fx);
@@ -594,7 +602,8 @@ impl Server {
                 for mistake in &mistakes {
                     log::error!("reload: {mistake}");
                 }
-                log::error!("reload: nothing was changed; {} mistakes", mistakes.len());
+                let s = if mistakes.len() == 1 { "" } else { "s" };
+                log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
             }
         }
         notify("READY=1");

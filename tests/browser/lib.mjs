@@ -102,13 +102,15 @@ export class Server {
   }
 
   get base() { return `http://${this.name || this.addr}`; }
+  /** Where programs find it, which know no made-up names. */
+  get plain() { return `http://${this.addr}`; }
   /** A link that signs in by itself. */
   as(user, path = '/') { return `http://${user}:${encodeURIComponent(PASSWORD)}@${this.name || this.addr}${path}`; }
 
   /** Asks as a program would; `{status, headers, text, json()}`. */
   ask(method, path, { user = 'admin', body, headers = {} } = {}) {
     return new Promise((done, fail) => {
-      const r = http.request(this.base + path, { method, agent: false, headers: { Authorization: basic(user), 'User-Agent': 'watcher', ...body && { 'Content-Type': 'text/plain' }, ...headers } }, res => {
+      const r = http.request((this.plain || this.base) + path, { method, agent: false, localAddress: this.from, headers: { Authorization: basic(user), 'User-Agent': 'watcher', ...body && { 'Content-Type': 'text/plain' }, ...headers } }, res => {
         let text = '';
         res.setEncoding('utf8').on('data', d => { text += d; }).on('end', () => done({ status: res.statusCode, headers: res.headers, text, json: () => JSON.parse(text) })).on('error', fail);
       });
@@ -123,17 +125,17 @@ export class Server {
 
 /** Somebody who only listens, with everything that was heard and when: a program over server-sent events. */
 export class Watcher {
-  static async start(server, user = 'admin', inside = []) {
+  static async start(server, user = 'admin', inside = [], from = '') {
     const w = new Watcher();
     w.heard = [];
-    const command = [...inside, 'curl', '-sSN', '--noproxy', '*', '-A', 'watcher', '-u', `${user}:${PASSWORD}`, server.base + '/api/events'];
-    w.process = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
+    const command = [...inside, 'curl', '-sSN', '--noproxy', '*', '-A', 'watcher', ...from ? ['--interface', from] : [], '-u', `${user}:${PASSWORD}`, server.base + '/api/events'];
+    w.process = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'ignore'] });
     later(() => w.process.kill('SIGKILL'));
     let rest = '';
     w.process.stdout.setEncoding('utf8').on('data', d => {
       const lines = (rest + d).split('\n');
       rest = lines.pop();
-      for (const line of lines) if (line.startsWith('data: ')) w.heard.push({ at: now(), ...JSON.parse(line.slice(6)) });
+      for (const line of lines) if (line.startsWith('data: ')) w.heard.push({ ...JSON.parse(line.slice(6)), at: now() });
     });
     await until('the watcher has its hello', () => w.heard.some(m => m.type === 'hello'));
     return w;
@@ -141,6 +143,15 @@ export class Watcher {
   /** The first message of `type` for `user` from moment `from` on. */
   of(type, user, from = 0) { return this.heard.find(m => m.type === type && m.at >= from && (!user || (m.member || m.from || m.by || m.holder || m.was)?.user === user)); }
   async wait(type, user, from = 0, limit = SOON) { return until(`others hear ${type} of ${user}`, () => this.of(type, user, from), limit); }
+}
+
+/** A simulated pump behind `boatswain link`, as in `boatswain --demo`. */
+export async function device(server, name) {
+  const door = await until('a door for devices', () => /listening addr=(\S+) kind=devices/.exec(server.log)?.[1]);
+  const d = spawn(BIN, ['link', '--server', door, '--name', name, '--', BIN, 'pump'], { stdio: ['ignore', 'ignore', 'ignore'] });
+  later(() => d.kill('SIGTERM'));
+  await until(`${name} is up`, async () => (await server.ask('GET', '/api/devices')).json().some(x => x.name === name && x.state === 'up'));
+  return d;
 }
 
 // -------------------------------------------------------------------------------------------------- the browsers

@@ -328,29 +328,16 @@ pub fn temp_dir() -> PathBuf {
     dir
 }
 
-/// What the users file says, made once a test process through `boatswain passwd` with the password on a pipe.
-fn users_text() -> &'static [u8] {
-    static MADE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-    MADE.get_or_init(|| {
-        let dir = temp_dir();
-        let file = dir.join("users");
-        for user in USERS {
-            let mut child = Command::new(env!("CARGO_BIN_EXE_boatswain"))
-                .arg("passwd")
-                .args([file.as_os_str(), user.as_ref()])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
-            let done = child.wait_with_output().unwrap();
-            assert!(done.status.success(), "passwd: {}", String::from_utf8_lossy(&done.stderr));
-        }
-        let text = std::fs::read(file).unwrap();
-        let _ = std::fs::remove_dir_all(dir);
-        text
-    })
+/// What the users file says, made once a test process. Cheaper hashes than `boatswain passwd` makes: most tests sign in,
+/// and few are about that.
+fn users_text() -> &'static str {
+    static MADE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    MADE.get_or_init(|| USERS.map(|user| format!("{user}:{}\n", hash(PASSWORD))).concat())
+}
+
+/// A hash as a users file has it.
+pub fn hash(password: &str) -> String {
+    bcrypt::hash(password, 4).unwrap()
 }
 
 // ------------------------------------------------------------------------------------------------ the clients

@@ -186,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn silence_is_counted_from_the_opening_however_long_the_password_took() {
+        let mut live = Liveness::new(Carrier::Response, &rules(), T0 - ms(5000), 0);
+        live.heard(T0 - ms(4000));
+        live.become_link(Carrier::Answering, &rules(), T0, None);
+        assert_eq!(live.silent_for(T0 + ms(10)), ms(10));
+    }
+
+    #[test]
     fn chatter_of_ours_asks_for_nothing_and_hides_nothing() {
         let mut live = link(None);
         for at in 0..50 {
