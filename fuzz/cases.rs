@@ -21,9 +21,12 @@ use boatswain::link::ws::{Echo, Ws};
 use boatswain::link::{Link, Step, lines::Lines};
 use boatswain::routes::reply::read_cookie;
 
+/// A function that reads bytes and must not mind which.
+pub type Case = fn(&[u8]);
+
 /// Every case, by the name of its target.
 #[allow(dead_code)] // each target uses one of them
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Case)] = &[
     ("head", head),
     ("path", path_decode),
     ("auth", auth),

@@ -1,7 +1,7 @@
 //! `boatswain link` and the real server with a cable between them that is really cut.
 //!
 //! Needs root (or CAP_NET_ADMIN and CAP_SYS_ADMIN) and the tools of util-linux, iproute2 and nftables; says so if not.
-#![allow(clippy::disallowed_methods, clippy::print_stdout)] // a test stands outside: it has a clock of its own
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)] // a test stands outside
 
 mod linking;
 #[path = "vanishing/mod.rs"]
@@ -98,7 +98,7 @@ impl Site {
         if !body.is_empty() {
             command.args(["-H", "Content-Type: application/json", "-d", body]);
         }
-        let out = command.output().unwrap();
+        let out = command.output().expect("the command runs");
         serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{target}: {e}: {out:?}"))
     }
 

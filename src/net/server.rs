@@ -3,7 +3,7 @@
 //! ```text
 //! loop {
 //!     poll                      sleep until something is ready or the earliest deadline; note, do not act
-//!     accept, serve, resume     a bounded amount each
+//!     serve, accept, resume     a bounded amount each
 //!     deadlines                 of connections and of the hub
 //!     effects and settling      until there are none: a close makes more effects
 //! }
@@ -70,6 +70,8 @@ pub struct Server {
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
+    /// The clock of the newest turn.
+    turned: Moment,
     /// How long the board has slept since it was started.
     asleep: Duration,
     reload: Box<Reload>,
@@ -165,6 +167,7 @@ impl Server {
             world,
             stopping: None,
             planned: None,
+            turned: now.mono,
             asleep: clock::asleep(),
             reload,
         })
@@ -239,7 +242,10 @@ impl Server {
 
     /// If we slept longer than planned, nobody may be judged by that time.
     fn own_stall(&mut self, now: Now) {
-        let Some(late) = self.planned.map(|at| now.mono.since(at)).filter(|&late| late > OWN_STALL) else { return };
+        let before = std::mem::replace(&mut self.turned, now.mono);
+        // never more than there was between two turns, whatever was planned: this time is given to dead men's switches
+        let late = self.planned.map(|at| now.mono.since(at.max(before)));
+        let Some(late) = late.filter(|&late| late > OWN_STALL) else { return };
         log::warn!("own_stall ms={} (suspended, or the machine is overloaded)", late.as_millis());
         self.world.site.metrics.own_stalls += 1;
         let ids: Vec<ConnId> = self.conns.ids().collect();
@@ -290,12 +296,13 @@ impl Server {
 
     /// One turn: everything that is ready, everything that is due, everything that follows.
     fn turn(&mut self, now: Now) {
-        self.accept(now);
         for _ in 0..self.ready.len() {
             if let Some(id) = self.ready.pop_front() {
                 self.serve(now, id);
             }
         }
+        // after those who are there: one who has just left makes room for one who comes
+        self.accept(now);
         while let Some(outcome) = self.world.worker.fetch() {
             if devices::checked(self, now, &outcome) {
                 continue;
@@ -395,7 +402,7 @@ impl Server {
             }
             Err(conn) => {
                 debug_assert!(false, "the table has room for all who are inside and all who are turned away");
-                self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
+                self.turned_away -= usize::from(conn.device.is_none() && conn.closing == Some(CloseReason::Limit));
                 false
             }
         };
