@@ -103,7 +103,27 @@ fn nobody_is_kept_from_signing_in_by_a_guesser_elsewhere() {
         .collect();
     // the server has read them all once it has answered somebody who came later
     assert_eq!(Client::new(&server, "ann").from(3).credentials(None).get("/healthz").status, 200);
-    assert_eq!(Client::new(&server, "ann").from(2).get("/api/session").status, 200);
+    let ann = Client::new(&server, "ann").from(2);
+    let stream = ask(&ann, &ann.head("GET", "/api/session", ""));
+    // a few hashes come first, and a test binary hashes slowly
+    stream.set_read_timeout(Some(SOON * 4)).unwrap();
+    assert_eq!(read_answer(&stream, "GET").unwrap().status, 200);
+}
+
+#[test]
+fn devices_get_in_though_somebody_opens_connections_and_says_nothing() {
+    let server = Setup::default().table("devices", "listen = [\"127.0.0.1:0\"]").start();
+    let line = server.wait_log("kind=devices");
+    let addr = line.split("addr=").nth(1).and_then(|l| l.split(' ').next()).unwrap().parse().unwrap();
+    let rude = Client::new(&server, "ann").from(66).to(addr);
+    let _held: Vec<TcpStream> = (0..200).filter_map(|_| rude.connect().ok()).collect();
+    for i in 0..10 {
+        let mut device = Client::new(&server, "ann").from(2 + i).to(addr).connect().unwrap();
+        device.write_all(format!("{{\"hello\":\"pump-{i}\",\"proto\":1}}\n").as_bytes()).unwrap();
+        let mut said = [0; 64];
+        let n = device.read(&mut said).unwrap();
+        assert!(said[..n].starts_with(b"{\"welcome\""), "{}", String::from_utf8_lossy(&said[..n]));
+    }
 }
 
 // ------------------------------------------------------------------------------------------------- last words
@@ -146,21 +166,24 @@ fn what_was_asked_before_fin_is_answered_though_fin_comes_in_between() {
     let server = Setup::default().start();
     let mut ann = Client::new(&server, "ann");
     assert_eq!(ann.get("/api/session").status, 200);
-    let many = 1000;
-    for round in 0..20 {
-        let head = ann.head("GET", "/boatswain.js", "");
+    let head = ann.head("GET", "/boatswain.js", "");
+    let mut once = ask(&ann, &head);
+    once.shutdown(Shutdown::Write).unwrap();
+    let one = once.read_to_end(&mut Vec::new()).unwrap();
+    let many = 300;
+    for round in 0..30 {
+        let head = head.clone();
         let mut stream = ann.connect().unwrap();
         let mut write = stream.try_clone().unwrap();
         let sender = std::thread::spawn(move || {
             let _ = write.write_all(head.repeat(many).as_bytes());
-            std::thread::sleep(Duration::from_micros(100 * round));
+            std::thread::sleep(Duration::from_micros(200 * round));
             let _ = write.shutdown(Shutdown::Write);
         });
         let mut all = Vec::new();
         stream.read_to_end(&mut all).unwrap();
         sender.join().unwrap();
-        let answers = all.windows(15).filter(|w| w == b"HTTP/1.1 200 OK").count();
-        assert_eq!(answers, many, "in round {round}");
+        assert_eq!(all.len(), many * one, "in round {round}");
     }
 }
 
@@ -199,7 +222,7 @@ fn nobody_is_called_lost_because_the_server_was_stopped() {
     std::thread::sleep(Duration::from_secs(5));
     server.signal("CONT");
     server.wait_log("own_stall");
-    let end = Instant::now() + Duration::from_secs(3);
+    let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
         for link in &mut links {
             let heard = link.next(SOON).unwrap();

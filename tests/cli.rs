@@ -97,7 +97,7 @@ fn bad_usage_is_one_line_on_stderr_and_status_2() {
         (&["sevre"], "there is no command"),
         (&["check"], "check needs a settings file"),
         (&["passwd", "x"], "passwd needs a users file and a name"),
-        (&["--demo"], "not in this build yet"),
+        (&["--demo", "check", "-c", "x"], "--demo is an option of serve"),
         (&["link", "--server", "a:1"], "link needs --name"),
         (&["--tls-cert", "x"], "TLS is not in this version"),
     ] {

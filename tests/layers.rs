@@ -8,6 +8,7 @@ use std::path::Path;
 /// A part of the crate and the parts that it must not use.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("msg", &["codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
+    ("describe", &["msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("codec", &["config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("config", &["http", "hub", "link", "routes", "net", "cli"]),
     ("json", &["sys", "http", "hub", "link", "routes", "net", "cli"]),

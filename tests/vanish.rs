@@ -109,6 +109,26 @@ fn the_server_announces_who_vanished_and_nobody_else() {
 }
 
 #[test]
+fn pages_on_a_websocket_that_vanish_are_announced_and_no_others() {
+    if skipped() {
+        return;
+    }
+    let cuts = [
+        Cut::LinkDown,
+        Cut::Both,
+        Cut::ServerToClient,
+        Cut::ClientToServer,
+        Cut::Killed,
+        Cut::Halted,
+        Cut::Rebooted,
+        Cut::Nothing,
+    ];
+    let cells = cuts.map(|cut| (State::Socket, cut));
+    let results = matrix(&vanishing::boatswain("standard", ""), &cells, 5, Duration::from_secs(3));
+    assert_promise(&results, Duration::from_secs(3));
+}
+
+#[test]
 fn the_rules_keep_the_shorter_promise_of_the_lan_profile() {
     if skipped() {
         return;

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
+use super::link;
 use super::link::address::Server;
-use super::link::{self, name_fault};
 use crate::config::{Environment, Options, Source};
+use crate::link::lines::name_fault;
 
 /// What was asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Be the server.
-    Serve(Source),
+    Serve(Start),
     /// Check the settings.
     Check(Source),
     /// Set a user's password.
@@ -33,12 +34,21 @@ pub enum Command {
     Version,
 }
 
+/// What the server was asked to be.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Start {
+    /// Where its settings are.
+    pub source: Source,
+    /// With a simulated pump attached.
+    pub demo: bool,
+}
+
 /// What `--help` prints.
 pub const HELP: &str = "\
 Boatswain: the web server on the board. Pages, seats for people, and who has vanished within 3 seconds.
 
 Usage:
-  boatswain [serve] [-c FILE] [--listen ADDR:PORT]... [--www DIR] [--users FILE] [--seats N]
+  boatswain [serve] [-c FILE] [--listen ADDR:PORT]... [--www DIR] [--users FILE] [--seats N] [--demo]
   boatswain passwd FILE USER     set a user's password; asks twice on a terminal, reads one line from a pipe
   boatswain link --server HOST:PORT --name NAME [--token-file FILE] [-- COMMAND ARG...]
                                  make a program a device: commands on its stdin, telemetry and answers on its stdout
@@ -51,6 +61,7 @@ Options of serve (they win over the environment, that over the file, that over t
   --www DIR             folder of the pages                                         [the built-in pages]
   --users FILE          users and password hashes, made by `boatswain passwd`       [operator, password printed once]
   --seats N             how many people may be here at a time                       [10]
+  --demo                with a simulated pump attached, to see control, telemetry and the dead man's switch
 
 Every setting can also be given by a variable: seats.max is BOATSWAIN_SEATS_MAX. RUST_LOG sets what is logged.
 Signals: HUP reads the settings and the users again, TERM and INT stop, a second one at once.
@@ -61,6 +72,7 @@ Exit status: 0 asked to stop, 1 a failure at run time, 2 bad usage or configurat
 pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut source = Source { environment, ..Source::default() };
+    let mut demo = false;
     // The name of the command, once it is known; options alone mean `serve`.
     let mut command: Option<&'static str> = None;
     let mut operands: Vec<OsString> = Vec::new();
@@ -91,10 +103,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: Environ
                 let value = word(&mut parser, "--seats", "a number")?;
                 once(&mut source.options.seats, value, "--seats")?;
             }
-            // Remove with the part that brings it.
-            Arg::Long("demo") if asked == "serve" => {
-                return Err("--demo is not in this build yet; start without it".into());
-            }
+            Arg::Long("demo") if asked == "serve" => demo = true,
             Arg::Long(name) if ["tls", "ssl", "https", "cert"].iter().any(|tls| name.starts_with(tls)) => {
                 return Err(format!(
                     "--{name}: TLS is not in this version; put a proxy that speaks TLS in front, on the same machine"
@@ -108,7 +117,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: Environ
                     Some("passwd") => "passwd",
                     Some("help") => return Ok(Command::Help),
                     Some("pump") => return Ok(Command::Pump),
-                    Some("link") if source.file.is_none() && source.options == Options::default() => {
+                    Some("link") if source.file.is_none() && source.options == Options::default() && !demo => {
                         return link(parser);
                     }
                     Some("link") => return Err(with_hint("options of link come after `link`")),
@@ -128,7 +137,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: Environ
             }
         }
     }
-    finish(command.unwrap_or("serve"), source, operands)
+    match command.unwrap_or("serve") {
+        "serve" => Ok(Command::Serve(Start { source, demo })),
+        other if demo => Err(with_hint(&format!("--demo is an option of serve, not of {other}"))),
+        other => finish(other, source, operands),
+    }
 }
 
 fn finish(command: &str, source: Source, operands: Vec<OsString>) -> Result<Command, String> {
@@ -144,7 +157,7 @@ fn finish(command: &str, source: Source, operands: Vec<OsString>) -> Result<Comm
             let user = user.into_string().map_err(|user| format!("the name {user:?} is not UTF-8; choose another"))?;
             Ok(Command::Passwd { file: file.into(), user })
         }
-        "check" => {
+        _ => {
             if source.options != Options::default() {
                 return Err(with_hint("check has one option: boatswain check -c FILE"));
             }
@@ -153,7 +166,6 @@ fn finish(command: &str, source: Source, operands: Vec<OsString>) -> Result<Comm
             }
             Ok(Command::Check(source))
         }
-        _ => Ok(Command::Serve(source)),
     }
 }
 
@@ -225,7 +237,7 @@ fn with_hint(what: &str) -> String {
 
 /// The option that begins like `name`.
 fn like(name: &str) -> Option<&'static str> {
-    const OPTIONS: [&str; 7] = ["config", "help", "listen", "seats", "users", "version", "www"];
+    const OPTIONS: [&str; 8] = ["config", "demo", "help", "listen", "seats", "users", "version", "www"];
     let begins = |option: &&str| {
         let same = option.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
         same >= 2 || (same == 1 && name.len() == 1)

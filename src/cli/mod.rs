@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod check;
+pub mod demo;
 pub mod link;
 pub mod passwd;
 pub mod pump;
@@ -12,8 +13,8 @@ pub mod serve;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::config::{Environment, Mistake, Source};
-use args::Command;
+use crate::config::{Environment, Mistake};
+use args::{Command, Start};
 
 /// Exit status of a failure at run time.
 pub const FAILED: u8 = 1;
@@ -25,11 +26,11 @@ pub const MISUSED: u8 = 2;
 pub fn run(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
     mut environment: Environment,
-    serve: fn(Source) -> ExitCode,
+    serve: fn(Start) -> ExitCode,
 ) -> ExitCode {
     environment.retain(|(name, _)| name != serve::WITHOUT); // known, but no setting
     match args::parse(arguments, environment) {
-        Ok(Command::Serve(source)) => serve(source),
+        Ok(Command::Serve(start)) => serve(start),
         Ok(Command::Check(source)) => check::run(&source),
         Ok(Command::Passwd { file, user }) => passwd::run(&file, &user),
         Ok(Command::Link(options)) => link::run(options),

@@ -4,9 +4,11 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 
+use crate::cli::args::Start;
+use crate::cli::demo::{self, Demo};
 use crate::cli::{FAILED, MISUSED, complain, fail, misconfigured};
 use crate::config::users::{Hash, Users};
-use crate::config::{Config, ListenAddr, Loaded, Source};
+use crate::config::{Config, ListenAddr, Loaded};
 use crate::net::clock;
 use crate::net::listener::{Address, Listener, Passed, ipv6_exists};
 use crate::net::server::{Ended, Entrance, Reloaded, Server};
@@ -24,14 +26,23 @@ const FILES_BESIDE: u64 = 64;
 pub const WITHOUT: &str = "BOATSWAIN_WITHOUT";
 
 /// Runs the server until it is told to stop.
-pub fn serve(source: Source) -> ExitCode {
-    let loaded = match source.load() {
+pub fn serve(start: Start) -> ExitCode {
+    let mut loaded = match start.source.load() {
         Ok(loaded) => loaded,
         Err(mistakes) => return misconfigured(&mistakes),
     };
+    if start.demo {
+        if loaded.tokens.is_some() {
+            let what =
+                "--demo: its pump has no token, and devices.tokens asks every device for one; leave one of them out";
+            return fail(MISUSED, what);
+        }
+        // the last one, so that it is found again below
+        loaded.config.devices.listen.push(ListenAddr::Tcp(demo::LISTEN));
+    }
     start_log(loaded.config.log.level);
-    match prepare(source, loaded) {
-        Ok(mut server) => match server.run() {
+    match prepare(start, loaded) {
+        Ok((mut server, _demo)) => match server.run() {
             Ok(Ended::Stopped) => {
                 log::info!("stopped");
                 ExitCode::SUCCESS
@@ -45,7 +56,7 @@ pub fn serve(source: Source) -> ExitCode {
 
 type Failure = (u8, String);
 
-fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
+fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Option<Demo>), Failure> {
     let failed = |what: &'static str| move |e: std::io::Error| (FAILED, format!("{what}: {e}"));
     process::ignore_sigpipe();
     let passed = Passed::take().map_err(|what| (MISUSED, what))?;
@@ -92,6 +103,7 @@ fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
         }
         Err(mistakes) => Err(mistakes.iter().map(|m| m.to_string()).collect()),
     };
+    let demo = demo.then(|| devices.last().map(|l| l.address().clone())).flatten();
     let entrance = Entrance { web, devices, users, tokens };
     let server = Server::new(config, entrance, signals, helps, Box::new(reload)).map_err(failed("start"))?;
     log::info!("{}", server.kernel_line());
@@ -99,7 +111,11 @@ fn prepare(source: Source, loaded: Loaded) -> Result<Server, Failure> {
     if let Err(e) = process::notify("READY=1") {
         log::warn!("notify: {e}");
     }
-    Ok(server)
+    let demo = match demo {
+        Some(Address::Tcp(addr)) => Some(Demo::start(addr).map_err(failed("--demo: the pump"))?),
+        Some(Address::Unix(_)) | None => None,
+    };
+    Ok((server, demo))
 }
 
 fn bind_web(config: &Config) -> Result<Vec<Listener>, Failure> {
@@ -119,17 +135,20 @@ fn bind(addresses: &[ListenAddr], setting: &str, how: &str) -> Result<Vec<Listen
         listeners.push(bound.map_err(|e| {
             let unix = matches!(address, ListenAddr::Unix(_));
             let remedy = match e.kind() {
-                std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AlreadyExists if unix => "", // it says so itself
-                std::io::ErrorKind::NotFound if unix => "; create its folder first",
-                std::io::ErrorKind::PermissionDenied if unix => "; give this user the right to write to its folder",
+                std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AlreadyExists if unix => String::new(), // it says so itself
+                std::io::ErrorKind::NotFound if unix => "; create its folder first".into(),
+                std::io::ErrorKind::PermissionDenied if unix => {
+                    "; give this user the right to write to its folder".into()
+                }
                 std::io::ErrorKind::AddrInUse => {
-                    &format!("; another program listens there: stop it or choose another with {how}")
+                    format!("; another program listens there: stop it or choose another with {how}")
                 }
                 std::io::ErrorKind::PermissionDenied => {
                     "; ports below 1024 need root (and `user`), CAP_NET_BIND_SERVICE or a socket passed by systemd"
+                        .into()
                 }
-                std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-                _ => &format!("; choose another with {how}"),
+                std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address".into(),
+                _ => format!("; choose another with {how}"),
             };
             (FAILED, format!("{setting}: {name}: {e}{remedy}"))
         })?);

@@ -50,6 +50,12 @@ pub struct Loaded {
 }
 
 impl Source {
+    /// Checks the text of a settings file alone: the files that it names are not touched. `file`: its name in mistakes.
+    pub fn check_text(file: &Path, text: &str) -> Result<Config, Vec<Mistake>> {
+        let draft = read::layers(Some((file, text)), &Environment::new(), &Options::default());
+        if draft.mistakes.is_empty() { Ok(draft.config) } else { Err(draft.mistakes) }
+    }
+
     /// Reads and checks everything, the files that the settings name included. Either all of it is good, or every
     /// mistake is told.
     pub fn load(&self) -> Result<Loaded, Vec<Mistake>> {

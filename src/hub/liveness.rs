@@ -263,6 +263,8 @@ impl Liveness {
         self.carrier = carrier;
         if carrier == Carrier::Answering {
             self.pending = None; // from now on: a heartbeat without an answer
+            // the request may be older than its password's check, but not its session's last sign of life
+            self.alive = self.alive.max(now);
         }
         self.next_info = now;
         self.prepared = true;

@@ -3,7 +3,7 @@
 mod everyday;
 mod machines;
 mod machines_simulation;
-mod simulation;
+pub(super) mod simulation;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

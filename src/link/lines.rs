@@ -159,7 +159,7 @@ fn hello(map: &Map<String, Value>) -> Result<FromDevice, String> {
 }
 
 /// What is wrong with `name` as a device's name: it has to fit into a path and into a line of the tokens file.
-fn name_fault(name: &str) -> Option<String> {
+pub fn name_fault(name: &str) -> Option<String> {
     let bad = |c: char| c.is_control() || matches!(c, ':' | '/' | '\\' | '?' | '#' | '%');
     let fits = !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with('.') && name.trim() == name;
     if fits && !name.contains(bad) {

@@ -53,8 +53,8 @@ pub struct Conn {
     /// Requests lie in the input that were not looked at because too much was owed, or what a link's peer said
     /// that waits for its next turn.
     pub held: bool,
-    /// It came to a device listener.
-    pub device: bool,
+    /// It came to a device listener: the device's name, `-` before its hello.
+    pub device: Option<Rc<str>>,
     /// Telemetry was held back from it.
     pub missed_telemetry: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
@@ -151,7 +151,7 @@ impl Conn {
             peer_closed: false,
             queued: false,
             held: false,
-            device: false,
+            device: None,
             missed_telemetry: false,
             reserve: false,
             closing: None,
@@ -304,5 +304,18 @@ impl Deadlined for Conn {
     }
     fn armed_mut(&mut self) -> &mut Armed {
         &mut self.armed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size_of::<Conn>();
+        println!("a connection is {size} bytes");
+        // with its slot, its timer and what malloc adds an idle connection costs some 660 bytes of the process's memory
+        assert!(size <= 640, "{size}");
     }
 }

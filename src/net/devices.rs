@@ -16,12 +16,12 @@ use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, Lin
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
 use crate::net::server::{Server, TURNED_AWAY_MAX};
-use crate::net::stream::Stream;
+use crate::net::stream::{Kind, Stream};
 use crate::net::worker::Submit;
 use crate::net::world::{self, World};
 use crate::net::{effects, serve};
 use crate::routes;
-use crate::routes::gate::{Gate, Key, Look, Outcome};
+use crate::routes::gate::{self, Gate, Key, Look, Outcome};
 use crate::sys::tcp::{self, Helps};
 
 /// A device says hello within so long.
@@ -60,27 +60,19 @@ enum Stage {
     Hello,
     /// Its token is being checked.
     Checking(Box<(Key, DeviceHello)>),
-    /// It is this device.
-    Up(Rc<str>),
+    /// It is a device.
+    Up,
 }
 
 impl Talk {
     /// Whether it has been welcomed.
     pub fn is_up(&self) -> bool {
-        matches!(self.stage, Stage::Up(_))
+        matches!(self.stage, Stage::Up)
     }
 
     /// Whether its hello is awaited.
     pub fn is_awaited(&self) -> bool {
         matches!(self.stage, Stage::Hello)
-    }
-
-    /// The device's name, once it is known.
-    pub fn name(&self) -> Option<&str> {
-        match &self.stage {
-            Stage::Up(name) => Some(name),
-            Stage::Hello | Stage::Checking(_) => None,
-        }
     }
 }
 
@@ -118,18 +110,31 @@ impl Devices {
 
 /// A new connection at a device listener.
 pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
+    let from = stream.peer;
+    let (mut inside, mut silent, mut turned_away) = (0, 0, 0);
+    for (_, conn) in server.conns.iter().filter(|(_, c)| c.device.is_some()) {
+        if conn.closing == Some(CloseReason::Limit) {
+            turned_away += 1; // who is being turned away takes nobody's place
+        } else {
+            inside += 1;
+            silent += usize::from(!conn.is_link() && conn.stream.peer == from);
+        }
+    }
     let world = &mut server.world;
     world.site.metrics.accepted += 1;
-    if world.devices.connections >= world.site.config.devices.connections as usize + TURNED_AWAY_MAX {
-        world.site.metrics.refused_limit += 1;
+    let max = world.site.config.devices.connections as usize;
+    // whoever opens connections and says nothing must not keep the devices out; all on a unix socket have one address
+    let crowd = stream.kind == Kind::Tcp && silent >= max.div_ceil(2);
+    let refused = crowd || inside >= max;
+    world.site.metrics.refused_limit += u64::from(refused);
+    if refused && turned_away >= TURNED_AWAY_MAX {
         return; // so many are being told already that there is no room
     }
     let phase = world.phase();
     let mut conn = Conn::new(stream, &world.devices.rules, now.mono, phase);
     conn.protocol = Protocol::Device(Box::default());
-    conn.device = true;
-    if world.devices.connections >= world.site.config.devices.connections as usize {
-        world.site.metrics.refused_limit += 1;
+    conn.device = Some("-".into());
+    if refused {
         refuse(&mut conn, now, CloseReason::Limit, "busy", "too many devices are connected (devices.connections)");
     }
     world.devices.connections += 1;
@@ -232,8 +237,11 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
             if let Some(others) = world.devices.waiting.get_mut(&key) {
                 others.push(id);
             } else {
+                // the helper is shared with people who sign in
+                let crowd = conn.is_tcp() && gate.open_from(peer) >= gate::OPEN_MAX;
                 gate.asking(now.mono, &job);
-                match world.worker.submit(job) {
+                let submitted = if crowd { Submit::Busy(job) } else { world.worker.submit(job) };
+                match submitted {
                     Submit::Accepted => {
                         world.site.metrics.passwords += 1;
                         world.devices.waiting.insert(key, vec![id]);
@@ -282,7 +290,8 @@ pub(super) fn checked(server: &mut Server, now: Now, outcome: &Outcome) -> bool 
 /// It is who it says it is.
 fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
     let Protocol::Device(talk) = &mut conn.protocol else { return };
-    talk.stage = Stage::Up(hello.name.clone());
+    talk.stage = Stage::Up;
+    conn.device = Some(hello.name.clone());
     let devices = &world.devices;
     let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
     if conn.is_tcp() {

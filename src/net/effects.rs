@@ -42,6 +42,9 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
     let mut encoded: Vec<(&'static str, Rc<[u8]>)> = Vec::new();
     for &id in to {
         let Some(conn) = server.conns.touch(id) else { continue };
+        if conn.closing.is_some() {
+            continue; // its last words are in the output already: nothing may follow a close frame
+        }
         if message.kind() == Type::Telemetry && waits(conn, now) {
             // it would come late; the newest follows when there is room
             conn.missed_telemetry = true;
@@ -123,11 +126,12 @@ pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: C
         Protocol::Http(..) => "http",
         Protocol::Link(link) => link.name(),
         Protocol::Device(_) => "device",
+        Protocol::Draining if conn.device.is_some() => "device",
         Protocol::Draining => "closing",
     };
     let view = conn.session.and_then(|s| world.hub.session_view(s));
     let user = view.as_ref().map_or("-", |v| &v.user);
-    let user = if let Protocol::Device(talk) = &conn.protocol { talk.name().unwrap_or("-") } else { user };
+    let user = conn.device.as_deref().unwrap_or(user);
     log::info!(
         "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
         conn.stream.peer,

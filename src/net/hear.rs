@@ -5,7 +5,7 @@ use crate::link::Step;
 use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Now};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
-use crate::net::serve::{PIPELINE_MAX, with_ctx};
+use crate::net::serve::with_ctx;
 use crate::net::world::World;
 use crate::routes::steps;
 
@@ -39,9 +39,6 @@ fn steps(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u8])
         if rest.is_empty() {
             return used;
         }
-        if !conn.is_link() && conn.output.owed() >= PIPELINE_MAX {
-            break; // what goes straight back waits for what went before
-        }
         let Protocol::Link(link) = &mut conn.protocol else { return input.len() };
         match link.decode(rest) {
             Ok(Decoded::Need) => return used,
@@ -64,7 +61,8 @@ fn act(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, step: Step) {
         Step::Noise => {}
         Step::Return(bytes) => {
             let owed = conn.output.owed() + bytes.len() as u64;
-            if conn.is_link() && owed > world.site.config.limits.link_queue as u64 {
+            let max = (world.site.config.limits.link_queue as u64).saturating_add(conn.spared);
+            if conn.is_link() && owed > max {
                 world.hub.link_ended(now, id, LinkEnd::Slow, &mut world.fx);
                 world.fx.push(Effect::Close { conn: id, why: CloseReason::Slow });
             } else {

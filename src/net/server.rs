@@ -3,7 +3,7 @@
 //! ```text
 //! loop {
 //!     poll                      sleep until something is ready or the earliest deadline; note, do not act
-//!     accept, serve, resume     a bounded amount each
+//!     serve, accept, resume     a bounded amount each
 //!     deadlines                 of connections and of the hub
 //!     effects and settling      until there are none: a close makes more effects
 //! }
@@ -70,6 +70,8 @@ pub struct Server {
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
+    /// The clock of the newest turn.
+    turned: Moment,
     /// How long the board has slept since it was started.
     asleep: Duration,
     reload: Box<Reload>,
@@ -165,6 +167,7 @@ impl Server {
             world,
             stopping: None,
             planned: None,
+            turned: now.mono,
             asleep: clock::asleep(),
             reload,
         })
@@ -179,6 +182,13 @@ impl Server {
             None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
         };
         let profile = self.world.site.config.liveness.profile.word();
+        if !self.world.helps.info() {
+            // an emulated kernel (qemu-user answers with one int); every Linux since 2.6 says enough
+            return format!(
+                "kernel {}; profile={profile}: TCP_INFO says too little; who vanished is noticed after minutes only, when the kernel gives up",
+                self.world.helps
+            );
+        }
         let worst = seconds(rules.worst());
         format!(
             "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
@@ -232,7 +242,10 @@ impl Server {
 
     /// If we slept longer than planned, nobody may be judged by that time.
     fn own_stall(&mut self, now: Now) {
-        let Some(late) = self.planned.map(|at| now.mono.since(at)).filter(|&late| late > OWN_STALL) else { return };
+        let before = std::mem::replace(&mut self.turned, now.mono);
+        // never more than there was between two turns, whatever was planned: this time is given to dead men's switches
+        let late = self.planned.map(|at| now.mono.since(at.max(before)));
+        let Some(late) = late.filter(|&late| late > OWN_STALL) else { return };
         log::warn!("own_stall ms={} (suspended, or the machine is overloaded)", late.as_millis());
         self.world.site.metrics.own_stalls += 1;
         let ids: Vec<ConnId> = self.conns.ids().collect();
@@ -283,12 +296,13 @@ impl Server {
 
     /// One turn: everything that is ready, everything that is due, everything that follows.
     fn turn(&mut self, now: Now) {
-        self.accept(now);
         for _ in 0..self.ready.len() {
             if let Some(id) = self.ready.pop_front() {
                 self.serve(now, id);
             }
         }
+        // after those who are there: one who has just left makes room for one who comes
+        self.accept(now);
         while let Some(outcome) = self.world.worker.fetch() {
             if devices::checked(self, now, &outcome) {
                 continue;
@@ -388,7 +402,7 @@ impl Server {
             }
             Err(conn) => {
                 debug_assert!(false, "the table has room for all who are inside and all who are turned away");
-                self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
+                self.turned_away -= usize::from(conn.device.is_none() && conn.closing == Some(CloseReason::Limit));
                 false
             }
         };
@@ -514,7 +528,7 @@ impl Server {
             // a parked one is forgotten by this, too
             self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
         }
-        if conn.device {
+        if conn.device.is_some() {
             self.world.devices.connections -= 1;
         } else {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
@@ -568,7 +582,8 @@ impl Server {
                     None => {}
                 }
                 for entry in self.world.site.gate.users().iter() {
-                    self.world.hub.role_changed(now, &entry.name, config.role_of(&entry.name), &mut self.world.fx);
+                    let role = config.role_of(&entry.name);
+                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
                 }
                 let settings = crate::net::world::settings(&config);
                 self.world.hub.reload(now, settings, &mut self.world.fx);
@@ -588,7 +603,8 @@ impl Server {
                 for mistake in &mistakes {
                     log::error!("reload: {mistake}");
                 }
-                log::error!("reload: nothing was changed; {} mistakes", mistakes.len());
+                let s = if mistakes.len() == 1 { "" } else { "s" };
+                log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
             }
         }
         notify("READY=1");

@@ -127,13 +127,18 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
         Pulse::Heartbeat => conn.output.push(Chunk::Static(link.heartbeat())),
         Pulse::Beat => {
             let n = world.hub.beat_number(now);
-            let bytes = match &world.beat {
-                Some((name, number, bytes)) if *name == link.name() && *number == n => bytes.clone(),
+            let known = world.beats.iter().position(|(name, ..)| *name == link.name());
+            let bytes = match known.map(|i| &world.beats[i]) {
+                Some((_, number, bytes)) if *number == n => bytes.clone(),
                 _ => {
                     let mut out = Vec::new();
                     link.encode(&Message::Passing(Passing::Beat { n }.into()), &mut out);
                     let bytes: std::rc::Rc<[u8]> = out.into();
-                    world.beat = Some((link.name(), n, bytes.clone()));
+                    let newest = (link.name(), n, bytes.clone());
+                    match known {
+                        Some(i) => world.beats[i] = newest,
+                        None => world.beats.push(newest),
+                    }
                     bytes
                 }
             };

@@ -307,6 +307,32 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_made_up_names_does_not_wipe_out_what_is_known_of_a_guesser() {
+        let mut g = gate();
+        for _ in 0..3 {
+            assert_eq!(ask(&mut g, at(0), "ann", "guess"), Some(false));
+        }
+        for i in 0..5 * WATCHED_MAX as u64 {
+            // asked, and nobody could be found to check
+            let Look::Ask(job) = g.look(at(1), HERE, [i, 0], &format!("user{i}"), b"x") else { panic!("{i}") };
+            g.asking(at(1), &job);
+            g.not_asked(at(1), &job);
+        }
+        assert!(g.watched.len() <= WATCHED_MAX);
+        assert_eq!(ask(&mut g, at(2), "ann", "guess"), None, "still throttled");
+    }
+
+    #[test]
+    fn what_one_address_has_being_checked_is_known() {
+        let mut g = gate();
+        let Look::Ask(job) = g.look(at(0), HERE, [0; 2], "ann", b"x") else { panic!() };
+        g.asking(at(0), &job);
+        assert_eq!((g.open_from(HERE), g.open_from(PeerAddr::canonical([127, 0, 0, 1].into()))), (1, 0));
+        g.settle(at(0), &job.run());
+        assert_eq!(g.open_from(HERE), 0);
+    }
+
+    #[test]
     fn the_watch_list_is_bounded() {
         let mut g = gate();
         for i in 0..WATCHED_MAX as u64 + 50 {

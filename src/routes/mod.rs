@@ -22,6 +22,7 @@ mod socket;
 mod status;
 pub mod steps;
 
+use crate::config::Auth;
 use crate::http::files::path;
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
@@ -133,7 +134,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let nobody = |full: Full| Refused { reply: full.into(), caller: None };
     access::address_and_host(ctx, request, audience).map_err(nobody)?;
     let found = find(request);
-    if is_open(ctx, request.path) {
+    if is_open(&ctx.site.config.auth, request.path) {
         return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
     }
     if let Ok(Some((i, _))) = found {
@@ -163,6 +164,18 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
         }
     }
     Ok(Admitted { route: Some(i), caller: Some(caller) })
+}
+
+/// Whether a path is open to everybody: what is named after all escapes and dot segments counts, or `/open/../x` would
+/// open everything.
+fn is_open(auth: &Auth, path: &str) -> bool {
+    if path::plain(path).is_some() {
+        return auth.is_open(path);
+    }
+    path::decode(path).is_ok_and(|named| {
+        let slash = if named.is_dir && !named.path.is_empty() { "/" } else { "" };
+        auth.is_open(&["/", &named.path, slash].concat())
+    })
 }
 
 /// The route for a request: `None` if its path is for the files, `Err` for a path or method that is not there.
@@ -195,19 +208,6 @@ fn find<'r>(request: &Request<'r>) -> Result<Option<(usize, &'r str)>, Full> {
         return Err(refusal(404, "not_found", "there is nothing at this path; see docs/protocol.md"));
     }
     Ok(None)
-}
-
-/// Whether the path is open to everybody: what is named after all escapes and dot segments counts, or `/open/../x`
-/// would open everything.
-fn is_open(ctx: &Ctx<'_>, raw: &str) -> bool {
-    let auth = &ctx.site.config.auth;
-    if path::plain(raw).is_some() {
-        return auth.is_open(raw);
-    }
-    path::decode(raw).is_ok_and(|named| {
-        let slash = if named.is_dir && !named.path.is_empty() { "/" } else { "" };
-        auth.is_open(&["/", &named.path, slash].concat())
-    })
 }
 
 /// Answers a complete request that was let in.

@@ -118,12 +118,6 @@ impl Setup {
         self
     }
 
-    /// Listen on a unix socket at `path` too.
-    pub fn unix(mut self, path: &Path) -> Self {
-        self.listen = format!("{}\", \"unix:{}", self.listen, path.display());
-        self
-    }
-
     /// Start it through another command, such as `sh -c 'ulimit -n 64; exec "$@"' sh`.
     pub fn through(mut self, command: &[&str]) -> Self {
         self.wrapper = command.iter().map(|s| s.to_string()).collect();
@@ -328,29 +322,16 @@ pub fn temp_dir() -> PathBuf {
     dir
 }
 
-/// What the users file says, made once a test process through `boatswain passwd` with the password on a pipe.
-fn users_text() -> &'static [u8] {
-    static MADE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-    MADE.get_or_init(|| {
-        let dir = temp_dir();
-        let file = dir.join("users");
-        for user in USERS {
-            let mut child = Command::new(env!("CARGO_BIN_EXE_boatswain"))
-                .arg("passwd")
-                .args([file.as_os_str(), user.as_ref()])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
-            let done = child.wait_with_output().unwrap();
-            assert!(done.status.success(), "passwd: {}", String::from_utf8_lossy(&done.stderr));
-        }
-        let text = std::fs::read(file).unwrap();
-        let _ = std::fs::remove_dir_all(dir);
-        text
-    })
+/// What the users file says, made once a test process. Cheaper hashes than `boatswain passwd` makes: most tests sign in,
+/// and few are about that.
+fn users_text() -> &'static str {
+    static MADE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    MADE.get_or_init(|| USERS.map(|user| format!("{user}:{}\n", hash(PASSWORD))).concat())
+}
+
+/// A hash as a users file has it.
+pub fn hash(password: &str) -> String {
+    bcrypt::hash(password, 4).unwrap()
 }
 
 // ------------------------------------------------------------------------------------------------ the clients
@@ -677,9 +658,16 @@ impl Link {
         }
     }
 
-    /// Reads to the end of the link: what was said before it closed, beats left out.
+    /// Reads to the end of the link, which must come within [`SOON`]: what was said before it closed, beats left out.
     pub fn drain(mut self) -> Vec<Heard> {
-        std::iter::from_fn(|| self.next(SOON)).filter(|h| h.kind != "beat").collect()
+        let end = Instant::now() + SOON;
+        let mut all = Vec::new();
+        while let Some(heard) = self.next(end.saturating_duration_since(Instant::now())) {
+            if heard.kind != "beat" {
+                all.push(heard);
+            }
+        }
+        all
     }
 
     fn line(&mut self, end: Instant) -> Option<String> {

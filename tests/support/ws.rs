@@ -119,6 +119,23 @@ impl Socket {
         self.plug.write_all(bytes)
     }
 
+    /// From now on a write that the server does not take fails after so long.
+    pub fn write_timeout(&mut self, limit: Duration) {
+        match &self.plug {
+            Plug::Tcp(s) => s.set_write_timeout(Some(limit)).unwrap(),
+            Plug::Unix(s) => s.set_write_timeout(Some(limit)).unwrap(),
+        }
+    }
+
+    /// Closes as a crashed program does: with a reset, if anything lies unread.
+    pub fn abandon(self) {
+        let plug = &self.plug;
+        let _ = match plug {
+            Plug::Tcp(s) => s.shutdown(Shutdown::Both),
+            Plug::Unix(s) => s.shutdown(Shutdown::Both),
+        };
+    }
+
     /// One text message.
     pub fn text(&mut self, text: &str) {
         self.raw(&frame(0x81, text.as_bytes()));
@@ -214,6 +231,7 @@ impl Socket {
     pub fn drain(mut self) -> (Vec<Value>, Option<(u16, String)>) {
         let (mut messages, mut close) = (Vec::new(), None);
         while let Some(frame) = self.frame(SOON) {
+            assert!(close.is_none(), "{frame:?} after a close frame");
             match frame {
                 Frame::Text(text) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
@@ -222,7 +240,6 @@ impl Socket {
                     }
                 }
                 Frame::Close(code, reason) => {
-                    assert!(close.is_none(), "closed twice");
                     close = Some((code, reason));
                 }
                 _ => {}

@@ -30,6 +30,8 @@ pub enum State {
     Stopped(u64),
     /// A link on a connection that has carried requests before.
     Used,
+    /// A page on a WebSocket: answers beats.
+    Socket,
 }
 
 /// What happened to them.
@@ -87,6 +89,7 @@ pub fn cell(name: &str) -> Option<(State, Cut)> {
         "chatty" => State::Chatty,
         "download" => State::Download,
         "used" => State::Used,
+        "socket" => State::Socket,
         other => State::Stopped(other.strip_prefix("stopped")?.parse().ok()?),
     };
     Some((state, Cut::ALL.iter().find(|(_, w)| *w == cut)?.0))
@@ -98,6 +101,8 @@ pub enum Server {
     Detector { profile: String, without: String },
     /// The real program, with its settings file.
     Boatswain { program: String, arguments: Vec<String>, without: String, _folder: super::Folder },
+    /// A board on the switch: a program that starts it there, and the settings that its console is asked for.
+    Board { start: String, settings: String },
 }
 
 /// How it ended for one of them.
@@ -115,7 +120,7 @@ pub struct World {
     switch: Switch,
     _server_ns: Netns,
     other_ns: Netns,
-    _server: Actor,
+    server: Actor,
     _observer: Actor,
     chatter: Option<Actor>,
     to: Sender<Line>,
@@ -155,7 +160,9 @@ impl World {
         let (to, lines) = channel();
         let switch = Switch::new();
         let (server_ns, other_ns) = (Netns::new(), Netns::new());
-        switch.plug(&server_ns, "server", &["10.83.0.1".into()], "02:83:00:00:00:01");
+        if !matches!(server, Server::Board { .. }) {
+            switch.plug(&server_ns, "server", &["10.83.0.1".into()], "02:83:00:00:00:01");
+        }
         switch.plug(&other_ns, "other", &["10.83.0.2".into()], "02:83:00:00:00:02");
         let mut command = match server {
             Server::Detector { profile, without } => {
@@ -171,6 +178,12 @@ impl World {
                 command.env("BOATSWAIN_WITHOUT", without);
                 command
             }
+            Server::Board { start, .. } => {
+                let mut command = Command::new("setpriv");
+                command.args(["--pdeathsig", "KILL", "nsenter", "-t", &switch.ns.pid().to_string(), "-n", start]);
+                command.arg("10.83.0.1/16");
+                command
+            }
         };
         let actor = Actor::start(&mut command, THE_SERVER, &to);
         let mut world = World {
@@ -178,7 +191,7 @@ impl World {
             _observer: Actor::start(&mut Command::new("true"), 0, &to),
             _server_ns: server_ns,
             other_ns,
-            _server: actor,
+            server: actor,
             chatter: None,
             to,
             lines,
@@ -190,17 +203,45 @@ impl World {
             world.wait(10, |heard| heard.iter().any(|l| l.from == THE_SERVER && l.text.starts_with("up")));
         }
         world.helps = world.heard.iter().find_map(|l| l.text.strip_prefix("helps ")).unwrap_or("").to_owned();
-        world.watch();
+        if let Server::Board { settings, .. } = server {
+            // An emulated board boots as slowly as its host is busy.
+            assert!(world.console("", "up", 240).is_some(), "the board does not boot: {:?}", world.heard);
+            let serving = world.console(&format!("settings {settings}"), &format!("serving {settings}"), 120);
+            assert!(serving.is_some(), "the board does not serve: {:?}", world.heard);
+        }
+        world.watch(matches!(server, Server::Board { .. }));
         world
     }
 
-    fn watch(&mut self) {
+    /// Says `line` on the console of a board and waits for an answer that begins with `answer`: the rest of it.
+    pub fn console(&mut self, line: &str, answer: &str, seconds: u64) -> Option<String> {
+        let from = if line.is_empty() { 0 } else { self.heard.len() };
+        if !line.is_empty() {
+            self.server.say(line);
+        }
+        let find = |heard: &[Line]| {
+            let said = heard.iter().skip(from).filter(|l| l.from == THE_SERVER);
+            said.filter_map(|l| l.text.strip_prefix(answer).map(|rest| rest.trim().to_owned())).next()
+        };
+        self.wait(seconds, |heard| find(heard).is_some());
+        find(&self.heard)
+    }
+
+    /// A command on somebody else's machine on the same switch.
+    pub fn elsewhere(&self, program: &str) -> Command {
+        self.other_ns.command(program)
+    }
+
+    fn watch(&mut self, board: bool) {
         // The real server may need a moment to bind.
         let probe = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
                      ss -Hltn | grep -q :8080 && exit 0; sleep 0.25; done; exit 1";
-        self._server_ns.sh(probe);
+        if !board {
+            self._server_ns.sh(probe);
+        }
         self._observer = Actor::start(&mut myself(&self.other_ns, "observer"), OBSERVER, &self.to);
-        let up = self.wait(10, |heard| heard.iter().any(|l| l.from == OBSERVER && l.text.contains("200")));
+        let patience = if board { 60 } else { 10 };
+        let up = self.wait(patience, |heard| heard.iter().any(|l| l.from == OBSERVER && l.text.contains("200")));
         assert!(up, "the observer was not served: {:?}", self.heard);
     }
 

@@ -123,6 +123,9 @@ fn victim(address: &str, server: SocketAddr, mode: &str, reading: &AtomicBool) -
         "idle" | "used" | "chatty" => "/api/events?types=beat",
         _ => "/api/events?types=beat,said",
     };
+    if mode == "socket" {
+        return page(address, writer, reader, reading);
+    }
     writer.write_all(request(target).as_bytes())?;
     let (status, _) = head(&mut reader)?;
     if !status.contains(" 200 ") {
@@ -152,6 +155,55 @@ fn victim(address: &str, server: SocketAddr, mode: &str, reading: &AtomicBool) -
         if reader.read(&mut buffer)? == 0 {
             return Ok(());
         }
+    }
+}
+
+/// A page on a WebSocket that answers each beat as it comes.
+fn page(
+    address: &str,
+    mut writer: TcpStream,
+    mut reader: BufReader<TcpStream>,
+    reading: &AtomicBool,
+) -> std::io::Result<()> {
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let target = format!("/api/socket?types=beat&tab={address}&n=1");
+    writer.write_all((request(&target).trim_end().to_owned() + "\r\n" + upgrade).as_bytes())?;
+    let (status, _) = head(&mut reader)?;
+    if !status.contains(" 101 ") {
+        report(&format!("refused {address} {status}"));
+        return Ok(());
+    }
+    let mut up = false;
+    loop {
+        if !reading.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        let mut start = [0; 2];
+        reader.read_exact(&mut start)?;
+        let mut long = [0; 2];
+        let len = match start[1] {
+            126 => {
+                reader.read_exact(&mut long)?;
+                u16::from_be_bytes(long).into()
+            }
+            127 => return Err(std::io::Error::other("a frame of more than 64 KiB")),
+            n => usize::from(n),
+        };
+        let mut payload = vec![0; len];
+        reader.read_exact(&mut payload)?;
+        if !std::mem::replace(&mut up, true) {
+            report(&format!("up {address}"));
+        }
+        let text = String::from_utf8_lossy(&payload);
+        let answer = match (start[0], text.split_once("\"beat\",\"n\":")) {
+            (0x89, _) => [&[0x8a, 0x80 | len as u8, 0, 0, 0, 0][..], &payload].concat(),
+            (0x81, Some((_, n))) => {
+                let json = format!("{{\"beat\":{}}}", n.trim_end_matches('}'));
+                [&[0x81, 0x80 | json.len() as u8, 0, 0, 0, 0][..], json.as_bytes()].concat()
+            }
+            _ => continue,
+        };
+        writer.write_all(&answer)?;
     }
 }
 

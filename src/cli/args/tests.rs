@@ -6,7 +6,7 @@ fn asked(line: &str) -> Result<Command, String> {
 
 fn serve(line: &str) -> Source {
     match asked(line) {
-        Ok(Command::Serve(source)) => source,
+        Ok(Command::Serve(Start { source, demo: false })) => source,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -17,6 +17,13 @@ fn without_a_command_it_serves() {
     assert_eq!(serve("serve"), Source::default());
     for line in ["-c b.toml", "serve -cb.toml", "--config=b.toml serve", "serve --config b.toml"] {
         assert_eq!(serve(line).file, Some("b.toml".into()), "{line}");
+    }
+}
+
+#[test]
+fn the_demo_is_asked_for_with_the_server() {
+    for line in ["--demo", "serve --demo", "--demo serve"] {
+        assert_eq!(asked(line), Ok(Command::Serve(Start { demo: true, ..Start::default() })), "{line}");
     }
 }
 
@@ -73,11 +80,12 @@ fn bad_usage_is_told_in_one_line_that_names_what_is_wrong() {
         ("-c a -c b", "twice"),
         ("--www a --www b", "--www was given twice"),
         ("--www=", "empty"),
-        ("--demo", "not in this build yet"),
+        ("--demo passwd u ann", "--demo is an option of serve, not of passwd"),
+        ("--demo link --server x:1 --name a", "options of link come after `link`"),
         ("link --server x:1", "link needs --name"),
         ("link --name x", "link needs --server"),
         ("link --server x --name a", "--server: \"x\" has no port"),
-        ("link --server x:1 --name a/b", "--name: \"a/b\" is no name for a device"),
+        ("link --server x:1 --name a/b", "--name: the name has to have"),
         ("link --server x:1 --server y:1", "--server was given twice"),
         ("link --server x:1 --name a cat", "write -- before COMMAND: ... -- cat"),
         ("link --server x:1 --name a --", "no COMMAND after --"),

@@ -29,9 +29,6 @@ use crate::sys::process::{self, Signals};
 /// Longest token: as long as a password may be (bcrypt reads 72 bytes).
 const TOKEN_MAX: usize = 72;
 
-/// Characters of a device's name at most: it is part of URLs, log lines and file names.
-const NAME_MAX: usize = 64;
-
 /// What `boatswain link` was asked to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -43,17 +40,6 @@ pub struct Options {
     pub token_file: Option<PathBuf>,
     /// The program and its arguments; empty: our own standard input and output.
     pub command: Vec<OsString>,
-}
-
-/// What is wrong with the name of a device; `None`: nothing.
-pub fn name_fault(name: &str) -> Option<String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(allowed) || name.starts_with('.') {
-        return Some(format!(
-            "{name:?} is no name for a device: up to {NAME_MAX} letters, digits, `-`, `_` and `.`, not beginning with `.`"
-        ));
-    }
-    None
 }
 
 /// Runs until it is told to stop, or its own standard input ends.
@@ -104,16 +90,6 @@ fn token(file: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_devices_fit_into_urls() {
-        for name in ["pump-1", "a", "Pump_1.left", &"x".repeat(64)] {
-            assert_eq!(name_fault(name), None, "{name}");
-        }
-        for name in ["", "pump 1", "a/b", "é", ".hidden", "a\n", &"x".repeat(65)] {
-            assert!(name_fault(name).is_some(), "{name}");
-        }
-    }
 
     #[test]
     fn a_token_is_the_only_line_of_its_file() {

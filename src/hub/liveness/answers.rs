@@ -38,7 +38,9 @@ impl Liveness {
             return self.ended(rules, now, Some(verdict));
         }
         let mut outcome = self.ask(now, silent < HOLD_AFTER);
-        self.next_poll = self.pending.map(|_| now + rules.poll.max(rules.heartbeat / 4));
+        // between ticks only the two moments at which something is to be said matter
+        let next = if silent < rules.suspect_after { rules.suspect_after } else { rules.silence };
+        self.next_poll = self.pending.map(|since| (since + next).max(now + rules.poll));
         if self.stalled {
             self.stalled = false;
             outcome.change = Some(Change::Moving);
@@ -183,6 +185,14 @@ mod tests {
                 assert!(told[1].0 <= cut + 3000, "cut at {cut}: {told:?}");
             }
         }
+    }
+
+    #[test]
+    fn silence_is_counted_from_the_opening_however_long_the_password_took() {
+        let mut live = Liveness::new(Carrier::Response, &rules(), T0 - ms(5000), 0);
+        live.heard(T0 - ms(4000));
+        live.become_link(Carrier::Answering, &rules(), T0, None);
+        assert_eq!(live.silent_for(T0 + ms(10)), ms(10));
     }
 
     #[test]

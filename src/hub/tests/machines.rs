@@ -10,6 +10,8 @@ use crate::msg::{DeviceEffect, DeviceHello, DeviceState, FromDevice, Ref, ToDevi
 #[derive(Default)]
 pub(in crate::hub) struct Machines {
     heard: BTreeMap<ConnId, Vec<String>>,
+    /// All of it in order.
+    pub(super) told: Vec<(ConnId, String)>,
     pub(super) ended: Vec<(ConnId, String)>,
     pub(super) answered: Vec<(ConnId, String)>,
     pub(super) paces: Vec<(ConnId, bool)>,
@@ -49,6 +51,7 @@ impl Machines {
                     }
                     ToDevice::Pong(n) => format!("pong {n}"),
                 };
+                self.told.push((conn, text.clone()));
                 self.heard.entry(conn).or_default().push(text);
             }
             DeviceEffect::Close { conn, why } => {

@@ -1,1 +1,607 @@
+//! Thousands of random steps of operators, devices and networks against a model of a few numbers: never two holders,
+//! never a command without control or late, every command answered once (and late once more after `unknown` at most),
+//! `safe` exactly when and why the model says so and never else.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::machines::{PUMP, json};
+use super::simulation::Dice;
+use super::*;
+use crate::describe::{Args, Describe};
+use crate::msg::{ControlReason, DeviceHello, DeviceState, FromDevice};
+
+const OBSERVER: u16 = 1;
+const DEVICES: [&str; 3] = ["crane", "pump", "saw"];
+const USERS: [&str; 4] = ["ann", "bob", "mia", "admin"];
+
+/// Somebody with at most one link.
+struct Person {
+    user: &'static str,
+    id: SessionId,
+    link: Option<u16>,
+    tab: String,
+    n: u64,
+    suspect: bool,
+    /// The page answers beats, naming all devices.
+    answers: bool,
+    /// When it was heard last.
+    heard: u64,
+    /// Without a link: when its seat is given back.
+    seat_until: u64,
+}
+
+/// Who holds a device, as the model has it.
+#[derive(Clone, Debug)]
+struct Holding {
+    who: usize,
+    /// Time without an answer in which one could have come.
+    quiet: u64,
+    /// The newest answered beat, or the taking.
+    sign: u64,
+    unlinked: Option<u64>,
+    had_link: bool,
+    lease: Option<(u64, u64)>,
+    offer: Option<(usize, u64)>,
+}
+
+struct Machine {
+    link: Option<u16>,
+    talks: bool,
+    heard: u64,
+    holding: Option<Holding>,
+}
+
+/// What became of a command.
+#[derive(Default, Debug)]
+struct Fate {
+    device: usize,
+    answers: u32,
+    unknown: bool,
+    late: u32,
+}
+
+struct Model {
+    w: World,
+    dice: Dice,
+    people: Vec<Person>,
+    machines: Vec<Machine>,
+    fates: BTreeMap<u64, Fate>,
+    /// Ends of control that have to be in the log next: device, and reason (one of these, if they fall together).
+    due: Vec<(usize, Vec<ControlReason>)>,
+    next_link: u16,
+    seen: BTreeSet<&'static str>,
+    read: u64,
+    /// Whose link each was.
+    owners: BTreeMap<ConnId, usize>,
+}
+
+impl Model {
+    fn new(seed: u64) -> Model {
+        let mut w = World::with(|s| {
+            s.chat.history = 10_000;
+            s.seats.max = 20;
+        });
+        w.member("vic", OBSERVER);
+        let machines = DEVICES.map(|_| Machine { link: None, talks: true, heard: 0, holding: None });
+        let mut model = Model {
+            w,
+            dice: Dice(seed),
+            people: Vec::new(),
+            machines: machines.into(),
+            fates: BTreeMap::new(),
+            due: Vec::new(),
+            next_link: 100,
+            seen: BTreeSet::new(),
+            read: 0,
+            owners: BTreeMap::new(),
+        };
+        for user in USERS {
+            let person = model.person(user);
+            model.people.push(person);
+        }
+        model
+    }
+
+    fn person(&mut self, user: &'static str) -> Person {
+        let id = self.w.browser(user, addr(self.dice.roll(200) as u8));
+        let tab = format!("tab{}", self.dice.roll(1 << 40));
+        Person { user, id, link: None, tab, n: 0, suspect: false, answers: true, heard: self.w.ms, seat_until: 0 }
+    }
+
+    fn link(&mut self) -> u16 {
+        self.next_link += 1;
+        self.next_link
+    }
+
+    // -------------------------------------------------------------------------------------------- the rules
+
+    /// When and why control of `m` ends if nothing happens.
+    fn end_of(&self, m: usize) -> Option<(u64, Vec<ControlReason>)> {
+        let h = self.machines[m].holding.as_ref()?;
+        let p = &self.people[h.who];
+        let mut ends = Vec::new();
+        if let Some(since) = h.unlinked {
+            ends.push((since + 3_000, ControlReason::Left));
+        }
+        if p.link.is_none() {
+            ends.push((p.seat_until, ControlReason::Left));
+        }
+        match h.lease {
+            Some((until, _)) => ends.push((until, ControlReason::Lease)),
+            None => {
+                ends.push((h.sign + 5_000, ControlReason::Page));
+                if p.link.is_some() && !p.suspect {
+                    ends.push((self.w.ms + 3_000 - h.quiet.min(3_000), ControlReason::Page));
+                }
+            }
+        }
+        ends.push((self.machines[m].heard + 5_000, ControlReason::Device));
+        let first = ends.iter().map(|&(at, _)| at).min()?;
+        Some((first, ends.into_iter().filter(|&(at, _)| at == first).map(|(_, why)| why).collect()))
+    }
+
+    /// Control of `m` ends now.
+    fn ends(&mut self, m: usize, why: ControlReason) {
+        if self.machines[m].holding.take().is_some() {
+            self.due.push((m, vec![why]));
+            self.seen.insert(why.word());
+        }
+    }
+
+    fn person_ends(&mut self, who: usize, why: ControlReason) {
+        for m in 0..self.machines.len() {
+            if self.machines[m].holding.as_ref().is_some_and(|h| h.who == who) {
+                self.ends(m, why);
+            }
+        }
+    }
+
+    fn machine_ends(&mut self, m: usize) {
+        self.ends(m, ControlReason::Device);
+        self.machines[m].link = None;
+    }
+
+    /// The links of `who` have changed.
+    fn follow(&mut self, who: usize) {
+        let (linked, now) = (self.people[who].link.is_some(), self.w.ms);
+        for h in self.machines.iter_mut().filter_map(|m| m.holding.as_mut()).filter(|h| h.who == who) {
+            h.had_link |= linked;
+            h.unlinked = if linked { None } else { h.unlinked.or(h.had_link.then_some(now)) };
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------- time
+
+    /// Time passes by `ms`, a little at a time.
+    fn pass(&mut self, ms: u64) {
+        let until = self.w.ms + ms;
+        while self.w.ms < until {
+            // to the next thing that the model knows of, at most to the next half second
+            let mut next = ((self.w.ms / 500 + 1) * 500).min(until);
+            for m in 0..self.machines.len() {
+                next = next.min(self.end_of(m).map_or(next, |(at, _)| at.max(self.w.ms + 1)));
+                if self.machines[m].link.is_some() {
+                    next = next.min((self.machines[m].heard + 5_000).max(self.w.ms + 1));
+                }
+            }
+            let (from, passed) = (self.w.ms, next - self.w.ms);
+            for m in 0..self.machines.len() {
+                let holding = self.machines[m].holding.as_mut();
+                if let Some(h) = holding {
+                    let p = &self.people[h.who];
+                    if p.link.is_some() && !p.suspect {
+                        h.quiet += passed;
+                    }
+                }
+            }
+            self.w.at(next);
+            for m in 0..self.machines.len() {
+                if let Some((at, why)) = self.end_of(m).filter(|&(at, _)| at <= next) {
+                    assert!(at > from || passed == 1, "the model looks away");
+                    self.machines[m].holding = None;
+                    self.seen.insert(why[0].word());
+                    self.due.push((m, why));
+                }
+                if self.machines[m].link.is_some() && self.machines[m].heard + 5_000 <= next {
+                    self.machine_ends(m);
+                }
+            }
+            self.check();
+            if next % 500 == 0 {
+                self.half_second();
+            }
+        }
+    }
+
+    /// What living pages and devices do by themselves.
+    fn half_second(&mut self) {
+        for m in 0..self.machines.len() {
+            if let (Some(c), true) = (self.machines[m].link, self.machines[m].talks) {
+                self.w.says(c, FromDevice::Pong);
+                self.machines[m].heard = self.w.ms;
+            }
+        }
+        for who in 0..self.people.len() {
+            if self.people[who].answers && !self.people[who].suspect {
+                self.answer_beat(who);
+            }
+        }
+        self.check();
+    }
+
+    fn answer_beat(&mut self, who: usize) {
+        let now = self.w.now();
+        let p = &mut self.people[who];
+        let Some(c) = p.link else { return };
+        p.heard = self.w.ms;
+        let n = self.w.hub.beat_number(now);
+        self.w.hub.beat_sent(now, conn(c), n);
+        let counted = self.w.hub.beat_answer(now, p.id, &p.tab, n, &DEVICES, &mut self.w.fx);
+        self.w.settle();
+        if counted == BeatAnswer::Counted {
+            let ms = self.w.ms;
+            for h in self.machines.iter_mut().filter_map(|m| m.holding.as_mut()).filter(|h| h.who == who) {
+                (h.quiet, h.sign) = (0, ms);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ steps
+
+    fn step(&mut self) {
+        let who = self.dice.roll(self.people.len() as u64) as usize;
+        let m = self.dice.roll(self.machines.len() as u64) as usize;
+        match self.dice.roll(24) {
+            0..=2 => self.connect(who),
+            3 => self.people[who].answers = !self.people[who].answers,
+            4 => self.fin(who),
+            5 => self.lose(who),
+            6 | 7 => self.suspect(who),
+            8..=10 => self.take(who, m),
+            11 => self.release(who, m),
+            12 => self.give(who, m),
+            13..=16 => self.command(who, m),
+            17 => self.stop(m),
+            18 | 19 => self.hello(m),
+            20 => self.device_goes(m),
+            21 => self.machines[m].talks = self.dice.roll(3) > 0,
+            22 => self.device_answers(m),
+            _ => self.logout(who),
+        }
+        self.check();
+    }
+
+    fn connect(&mut self, who: usize) {
+        let c = self.link();
+        let p = &mut self.people[who];
+        p.n += 1;
+        let (id, n, tab) = (p.id, p.n, p.tab.clone());
+        assert_eq!(self.w.tab(id, c, &tab, n), Ok(()));
+        let p = &mut self.people[who];
+        (p.link, p.suspect, p.heard) = (Some(c), false, self.w.ms);
+        self.follow(who);
+    }
+
+    fn fin(&mut self, who: usize) {
+        let Some(c) = self.people[who].link.take() else { return };
+        self.people[who].suspect = false;
+        self.people[who].seat_until = self.w.ms + 3_000;
+        self.w.fin(c);
+        self.follow(who);
+    }
+
+    fn lose(&mut self, who: usize) {
+        let Some(c) = self.people[who].link.take() else { return };
+        self.people[who].suspect = false;
+        let after = self.w.ms - self.people[who].heard;
+        self.w.lose(c, after, Evidence::NoAck);
+        self.person_ends(who, ControlReason::Lost);
+    }
+
+    fn suspect(&mut self, who: usize) {
+        let Some(c) = self.people[who].link else { return };
+        if self.people[who].suspect {
+            self.w.recover(c);
+        } else {
+            self.w.suspect(c, 1_200);
+        }
+        self.people[who].suspect = !self.people[who].suspect;
+    }
+
+    fn take(&mut self, who: usize, m: usize) {
+        let force = self.dice.roll(3) == 0;
+        let lease = (self.dice.roll(2) == 0).then(|| Duration::from_secs(1 + self.dice.roll(20)));
+        let id = self.people[who].id;
+        let seated = self.w.hub.session_view(id).is_some_and(|v| v.seat.is_some());
+        let done = self.w.take_by(id, DEVICES[m], Take { lease, force });
+        let known = self.w.hub.devices().iter().any(|d| &*d.name == DEVICES[m]);
+        let (p, machine, ms) = (&self.people[who], &self.machines[m], self.w.ms);
+        let means = p.link.is_some() || lease.is_some();
+        let offered = |h: &Holding| h.offer.is_some_and(|(to, until)| to == who && ms < until);
+        let expected = match &machine.holding {
+            _ if !seated || (force && p.user != "admin") || !known || machine.link.is_none() => None,
+            _ if !means => None,
+            None => Some("taken"),
+            Some(h) if h.who == who => Some("kept"),
+            Some(h) if offered(h) => Some("given"),
+            Some(_) if force => Some("forced"),
+            Some(_) => None,
+        };
+        assert_eq!(done.is_ok(), expected.is_some(), "{} {} {expected:?} {done:?}", p.user, DEVICES[m]);
+        let Some(expected) = expected else { return };
+        self.seen.insert(expected);
+        let lease_ms = lease.filter(|_| p.link.is_none()).map(|l| l.as_millis() as u64);
+        let lease = lease_ms.map(|length| (ms + length, length));
+        let linked = p.link.is_some();
+        let fresh = Holding { who, quiet: 0, sign: ms, unlinked: None, had_link: linked, lease, offer: None };
+        self.machines[m].holding = match self.machines[m].holding.take() {
+            Some(h) if expected == "kept" => Some(match (h.lease, lease) {
+                (None, None) => h,
+                (Some(_), Some(_)) => Holding { lease, sign: ms, ..h },
+                _ => Holding { unlinked: h.unlinked, had_link: h.had_link || linked, offer: h.offer, ..fresh },
+            }),
+            _ => Some(fresh),
+        };
+    }
+
+    fn holds(&self, who: usize, m: usize) -> bool {
+        self.machines[m].holding.as_ref().is_some_and(|h| h.who == who)
+    }
+
+    fn release(&mut self, who: usize, m: usize) {
+        let holds = self.holds(who, m);
+        let done = self.w.release(self.people[who].id, DEVICES[m]);
+        assert_eq!(done.is_ok(), holds);
+        if holds {
+            self.ends(m, ControlReason::Released);
+        }
+    }
+
+    fn give(&mut self, who: usize, m: usize) {
+        let to = self.dice.roll(self.people.len() as u64) as usize;
+        let seated = self.w.hub.session_view(self.people[to].id).is_some_and(|v| v.seat.is_some());
+        let done = self.w.give(self.people[who].id, DEVICES[m], self.people[to].id);
+        let good = self.holds(who, m) && to != who && seated;
+        assert_eq!(done.is_ok(), good);
+        if let (true, Some(h)) = (good, self.machines[m].holding.as_mut()) {
+            h.offer = Some((to, self.w.ms + 10_000));
+        }
+    }
+
+    fn command(&mut self, who: usize, m: usize) {
+        let now = self.w.now();
+        let old = self.dice.roll(8);
+        let newest = self.w.hub.beat_number(now);
+        let p = &self.people[who];
+        // The newest beat that its link was sent is at most as old as its newest answer.
+        let beat = p.link.map(|_| newest - old);
+        let args = Args::default();
+        let order = Order { device: DEVICES[m], command: "start", args: &args, beat, reference: None, waiter: None };
+        let done = self.w.order(p.id, &order);
+        let machine = &self.machines[m];
+        let suspect = self.w.ms >= machine.heard + 1_200;
+        let busy = self.fates.values().filter(|f| f.device == m && f.answers == 0).count() >= 16;
+        let may = machine.link.is_some() && !suspect && self.holds(who, m) && !busy;
+        match &done {
+            Ok(done) => {
+                assert!(may, "{} commands {} without the right", self.people[who].user, DEVICES[m]);
+                assert!(beat.is_none() || old * 500 <= 2_500, "run late");
+                self.fates.insert(done.id.seq, Fate { device: m, ..Fate::default() });
+                let told = self.w.machines.commands.last().map(|&(c, id)| (c, id.seq));
+                assert_eq!(told, machine.link.map(|c| (conn(c), done.id.seq)));
+                if let Some((until, length)) = self.machines[m].holding.as_mut().and_then(|h| h.lease.as_mut()) {
+                    *until = self.w.ms + *length;
+                    let ms = self.w.ms;
+                    self.machines[m].holding.iter_mut().for_each(|h| h.sign = ms);
+                }
+                self.seen.insert("commanded");
+            }
+            Err(CommandError::Stale { .. }) => {
+                assert!(may && old * 500 >= 1_500, "a fresh command was refused");
+                self.seen.insert("stale");
+            }
+            Err(_) => assert!(!may || busy, "{done:?}"),
+        }
+    }
+
+    /// Anybody's emergency stop, always another one.
+    fn stop(&mut self, m: usize) {
+        let vic = self.w.curl("vic", addr(250));
+        let args = Args::new(Some(json(if self.dice.roll(2) == 0 { "{}" } else { "{\"hard\":true}" }))).expect("args");
+        let order =
+            Order { device: DEVICES[m], command: "stop", args: &args, beat: None, reference: None, waiter: None };
+        let done = self.w.order(vic, &order);
+        assert_eq!(done.is_ok(), self.machines[m].link.is_some());
+        if let Ok(done) = done {
+            self.fates.entry(done.id.seq).or_insert(Fate { device: m, ..Fate::default() });
+            self.seen.insert("stopped");
+        }
+    }
+
+    fn hello(&mut self, m: usize) {
+        if self.machines[m].link.is_some() {
+            self.machine_ends(m);
+            self.seen.insert("replaced");
+        }
+        let c = self.link();
+        let describe = Rc::new(Describe::parse(&json(PUMP)).expect("a good description"));
+        let (now, name) = (self.w.now(), DEVICES[m].into());
+        self.w.hub.device_hello(now, conn(c), DeviceHello { name, token: None, describe }, &mut self.w.fx);
+        self.w.settle();
+        (self.machines[m].link, self.machines[m].heard, self.machines[m].talks) = (Some(c), self.w.ms, true);
+    }
+
+    fn device_goes(&mut self, m: usize) {
+        let Some(c) = self.machines[m].link else { return };
+        self.machine_ends(m);
+        match self.dice.roll(3) {
+            0 => self.w.says(c, FromDevice::Bye),
+            1 => self.w.fin(c),
+            _ => self.w.lose(c, 2_300, Evidence::NoAck),
+        };
+    }
+
+    fn device_answers(&mut self, m: usize) {
+        let Some(c) = self.machines[m].link else { return };
+        // any command of its life, answered before or not
+        let ids: Vec<u64> = self.fates.iter().filter(|(_, f)| f.device == m).map(|(&id, _)| id).collect();
+        let newest = &ids[ids.len().saturating_sub(20)..];
+        for &id in newest {
+            if self.dice.roll(2) == 0 {
+                self.w.answers(c, id, true);
+                self.machines[m].heard = self.w.ms;
+            }
+        }
+    }
+
+    fn logout(&mut self, who: usize) {
+        let now = self.w.now();
+        if self.dice.roll(3) > 0 {
+            return;
+        }
+        self.w.hub.logout(now, self.people[who].id, &mut self.w.fx);
+        self.w.settle();
+        self.person_ends(who, ControlReason::Left);
+        let user = self.people[who].user;
+        self.people[who] = self.person(user);
+    }
+
+    // ------------------------------------------------------------------------------------------------ checks
+
+    fn check(&mut self) {
+        // What the observer heard is what the model expected, and what devices heard of it.
+        let mut expected: Vec<(usize, Vec<String>)> = Vec::new();
+        let events = self.w.hub.log_since(Some(&self.last_read()), 10_000).events;
+        for event in events {
+            self.read = event.id.seq;
+            match &event.what {
+                What::Control { device, holder, was, reason } => {
+                    let m = DEVICES.iter().position(|d| **d == **device).expect("a device");
+                    let mut lines = Vec::new();
+                    if holder.is_none() {
+                        let at = self.due.iter().position(|&(d, _)| d == m);
+                        let due = at.map(|at| self.due.remove(at).1);
+                        let fits = due.as_ref().is_some_and(|due| due.contains(reason));
+                        assert!(fits, "{device} at {} ms: {due:?} {reason}", self.w.ms);
+                        if reason.is_safe_sent() {
+                            let by = was.as_ref().map_or("", |w| &*w.user);
+                            lines.push(format!("safe {reason} {by}"));
+                        }
+                    } else {
+                        let by_people = [ControlReason::Taken, ControlReason::Given, ControlReason::Forced];
+                        assert!(by_people.contains(reason));
+                        assert_eq!(was.is_some(), *reason != ControlReason::Taken);
+                    }
+                    lines.push(format!("control {}", holder.as_ref().map_or("-", |h| &*h.user)));
+                    expected.push((m, lines));
+                }
+                What::Answered { to, ok, late, .. } => {
+                    let fate = self.fates.get_mut(&to.seq).expect("an answer to nothing");
+                    if *late {
+                        assert!(fate.unknown && ok.is_some(), "late without reason");
+                        fate.late += 1;
+                        self.seen.insert("late");
+                    } else {
+                        fate.answers += 1;
+                        fate.unknown = ok.is_none();
+                        self.seen.insert(if ok.is_none() { "unknown" } else { "answered" });
+                    }
+                    assert!(fate.answers == 1 && fate.late <= 1, "{fate:?}");
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(self.due, [], "control should have ended at {} ms", self.w.ms);
+        // `safe` and `control` lines: these and no others, in this order for each device.
+        let mut told: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        let mut welcomed = BTreeSet::new();
+        for (c, line) in std::mem::take(&mut self.w.machines.told) {
+            if let Some(name) = line.strip_prefix("welcome ") {
+                welcomed.insert(c);
+                assert!(DEVICES.contains(&name));
+                continue;
+            }
+            if welcomed.remove(&c) && line == "control -" {
+                continue; // what every device hears after its welcome
+            }
+            if line.starts_with("safe") || line.starts_with("control") {
+                let m = self.owner(c);
+                let line = if line.starts_with("safe") { line.rsplit_once(' ').map_or("", |l| l.0) } else { &line };
+                told.entry(m).or_default().push(line.to_string());
+            }
+        }
+        let mut wanted: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for (m, lines) in expected {
+            wanted.entry(m).or_default().extend(lines);
+        }
+        assert_eq!(told, wanted, "at {} ms", self.w.ms);
+        for (m, name) in DEVICES.iter().enumerate() {
+            let holder = self.machines[m].holding.as_ref().map(|h| self.people[h.who].id);
+            assert_eq!(self.w.holder(name), holder, "{name} at {} ms", self.w.ms);
+            let state = self.w.hub.devices().iter().find(|d| &*d.name == *name).map(|d| d.state);
+            let up = state.is_some_and(|s| s != DeviceState::Down);
+            assert_eq!(up, self.machines[m].link.is_some(), "{name}");
+        }
+    }
+
+    fn last_read(&self) -> String {
+        EventId { seq: self.read, ..self.w.hub.newest() }.to_string()
+    }
+
+    /// Which device has or had the link `c`.
+    fn owner(&mut self, c: ConnId) -> usize {
+        let now = self.machines.iter().position(|m| m.link.map(conn) == Some(c));
+        let m = now.or_else(|| self.owners.get(&c).copied()).expect("a device's link");
+        self.owners.insert(c, m);
+        m
+    }
+}
+
+fn simulate(seed: u64, steps: usize) -> BTreeSet<&'static str> {
+    let mut model = Model::new(seed);
+    for _ in 0..steps {
+        for (m, machine) in model.machines.iter().enumerate() {
+            machine.link.into_iter().for_each(|c| {
+                model.owners.insert(conn(c), m);
+            });
+        }
+        let wait = [0, 0, 1, 90, 400, 1_700][model.dice.roll(6) as usize];
+        let wait = model.dice.roll(wait + 1);
+        model.pass(wait);
+        model.step();
+    }
+    // Everything is answered in the end.
+    model.pass(31_000);
+    assert!(model.fates.values().all(|f| f.answers == 1), "{:?}", model.fates);
+    model.seen
+}
+
+#[test]
+fn control_never_outlives_its_holder_and_nothing_is_lost_or_done_twice() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..12 {
+        seen.append(&mut simulate(seed, 1_500));
+    }
+    // The dice have been everywhere; else this shows nothing.
+    let all = [
+        "taken",
+        "kept",
+        "given",
+        "forced",
+        "released",
+        "lost",
+        "left",
+        "page",
+        "lease",
+        "device",
+        "commanded",
+        "stale",
+        "stopped",
+        "replaced",
+        "answered",
+        "unknown",
+        "late",
+    ];
+    let missed: Vec<_> = all.iter().filter(|word| !seen.contains(**word)).collect();
+    assert!(missed.is_empty(), "never seen: {missed:?}");
+}

@@ -1,0 +1,709 @@
+//! Devices, control and commands against the real server: a device on a TCP or unix socket, pages over SSE that answer
+//! beats, curl.
+#![allow(clippy::unwrap_used)] // A test; its helpers too.
+#![allow(clippy::disallowed_methods)] // it stands outside: it has a clock of its own
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::{Answer, Client, SOON, Server, Setup};
+
+const PUMP: &str = r#"{"hello":"pump-1","proto":1,"describe":{
+    "commands":{"start":{},"speed":{"args":{"rpm":{"type":"number","min":0,"max":3000}}},"stop":{"anyone":true}},
+    "telemetry":{"rpm":"1/min","temp":"C"}}}"#;
+
+fn server(control: &str) -> (Server, SocketAddr) {
+    start(Setup::default().table("control", control))
+}
+
+fn start(setup: Setup) -> (Server, SocketAddr) {
+    let server = setup.table("devices", "listen = [\"127.0.0.1:0\"]").start();
+    let addr = devices_addr(&server);
+    (server, addr)
+}
+
+fn devices_addr(server: &Server) -> SocketAddr {
+    let line = server.wait_log("kind=devices");
+    line.split("addr=").nth(1).and_then(|r| r.split_whitespace().next()).unwrap().parse().unwrap()
+}
+
+// -------------------------------------------------------------------------------------------------- a device
+
+type Writer = Arc<Mutex<Box<dyn Write + Send>>>;
+
+/// A device that answers pings by itself.
+struct Device {
+    write: Writer,
+    lines: Receiver<(Instant, Value)>,
+    tcp: Option<TcpStream>,
+    /// Answers pings.
+    alive: Arc<AtomicBool>,
+}
+
+impl Device {
+    /// Connects and says nothing.
+    fn connect(addr: SocketAddr) -> Device {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let write = stream.try_clone().unwrap();
+        let tcp = stream.try_clone().unwrap();
+        let mut device = Device::over(Box::new(write), stream);
+        device.tcp = Some(tcp);
+        device
+    }
+
+    fn over(write: Box<dyn Write + Send>, read: impl Read + Send + 'static) -> Device {
+        let write: Writer = Arc::new(Mutex::new(write));
+        let alive = Arc::new(AtomicBool::new(true));
+        let (to, lines) = channel();
+        let (pongs, answers) = (Arc::clone(&write), Arc::clone(&alive));
+        std::thread::spawn(move || {
+            for line in BufReader::new(read).lines().map_while(Result::ok) {
+                let value: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e} in {line:?}"));
+                if let Some(n) = value.get("ping") {
+                    if answers.load(Ordering::Relaxed) {
+                        let _ = writeln!(pongs.lock().unwrap(), "{}", json!({ "pong": n }));
+                    }
+                }
+                if to.send((Instant::now(), value)).is_err() {
+                    return;
+                }
+            }
+        });
+        Device { write, lines, tcp: None, alive }
+    }
+
+    /// Connects and is welcomed as `pump-1`.
+    fn pump(addr: SocketAddr) -> Device {
+        let mut device = Device::connect(addr);
+        device.say(&PUMP.replace('\n', " "));
+        assert_eq!(device.next()["welcome"], "pump-1");
+        assert_eq!(device.next(), json!({"control": {"holder": null}}));
+        device
+    }
+
+    fn say(&mut self, line: &str) {
+        self.send(format!("{line}\n").as_bytes());
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        let mut write = self.write.lock().unwrap();
+        let _ = write.write_all(bytes);
+        let _ = write.flush();
+    }
+
+    /// The next line that is no ping; panics if none comes.
+    fn next(&mut self) -> Value {
+        self.timed().1
+    }
+
+    fn timed(&mut self) -> (Instant, Value) {
+        let end = Instant::now() + SOON;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let (at, line) = self.lines.recv_timeout(left).expect("a line of the server");
+            if line.get("ping").is_none() {
+                return (at, line);
+            }
+        }
+    }
+
+    /// Whether the server ends the link without another line but pings.
+    fn is_ended(&mut self) -> bool {
+        let end = Instant::now() + SOON;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok((_, line)) if line.get("ping").is_some() => {}
+                Ok(_) => return false,
+                Err(e) => return e == std::sync::mpsc::RecvTimeoutError::Disconnected,
+            }
+        }
+    }
+
+    /// Its program hangs: it answers nothing.
+    fn hang(&mut self) {
+        self.alive.store(false, Ordering::Relaxed);
+    }
+
+    fn answer(&mut self, id: &Value, ok: bool) {
+        self.say(&json!({"answer": id, "ok": ok, "result": {"done": ok}}).to_string());
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Some(tcp) = &self.tcp {
+            let _ = tcp.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------- a page
+
+/// A page over SSE: answers beats naming `hold` while `answers`.
+struct Panel {
+    client: Client,
+    messages: Receiver<(Instant, String, Value)>,
+    newest: Arc<Mutex<u64>>,
+    answers: Arc<AtomicBool>,
+}
+
+impl Panel {
+    fn open(server: &Server, user: &str, tab: &str, hold: &[&str]) -> Panel {
+        let mut client = Client::browser(server, user, tab);
+        assert_eq!(client.page("/").status, 200);
+        let mut link = client.link(&format!("/api/events?tab={tab}&n=1"));
+        let hold: Vec<String> = hold.iter().map(|h| h.to_string()).collect();
+        let (to, messages) = channel();
+        let (newest, answers) = (Arc::new(Mutex::new(0)), Arc::new(AtomicBool::new(true)));
+        let (seen, goes_on) = (Arc::clone(&newest), Arc::clone(&answers));
+        let (mut poster, target) = (client.clone(), format!("/api/beat?tab={tab}"));
+        std::thread::spawn(move || {
+            while let Some(heard) = link.next(Duration::from_secs(60)) {
+                if heard.kind == "beat" {
+                    let n = heard.data["n"].as_u64().unwrap();
+                    *seen.lock().unwrap() = n;
+                    if goes_on.load(Ordering::Relaxed) {
+                        let body = json!({"beat": n, "hold": hold}).to_string();
+                        poster.request("POST", &target, "Content-Type: application/json\r\n", body.as_bytes());
+                    }
+                } else if to.send((heard.at, heard.kind, heard.data)).is_err() {
+                    return;
+                }
+            }
+        });
+        let panel = Panel { client, messages, newest, answers };
+        panel.wait(|kind, _| kind == "hello");
+        while panel.beat() == 0 {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        panel
+    }
+
+    fn beat(&self) -> u64 {
+        *self.newest.lock().unwrap()
+    }
+
+    /// The first message for which `is` holds, and when it came.
+    fn wait(&self, is: impl Fn(&str, &Value) -> bool) -> (Instant, Value) {
+        let end = Instant::now() + SOON;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let (at, kind, data) = self.messages.recv_timeout(left).expect("the message that is waited for");
+            if is(&kind, &data) {
+                return (at, data);
+            }
+        }
+    }
+
+    fn control(&mut self, action: &str) -> Answer {
+        control(&mut self.client, json!({ "action": action }))
+    }
+
+    fn command(&mut self, query: &str, mut body: Value) -> Answer {
+        body["beat"] = self.beat().into();
+        command(&mut self.client, query, body)
+    }
+}
+
+fn control(client: &mut Client, body: Value) -> Answer {
+    post(client, "/api/devices/pump-1/control", &body)
+}
+
+fn command(client: &mut Client, query: &str, body: Value) -> Answer {
+    post(client, &format!("/api/devices/pump-1/command{query}"), &body)
+}
+
+fn post(client: &mut Client, target: &str, body: &Value) -> Answer {
+    client.request("POST", target, "Content-Type: application/json\r\n", body.to_string().as_bytes())
+}
+
+/// The error word of a refusal with this status.
+#[track_caller]
+fn refused(answer: &Answer, status: u16) -> String {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    answer.json()["error"].as_str().unwrap().to_string()
+}
+
+// ---------------------------------------------------------------------------------------------------- devices
+
+#[test]
+fn a_device_is_welcomed_shown_and_heard() {
+    let (server, addr) = server("");
+    let panel = Panel::open(&server, "ann", "t1", &[]);
+    let mut pump = Device::connect(addr);
+    pump.say(&PUMP.replace('\n', " "));
+    let welcome = pump.next();
+    assert_eq!(welcome["proto"], 1);
+    assert_eq!(welcome["heartbeat_ms"], 500);
+    assert_eq!(pump.next(), json!({"control": {"holder": null}}));
+    let (_, event) = panel.wait(|kind, _| kind == "device");
+    assert_eq!(event["state"], "up");
+    assert_eq!(event["reason"], "hello");
+    assert!(event["id"].as_str().unwrap().starts_with(welcome["epoch"].as_str().unwrap()));
+
+    pump.say(r#"{"telemetry":{"rpm":1200,"temp":41.5}}"#);
+    let (_, told) = panel.wait(|kind, _| kind == "telemetry");
+    assert_eq!((&told["device"], &told["values"]), (&"pump-1".into(), &json!({"rpm":1200,"temp":41.5})));
+    pump.say(r#"{"telemetry":{"rpm":1300}}"#);
+    panel.wait(|kind, data| kind == "telemetry" && data["values"] == json!({"rpm":1300}));
+    let devices = Client::new(&server, "bob").get("/api/devices").json();
+    let device = &devices[0];
+    assert_eq!(device["name"], "pump-1");
+    assert_eq!(device["state"], "up");
+    assert_eq!(device["holder"], Value::Null);
+    assert_eq!(device["telemetry"], json!({"rpm":1300,"temp":41.5}));
+    assert_eq!(device["describe"]["commands"]["stop"]["anyone"], true);
+    assert!(device["since"].is_string() && device["telemetry_at"].is_string());
+    let mut late = Panel::open(&server, "bob", "t2", &[]);
+    assert_eq!(late.client.get("/api/status").json()["devices"], 1);
+
+    pump.say(r#"{"bye":"shutdown"}"#);
+    let (_, event) = panel.wait(|kind, _| kind == "device");
+    assert_eq!((&event["state"], &event["reason"]), (&"down".into(), &"left".into()));
+    assert!(pump.is_ended());
+    server.wait_log("kind=device reason=closed");
+}
+
+#[test]
+fn the_server_says_something_at_least_every_500_ms_whatever_the_profile_and_whatever_it_hears() {
+    for profile in ["lan", "relaxed"] {
+        let (_server, addr) = start(Setup::default().table("devices", &format!("profile = \"{profile}\"")));
+        let mut pump = Device::pump(addr);
+        let mut last = Instant::now();
+        for i in 0..8 {
+            pump.say(&format!("{{\"telemetry\":{{\"rpm\":{i}}}}}"));
+            let (at, line) = pump.lines.recv_timeout(SOON).unwrap();
+            assert!(line.get("ping").is_some(), "{line}");
+            let gap = at.duration_since(last);
+            // this machine may be busy
+            assert!(gap <= Duration::from_millis(650), "{profile}: {gap:?}");
+            last = at;
+        }
+    }
+}
+
+#[test]
+fn lines_that_make_no_sense_are_told_so_and_only_broken_framing_ends_a_link() {
+    let (server, addr) = server("");
+    let panel = Panel::open(&server, "ann", "t1", &[]);
+    let mut pump = Device::pump(addr);
+    for (line, error) in [
+        ("{oops", "json"),
+        ("[1]", "json"),
+        (r#"{"status":"fine"}"#, "unknown"),
+        (r#"{"telemetry":{"rpm":[1]}}"#, "shape"),
+        (r#"{"answer":"x-1","ok":true}"#, "answer"),
+        (PUMP.lines().next().unwrap(), "json"),
+        (r#"{"hello":"fan"}"#, "hello"),
+    ] {
+        pump.say(line);
+        let told = pump.next();
+        assert_eq!(told["error"], error, "{line}: {told}");
+        assert!(told["message"].as_str().unwrap().len() > 10);
+    }
+    // in pieces, with CR LF, several at once
+    pump.send(b"{\"pi");
+    pump.send(b"ng\":7}\r\n\n{\"ping\":8}\n");
+    assert_eq!(pump.next(), json!({"pong":7}));
+    assert_eq!(pump.next(), json!({"pong":8}));
+    pump.send(b"{\"x\":\"\xff\"}\n");
+    assert_eq!(pump.next()["error"], "protocol");
+    assert!(pump.is_ended());
+    panel.wait(|kind, data| kind == "device" && data["reason"] == "protocol");
+
+    let mut pump = Device::pump(addr);
+    pump.send(&vec![b'x'; 70_000]);
+    assert_eq!(pump.next()["error"], "protocol");
+    assert!(pump.is_ended());
+    assert!(server.metric("boatswain_device_bad_lines_total") >= 7.0);
+}
+
+#[test]
+fn whoever_does_not_begin_with_a_good_hello_is_told_why_and_closed() {
+    let (server, addr) = start(Setup::default().table("devices", "connections = 3"));
+    for (line, error) in [
+        (r#"{"telemetry":{}}"#, "hello"),
+        ("GET / HTTP/1.1", "json"),
+        (r#"{"hello":"a/b"}"#, "hello"),
+        (r#"{"hello":"a","proto":2}"#, "hello"),
+        (r#"{"hello":"a","describe":{"commands":{"x":{"args":{"y":{"type":"float"}}}}}}"#, "hello"),
+    ] {
+        let mut device = Device::connect(addr);
+        device.say(line);
+        assert_eq!(device.next()["error"], error, "{line}");
+        assert!(device.is_ended(), "{line}");
+    }
+    // a place is free once its connection has ended
+    let ended = |why: &str, count: usize| {
+        while server.log().matches(&format!("kind=device reason={why}")).count() < count {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    };
+    ended("protocol", 5);
+    // Three at a time; their own limit, beside that of the pages.
+    let silent: Vec<Device> = (0..3).map(|_| Device::connect(addr)).collect();
+    let begun = Instant::now();
+    let mut fourth = Device::connect(addr);
+    assert_eq!(fourth.next()["error"], "busy");
+    assert_eq!(Client::new(&server, "ann").get("/api/session").status, 200);
+    // No hello in 5 s.
+    for mut device in silent {
+        assert_eq!(device.next()["error"], "hello");
+        assert!(device.is_ended());
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(4_800));
+    ended("header_timeout", 3);
+    drop(fourth);
+    ended("limit", 1);
+    Device::pump(addr);
+}
+
+#[test]
+fn tokens_are_made_by_passwd_and_checked() {
+    let dir = support::temp_dir();
+    let tokens = dir.join("tokens");
+    let passwd = |token: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_boatswain"))
+            .arg("passwd")
+            .arg(&tokens)
+            .arg("pump-1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.take().unwrap(), "{token}").unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    passwd("first token");
+    let setup = Setup::default().table("devices", &format!("tokens = {:?}", tokens.to_str().unwrap()));
+    let (server, addr) = start(setup);
+    assert!(!server.log().contains("no tokens file"));
+    let hello = |name: &str, token: Value| {
+        let mut device = Device::connect(addr);
+        device.say(&json!({"hello": name, "token": token}).to_string());
+        device
+    };
+    for (name, token) in
+        [("pump-1", json!("wrong")), ("pump-1", Value::Null), ("fan", json!("first token")), ("pump-1", json!(""))]
+    {
+        let mut device = hello(name, token.clone());
+        assert_eq!(device.next()["error"], "token", "{name} {token}");
+        assert!(device.is_ended());
+    }
+    let mut pump = hello("pump-1", json!("first token"));
+    assert_eq!(pump.next()["welcome"], "pump-1");
+    // A wrong token replaces nobody.
+    assert_eq!(hello("pump-1", json!("guess")).next()["error"], "token");
+    let mut again = hello("pump-1", json!("first token"));
+    assert_eq!(again.next()["welcome"], "pump-1", "the right one is remembered");
+    assert_eq!(pump.next()["control"]["holder"], Value::Null);
+    assert_eq!(pump.next(), json!({"bye":"replaced"}));
+    assert!(pump.is_ended());
+    // Another token: whoever has the old one is out.
+    passwd("second token");
+    server.signal("HUP");
+    server.wait_log("reloaded");
+    assert_eq!(again.next()["control"]["holder"], Value::Null);
+    assert!(again.is_ended());
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn without_a_tokens_file_that_is_said_and_a_unix_socket_works_too() {
+    let dir = support::temp_dir();
+    let path = dir.join("devices.sock");
+    let setup = Setup::default().table("devices", &format!("listen = [\"unix:{}\"]", path.display()));
+    let server = setup.start();
+    server.wait_log("no tokens file (devices.tokens)");
+    server.wait_log("kind=devices");
+    let stream = UnixStream::connect(&path).unwrap();
+    let mut pump = Device::over(Box::new(stream.try_clone().unwrap()), stream.try_clone().unwrap());
+    pump.say(&PUMP.replace('\n', " "));
+    assert_eq!(pump.next()["welcome"], "pump-1");
+    let panel = Panel::open(&server, "ann", "t1", &[]);
+    stream.shutdown(Shutdown::Both).unwrap();
+    panel.wait(|kind, data| kind == "device" && data["state"] == "down" && data["reason"] == "left");
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn a_device_whose_program_hangs_gets_no_command_and_is_down_in_time() {
+    let (server, addr) = start(Setup::default().table("devices", "silent_after = \"2s\""));
+    let mut ann = Panel::open(&server, "ann", "t1", &["pump-1"]);
+    let mut pump = Device::pump(addr);
+    assert_eq!(ann.control("take").status, 200);
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+    pump.hang();
+    ann.wait(|kind, data| kind == "device" && data["state"] == "suspect" && data["reason"] == "silent");
+    assert_eq!(refused(&ann.command("", json!({"command":"start"})), 503), "suspect");
+    // An emergency stop is sent all the same.
+    assert_eq!(ann.command("", json!({"command":"stop"})).status, 202);
+    assert_eq!(pump.next()["command"], "stop");
+    ann.wait(|kind, data| kind == "device" && data["state"] == "down" && data["reason"] == "silent");
+    ann.wait(|kind, data| kind == "control" && data["reason"] == "device");
+    ann.wait(|kind, data| kind == "answered" && data["ok"].is_null() && data["result"] == "unknown");
+    assert_eq!(pump.next()["safe"], "device");
+    assert_eq!(pump.next()["control"]["holder"], Value::Null);
+    assert_eq!(pump.next(), json!({"bye":"silent"}));
+    assert_eq!(refused(&ann.command("", json!({"command":"start"})), 503), "down");
+    assert_eq!(refused(&ann.control("take"), 503), "down");
+}
+
+// ------------------------------------------------------------------------------------- control and commands
+
+#[test]
+fn control_commands_and_answers_go_round_and_everybody_sees_them() {
+    let (server, addr) = server("");
+    let mut pump = Device::pump(addr);
+    let mut ann = Panel::open(&server, "ann", "t1", &["pump-1"]);
+    let mut bob = Panel::open(&server, "bob", "t2", &[]);
+
+    assert_eq!(refused(&ann.command("", json!({"command":"start"})), 409), "no_control");
+    let taken = ann.control("take");
+    assert_eq!((taken.status, &taken.json()["holder"]["user"]), (200, &"ann".into()), "{}", taken.text());
+    assert_eq!(pump.next(), json!({"control": {"holder": "ann"}}));
+    let (_, event) = bob.wait(|kind, _| kind == "control");
+    assert_eq!(
+        (&event["reason"], &event["holder"]["user"], &event["was"]),
+        (&"taken".into(), &"ann".into(), &Value::Null)
+    );
+    let held = bob.control("take");
+    assert_eq!((refused(&held, 409).as_str(), &held.json()["holder"]["user"]), ("held", &"ann".into()));
+
+    let sent = ann.command("", json!({"command":"speed","args":{"rpm":900}}));
+    assert_eq!(sent.status, 202, "{}", sent.text());
+    let line = pump.next();
+    assert_eq!(line, json!({"command":"speed","args":{"rpm":900},"id":sent.json()["id"],"by":"ann"}));
+    let (_, commanded) = bob.wait(|kind, _| kind == "commanded");
+    assert_eq!((&commanded["id"], &commanded["by"]["user"]), (&line["id"], &"ann".into()));
+    pump.answer(&line["id"], true);
+    let (_, answered) = bob.wait(|kind, _| kind == "answered");
+    assert_eq!(
+        (&answered["to"], &answered["ok"], &answered["result"], &answered["late"]),
+        (&line["id"], &true.into(), &json!({"done":true}), &false.into())
+    );
+
+    // What does not fit never reaches the device.
+    for (body, status, word) in [
+        (json!({"command":"speed","args":{"rpm":9000}}), 422, "args"),
+        (json!({"command":"speed"}), 422, "args"),
+        (json!({"command":"start","args":{"x":1}}), 422, "args"),
+        (json!({"command":"fly"}), 404, "not_found"),
+        (json!({"command":5}), 400, "shape"),
+        (json!({"command":"start","args":[]}), 400, "shape"),
+    ] {
+        assert_eq!(refused(&ann.command("", body.clone()), status), word, "{body}");
+    }
+    let none = command(&mut ann.client, "", json!({"command":"start"}));
+    assert_eq!(refused(&none, 422), "beat");
+    let old = json!({"command":"start","beat": ann.beat() - 20});
+    assert_eq!(refused(&command(&mut ann.client, "", old), 409), "stale");
+    let mut viewer = Client::new(&server, "viewer");
+    assert_eq!(refused(&command(&mut viewer, "", json!({"command":"start"})), 403), "role");
+    assert_eq!(refused(&control(&mut viewer, json!({"action":"take"})), 403), "role");
+
+    // An emergency stop is anybody's.
+    let stop = command(&mut viewer, "", json!({"command":"stop"}));
+    assert_eq!(stop.status, 202, "{}", stop.text());
+    let line = pump.next();
+    assert_eq!((&line["command"], &line["by"]), (&"stop".into(), &"viewer".into()));
+    assert_eq!(command(&mut viewer, "", json!({"command":"stop"})).json()["id"], line["id"]);
+    assert_eq!(viewer.get("/api/session").json()["seat"], Value::Null);
+
+    assert_eq!(ann.control("release").status, 200);
+    assert_eq!(pump.next(), json!({"control": {"holder": null}}));
+    assert_eq!(bob.control("take").status, 200);
+    assert_eq!(pump.next(), json!({"control": {"holder": "bob"}}));
+    assert_eq!(refused(&ann.control("fly"), 400), "shape");
+    let other = post(&mut ann.client, "/api/devices/fan/control", &json!({"action":"take"}));
+    assert_eq!(refused(&other, 404), "not_found");
+}
+
+#[test]
+fn a_request_may_wait_for_the_answer() {
+    let (server, addr) = server("");
+    let mut pump = Device::pump(addr);
+    let mut curl = Client::new(&server, "ann");
+    assert_eq!(refused(&control(&mut curl, json!({"action":"take"})), 422), "lease");
+    let taken = control(&mut curl, json!({"action":"take","lease":"30s"}));
+    assert_eq!((taken.status, &taken.json()["lease_ms"]), (200, &30_000.into()));
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+
+    let another = curl.clone();
+    let waits = |query: &'static str, body: Value| {
+        let mut curl = another.clone();
+        std::thread::spawn(move || command(&mut curl, query, body))
+    };
+    let waiting = waits("?wait=5s", json!({"command":"start","ref":"r1"}));
+    let line = pump.next();
+    // Asked again meanwhile: the same command, and both are answered.
+    let twice = waits("?wait=5s", json!({"command":"start","ref":"r1"}));
+    std::thread::park_timeout(Duration::from_millis(100));
+    pump.answer(&line["id"], false);
+    for waiting in [waiting, twice] {
+        let answer = waiting.join().unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json(), json!({"id":line["id"],"ok":false,"result":{"done":false},"late":false}));
+    }
+    let known = command(&mut curl, "?wait=5s", json!({"command":"start","ref":"r1"}));
+    assert_eq!((known.status, &known.json()["id"]), (200, &line["id"]), "answered already");
+
+    let begun = Instant::now();
+    let vain = command(&mut curl, "?wait=300ms", json!({"command":"start"}));
+    assert_eq!(refused(&vain, 504), "timeout");
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(vain.json()["id"], pump.next()["id"]);
+
+    // The connection goes on afterwards, and what was sent meanwhile is served then.
+    let mut stream = curl.connect().unwrap();
+    let body = r#"{"command":"start"}"#;
+    let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let first = curl.head("POST", "/api/devices/pump-1/command?wait=5s", &more) + body;
+    stream.write_all((first + &curl.head("GET", "/api/session", "")).as_bytes()).unwrap();
+    let line = pump.next();
+    pump.answer(&line["id"], true);
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    for has in ["\"ok\":true", "\"user\":\"ann\""] {
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).unwrap() > 0);
+        }
+        for line in head.lines() {
+            if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                length = n.parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        assert!(String::from_utf8_lossy(&body).contains(has), "{head}{body:?}");
+    }
+
+    // A device that goes answers nobody: unknown.
+    let waiting = waits("?wait=5s", json!({"command":"start"}));
+    pump.next();
+    drop(pump);
+    let answer = waiting.join().unwrap();
+    assert_eq!((answer.status, &answer.json()["ok"], &answer.json()["result"]), (200, &Value::Null, &"unknown".into()));
+}
+
+#[test]
+fn a_killed_browser_a_frozen_page_and_a_lost_role_make_the_device_safe() {
+    let setup = Setup::default()
+        .table("seats", "linger = \"500ms\"")
+        .table("control", "page_after = \"2s\"\nmax_silence = \"2s\"");
+    let (server, addr) = start(setup);
+    let mut pump = Device::pump(addr);
+    let bob = Panel::open(&server, "bob", "t2", &[]);
+
+    // frozen: the link stays, no beat is answered
+    let mut ann = Panel::open(&server, "ann", "t1", &["pump-1"]);
+    assert_eq!(ann.control("take").status, 200);
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+    std::thread::park_timeout(Duration::from_millis(2_500));
+    ann.answers.store(false, Ordering::Relaxed);
+    let begun = Instant::now();
+    let (at, line) = pump.timed();
+    assert_eq!((&line["safe"], &line["by"]), (&"page".into(), &"ann".into()));
+    let took = at.duration_since(begun);
+    assert!(took >= Duration::from_millis(1_400) && took <= Duration::from_millis(2_300), "{took:?}");
+    assert_eq!(pump.next(), json!({"control":{"holder":null}}));
+    bob.wait(|kind, data| kind == "control" && data["reason"] == "page");
+
+    // killed: FIN
+    let mut client = Client::browser(&server, "eve", "x");
+    assert_eq!(client.page("/").status, 200);
+    let link = client.link("/api/events?tab=t9&n=1");
+    assert_eq!(control(&mut client, json!({"action":"take"})).status, 200);
+    assert_eq!(pump.next()["control"]["holder"], "eve");
+    let begun = Instant::now();
+    drop(link);
+    let (at, line) = pump.timed();
+    assert_eq!((&line["safe"], &line["by"]), (&"left".into(), &"eve".into()));
+    let took = at.duration_since(begun);
+    assert!(took >= Duration::from_millis(450) && took <= Duration::from_millis(1_000), "{took:?}");
+    assert_eq!(pump.next(), json!({"control":{"holder":null}}));
+
+    // may not any more, after a reload
+    let mut curl = Client::new(&server, "ann").from(7);
+    assert_eq!(control(&mut curl, json!({"action":"take","lease":"30s"})).status, 200);
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+    let file = server.dir().join("boatswain.toml");
+    let toml = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, toml.replace("viewers = [\"viewer\"]", "viewers = [\"viewer\", \"ann\"]")).unwrap();
+    server.signal("HUP");
+    let line = pump.next();
+    assert_eq!((&line["safe"], &line["by"]), (&"left".into(), &"ann".into()));
+    assert!(server.metric("boatswain_safe_seconds_count") >= 3.0);
+    assert!(server.metric("boatswain_control_total{reason=\"page\"}") >= 1.0);
+}
+
+#[test]
+fn control_is_offered_and_given_and_forced() {
+    let (server, addr) = server("");
+    let mut pump = Device::pump(addr);
+    let mut ann = Panel::open(&server, "ann", "t1", &["pump-1"]);
+    let mut bob = Panel::open(&server, "bob", "t2", &["pump-1"]);
+    assert_eq!(ann.control("take").status, 200);
+    let session = bob.client.get("/api/session").json()["session"].clone();
+    assert_eq!(control(&mut ann.client, json!({"action":"give","to":session})).status, 200);
+    let (_, offered) = bob.wait(|kind, _| kind == "offered");
+    assert_eq!((&offered["from"]["user"], &offered["to"]["user"]), (&"ann".into(), &"bob".into()));
+    assert_eq!(bob.control("take").status, 200);
+    ann.wait(|kind, data| kind == "control" && data["reason"] == "given" && data["holder"]["user"] == "bob");
+    assert_eq!(refused(&ann.control("force"), 403), "role");
+    let mut admin = Client::new(&server, "admin");
+    assert_eq!(control(&mut admin, json!({"action":"force","lease":"10s"})).status, 200);
+    ann.wait(|kind, data| kind == "control" && data["reason"] == "forced" && data["was"]["user"] == "bob");
+    for holder in ["ann", "bob", "admin"] {
+        assert_eq!(pump.next(), json!({"control":{"holder":holder}}), "and no `safe` in between");
+    }
+}
+
+#[test]
+fn a_server_that_is_stopped_says_safe_and_then_bye() {
+    let (mut server, addr) = server("");
+    let mut pump = Device::pump(addr);
+    let mut curl = Client::new(&server, "ann");
+    assert_eq!(control(&mut curl, json!({"action":"take","lease":"30s"})).status, 200);
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+    let _silent = Device::connect(addr);
+    server.signal("TERM");
+    let line = pump.next();
+    assert_eq!((&line["safe"], &line["by"]), (&"shutdown".into(), &"ann".into()));
+    assert_eq!(pump.next(), json!({"control":{"holder":null}}));
+    assert_eq!(pump.next(), json!({"bye":"shutdown"}));
+    drop(pump);
+    assert_eq!(server.wait_exit(), Some(0));
+}
+
+#[test]
+fn a_panel_that_does_not_read_costs_the_others_nothing_and_catches_up() {
+    let (server, addr) = server("");
+    let panel = Panel::open(&server, "ann", "t1", &[]);
+    let mut pump = Device::pump(addr);
+    for i in 0..200 {
+        pump.say(&json!({"telemetry":{"rpm":i}}).to_string());
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let mut told = 0;
+    panel.wait(|kind, data| {
+        let last = data["values"]["rpm"] == 199;
+        kind == "telemetry" && last
+    });
+    while panel.messages.try_recv().is_ok() {
+        told += 1;
+    }
+    assert_eq!(told, 0);
+    assert_eq!(server.metric("boatswain_telemetry_lines_total"), 200.0);
+}

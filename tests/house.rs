@@ -1,0 +1,247 @@
+//! The rules of the house as an operator sets them: who gets a seat, who loses it and why, what is open to all, and
+//! what those see who are turned away.
+#![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
+#![allow(clippy::disallowed_methods)] // the tests stand outside: they have a clock of their own
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::{Answer, Client, Server, Setup, auth, temp_dir};
+
+fn word(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_string())
+}
+
+#[test]
+fn who_does_nothing_for_long_is_evicted_as_idle_and_who_acts_stays() {
+    let server = Server::with_seats("max = 4\nreserved = 0\nidle = \"1s\"");
+    let mut ann = Client::browser(&server, "ann", "A").from(2);
+    let mut bob = Client::browser(&server, "bob", "B").from(3);
+    let mut link = ann.link("/api/events?tab=a&n=1");
+    let mut watch = bob.link("/api/events?tab=b&n=1&types=left");
+    link.wait("hello");
+    watch.wait("hello");
+    let begin = Instant::now();
+    // bob talks, ann only reads: answers to beats and reading are no activity
+    while begin.elapsed() < Duration::from_millis(1500) {
+        bob.say("busy");
+        if begin.elapsed() < Duration::from_millis(700) {
+            assert_eq!(ann.get("/api/roster").status, 200);
+        }
+        std::thread::park_timeout(Duration::from_millis(300)); // the pause is what is tested
+    }
+    let left = watch.wait("left");
+    assert_eq!((left.data["member"]["user"].as_str(), left.data["reason"].as_str()), (Some("ann"), Some("idle")));
+    let told = link.drain();
+    assert_eq!(told.last().unwrap().data["reason"], "idle", "{told:?}");
+    // final: the page waits for a click, and the cookie opens nothing
+    let refused = ann.try_link("/api/events?tab=a&n=2").err().unwrap();
+    assert_eq!((word(&refused).0, refused.json()["reason"].as_str()), (403, Some("idle")));
+    // signing in again is a new session
+    assert_eq!(ann.page("/").status, 200);
+}
+
+#[test]
+fn one_user_has_so_many_seats_and_no_more() {
+    let server = Server::with_seats("max = 4\nreserved = 0\nper_user = 1");
+    assert_eq!(Client::browser(&server, "ann", "one").from(2).get("/").status, 200);
+    let mut second = Client::browser(&server, "ann", "two").from(2);
+    let refused = second.get("/");
+    assert_eq!(word(&refused), (503, "full".into()));
+    assert!(refused.json()["message"].as_str().unwrap().contains("as many seats as one user may have"));
+    assert_eq!(refused.header("retry-after"), "5");
+    assert!(!refused.header("set-cookie").is_empty(), "a 503 brings the cookie too");
+    assert_eq!(word(&second.get("/api/events?tab=t&n=1")), (503, "full".into()));
+    assert_eq!(second.get("/api/session").status, 200, "reading needs no seat");
+    assert_eq!(Client::browser(&server, "bob", "one").from(2).get("/").status, 200);
+}
+
+#[test]
+fn a_seat_is_kept_for_admins_and_given_to_them_only() {
+    let server = Server::with_seats("max = 2\nreserved = 1");
+    assert_eq!(Client::browser(&server, "ann", "A").from(2).get("/").status, 200);
+    assert_eq!(word(&Client::browser(&server, "bob", "B").from(3).get("/")), (503, "full".into()));
+    assert_eq!(Client::browser(&server, "admin", "C").from(4).get("/").status, 200);
+    assert_eq!(word(&Client::browser(&server, "admin", "D").from(5).get("/")), (503, "full".into()));
+}
+
+#[test]
+fn without_admins_no_seat_is_kept() {
+    let setup = Setup::default().table("seats", "max = 2\nreserved = 1").env("BOATSWAIN_AUTH_ADMINS", "");
+    let server = setup.start();
+    for (user, last) in [("ann", 2), ("bob", 3)] {
+        assert_eq!(Client::browser(&server, user, "A").from(last).get("/").status, 200, "{user}");
+    }
+}
+
+#[test]
+fn an_evicted_user_is_refused_from_that_address_and_welcome_from_another() {
+    let server = Setup::default().start();
+    let mut admin = Client::browser(&server, "admin", "boss").from(9);
+    let mut ann = Client::browser(&server, "ann", "A").from(2);
+    let mut link = ann.link("/api/events?tab=a&n=1");
+    let session = link.wait("hello").data["you"]["session"].as_str().unwrap().to_string();
+    assert_eq!(admin.post(&format!("/api/members/{session}/evict"), "").status, 204);
+    let told = link.drain();
+    assert_eq!(told.last().unwrap().data["reason"], "evicted", "{told:?}");
+    let page = ann.get("/api/roster?tab=a");
+    assert_eq!((word(&page), page.json()["reason"].as_str()), ((403, "ended".into()), Some("evicted")));
+    let mut anew = Client::browser(&server, "ann", "another browser").from(2);
+    let refused = anew.get("/api/session");
+    assert_eq!((word(&refused), refused.header("retry-after")), ((403, "evicted".into()), "60"));
+    assert_eq!(Client::browser(&server, "ann", "A").from(3).get("/").status, 200, "another address");
+    assert_eq!(Client::browser(&server, "bob", "B").from(2).get("/").status, 200, "another user");
+    assert_eq!(word(&admin.post(&format!("/api/members/{session}/evict"), "")), (404, "not_found".into()));
+    assert_eq!(word(&anew.from(3).post("/api/members/x/evict", "")), (403, "role".into()));
+}
+
+#[test]
+fn logging_out_by_get_challenges_until_the_user_is_logout() {
+    let server = Setup::default().start();
+    let mut ann = Client::new(&server, "ann");
+    for target in ["/api/logout", "/api/logout?tab=a"] {
+        for credentials in [Some(auth("ann")), None, Some("logout".into())] {
+            let mut who = ann.clone().credentials(credentials.as_deref());
+            let answer = who.get(target);
+            assert_eq!(answer.status, 401, "{target} {credentials:?}");
+            assert!(answer.header("www-authenticate").starts_with("Basic realm="), "{answer:?}");
+        }
+        let out = ann.clone().credentials(Some("logout:whatever")).get(target);
+        assert_eq!(out.status, 200);
+    }
+    assert_eq!(ann.get("/").status, 200, "nobody was throttled by that");
+}
+
+#[test]
+fn cookies_of_two_listeners_do_not_mix() {
+    let server = Setup::default().also_listen("127.0.0.2:0").start();
+    let line = server.wait_log("listening addr=127.0.0.2:");
+    let other = line.split("addr=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let mut here = Client::browser(&server, "ann", "A");
+    assert_eq!(here.get("/").status, 200);
+    let mine = here.cookie().unwrap().to_string();
+    // the cookie of the other port opens nothing here, credentials or not
+    let mut there = here.clone().to(other).credentials(None);
+    assert_eq!(there.get("/").status, 401);
+    let mut both = Client::browser(&server, "ann", "A").to(other);
+    assert_eq!(both.get("/").status, 200);
+    assert_ne!(both.cookie().unwrap().split('=').next(), mine.split('=').next());
+    // and the first one still does where it came from
+    assert_eq!(here.credentials(None).get("/").status, 200);
+}
+
+#[test]
+fn open_paths_ask_nobody_and_take_no_seat() {
+    let www = temp_dir();
+    fs::create_dir(www.join("pub")).unwrap();
+    fs::write(www.join("index.html"), "<p>house").unwrap();
+    fs::write(www.join("pub/logo.svg"), "<svg/>").unwrap();
+    let setup = Setup::default().top(&format!("www = {:?}", www.to_str().unwrap()));
+    let server =
+        setup.table("auth", "open = [\"/healthz\", \"/pub/\"]").table("seats", "max = 1\nreserved = 0").start();
+    let mut nobody = Client::browser(&server, "ann", "A").credentials(None);
+    for target in ["/pub/logo.svg", "/healthz"] {
+        let answer = nobody.get(target);
+        assert_eq!((answer.status, answer.header("set-cookie")), (200, ""), "{target}");
+    }
+    assert_eq!(nobody.get("/pub//%6cogo.svg").status, 200, "written in another way, and still there");
+    for target in ["/", "/pub", "/pubs", "/healthz/x", "/metrics", "/x/../healthz"] {
+        assert_eq!(nobody.get(target).status, 401, "{target}");
+    }
+    // no way leads out of an open folder
+    for target in [
+        "/pub/..",
+        "/pub/../",
+        "/pub/../index.html",
+        "/pub/%2e%2e/index.html",
+        "/pub/.%2E/index.html",
+        "/pub/x/../../index.html",
+        "/pub/..//index.html",
+        "/pub/%2e%2e%2findex.html",
+        "/pub/..%5cindex.html",
+        "/pub/../../index.html",
+    ] {
+        assert_eq!(nobody.get(target).status, 401, "{target}");
+    }
+    assert_eq!(Client::new(&server, "bob").get("/").status, 200, "the only seat was free");
+    let _ = fs::remove_dir_all(www);
+}
+
+#[test]
+fn the_board_itself_always_may_and_other_addresses_only_from_the_ranges() {
+    let server = Server::with_seats("allow = [\"10.0.0.0/8\"]");
+    assert_eq!(Client::new(&server, "ann").from(77).get("/").status, 200, "loopback");
+
+    let make = "ip link set lo up; ip addr add 192.0.2.2/32 dev lo; ip addr add 10.1.2.3/32 dev lo; exec \"$@\"";
+    let can = Command::new("unshare").args(["--net", "sh", "-ec", make, "sh", "true"]).output();
+    if !can.is_ok_and(|o| o.status.success()) {
+        return eprintln!("skipped in part: no network namespaces here (root, util-linux, iproute2)");
+    }
+    let setup = Setup::default().through(&["unshare", "--net", "sh", "-ec", make, "sh"]);
+    let setup = setup.also_listen("192.0.2.2:7777").also_listen("10.1.2.3:7777");
+    let server = setup.table("seats", "allow = [\"10.0.0.0/8\"]").start();
+    server.wait_log("started version=");
+    let ask = |ip: &str, target: &str| {
+        let out = Command::new("nsenter")
+            .args(["-t", &server.pid().to_string(), "-n", "curl", "-s", "-m", "5", "-w", " %{http_code}"])
+            .args(["-u", &auth("ann"), &format!("http://{ip}:7777{target}")])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let refused = ask("192.0.2.2", "/api/session");
+    assert!(refused.contains("\"error\":\"address\"") && refused.ends_with(" 403"), "{refused}");
+    assert!(ask("192.0.2.2", "/healthz").ends_with(" 403"), "not even open paths");
+    assert!(ask("10.1.2.3", "/api/session").ends_with(" 200"));
+}
+
+#[test]
+fn errors_are_told_to_browsers_by_the_pages_of_the_site() {
+    let www = temp_dir();
+    let page = |status: u16| format!("<!DOCTYPE html><p>house page for {status}");
+    fs::write(www.join("index.html"), "<p>house").unwrap();
+    for status in [401, 403, 404, 421, 429, 503] {
+        fs::write(www.join(format!("{status}.html")), page(status)).unwrap();
+    }
+    let setup = Setup::default().top(&format!("www = {:?}", www.to_str().unwrap()));
+    let server = setup.table("auth", "failures = 1").table("seats", "max = 1\nreserved = 0").start();
+    let mut ann = Client::new(&server, "ann");
+    let shows = |answer: &Answer, status: u16| {
+        assert_eq!((answer.status, answer.text()), (status, page(status)));
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        assert_eq!((answer.header("cache-control"), answer.header("content-security-policy")), ("no-store", ""));
+    };
+    let unknown = ann.clone().credentials(None).page("/");
+    shows(&unknown, 401);
+    assert!(unknown.header("www-authenticate").starts_with("Basic realm="), "the challenge stays");
+    shows(&ann.page("/nothing"), 404);
+    let html = "Accept: text/html\r\n";
+    shows(&ann.request("POST", "/", &format!("{html}Origin: http://evil.test\r\n"), b"x"), 403);
+    // Host is in the head already: a second one would be 400, so it is sent by hand
+    let mut stream = ann.connect().unwrap();
+    let head = ann.head("GET", "/", html).replacen(&format!("Host: {}", server.addr), "Host: evil.test", 1);
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    shows(&support::read_answer(&stream, "GET").unwrap(), 421);
+    let mut wrong = ann.clone().from(7).credentials(Some("ann:wrong"));
+    shows(&wrong.page("/"), 401);
+    let throttled = wrong.page("/");
+    shows(&throttled, 429);
+    assert!(!throttled.header("retry-after").is_empty());
+
+    // the full house has a page of its own, which names who is on
+    assert_eq!(ann.page("/").status, 200);
+    let full = Client::new(&server, "bob").from(3).page("/");
+    assert!(full.status == 503 && full.text().contains("ann") && !full.text().contains("house page"), "{full:?}");
+    // programs and terminals get what suits them
+    let terminal = ann.clone().credentials(None).get("/");
+    assert!(terminal.header("content-type").starts_with("text/plain"), "{terminal:?}");
+    let program = ann.clone().credentials(None).page("/api/session");
+    assert_eq!(word(&program), (401, "unauthorized".into()));
+    // HEAD has the length and no body
+    let head = ann.clone().credentials(None).request("HEAD", "/", html, b"");
+    assert_eq!((head.status, head.header("content-length")), (401, page(401).len().to_string().as_str()));
+    let _ = fs::remove_dir_all(www);
+}
