@@ -696,22 +696,41 @@ fn a_server_that_is_stopped_says_safe_and_then_bye() {
 }
 
 #[test]
-fn a_panel_that_does_not_read_costs_the_others_nothing_and_catches_up() {
+fn a_panel_that_does_not_read_gets_no_old_telemetry_and_then_the_newest() {
     let (server, addr) = server("");
     let panel = Panel::open(&server, "ann", "t1", &[]);
     let mut pump = Device::pump(addr);
-    for i in 0..200 {
-        pump.say(&json!({"telemetry":{"rpm":i}}).to_string());
-        std::thread::park_timeout(Duration::from_millis(5));
+    // Its kernel takes a few KiB, then its window is closed.
+    let bob = Client::new(&server, "bob");
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.addr.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(bob.head("GET", "/api/events?types=telemetry", "").as_bytes()).unwrap();
+    let note = "x".repeat(200);
+    for n in 0..150 {
+        let values: serde_json::Map<String, Value> =
+            (0..20).map(|i| (format!("v{i}"), note.as_str().into())).chain([("n".into(), n.into())]).collect();
+        pump.say(&json!({ "telemetry": values }).to_string());
+        std::thread::park_timeout(Duration::from_millis(20));
     }
-    let mut told = 0;
-    panel.wait(|kind, data| {
-        let last = data["values"]["rpm"] == 199;
-        kind == "telemetry" && last
-    });
-    while panel.messages.try_recv().is_ok() {
-        told += 1;
+    panel.wait(|kind, data| kind == "telemetry" && data["values"]["n"] == 149);
+    // Nothing of that piles up: it may owe 256 KiB, and is still here.
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let (mut numbers, until) = (Vec::new(), Instant::now() + SOON);
+    for line in BufReader::new(stream).lines() {
+        assert!(Instant::now() < until, "the newest value never came: {numbers:?}");
+        let line = line.unwrap();
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_ne!(data["type"], "closing", "{data}");
+        if data["type"] == "telemetry" {
+            numbers.push(data["values"]["n"].as_u64().unwrap());
+            if numbers.last() == Some(&149) {
+                break;
+            }
+        }
     }
-    assert_eq!(told, 0);
-    assert_eq!(server.metric("boatswain_telemetry_lines_total"), 200.0);
+    assert!(numbers.len() < 20, "ten a second for three seconds is what the others heard: {numbers:?}");
+    assert!(numbers.is_sorted(), "{numbers:?}");
 }
