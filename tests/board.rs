@@ -122,7 +122,7 @@ impl Drop for Running {
 
 /// A device on somebody else's machine, by `boatswain link`: it does what it is told and answers.
 fn device(world: &World, name: &str) -> Running {
-    let token = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("token-{}", std::process::id()));
+    let token = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("token-{name}-{}", std::process::id()));
     std::fs::write(&token, "secret\n").expect("a token file");
     let program = r#"
         echo '{"describe":{"commands":{"start":{},"stop":{"anyone":true}},"telemetry":{"rpm":"1/min"}}}'
@@ -153,6 +153,7 @@ fn wait_for_devices(world: &World, state: &str, count: usize) {
             return;
         }
         assert!(Instant::now() < end, "never {count} devices {state}: {devices}");
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
