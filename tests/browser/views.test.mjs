@@ -79,7 +79,7 @@ test('on a desk: live, in control, in the dark', async () => {
   await look(phone, 'phone-machines', true);
   for (const [view, name] of [['people', 'phone-people'], ['talk', 'phone-talk']]) {
     await phone.run(v => document.querySelector(`#views [data-view=${v}]`).click(), view);
-    await look(phone, name, true);
+    await look(phone, name);
   }
   await phone.page.close();
   await press(ann, 'Give back');
