@@ -21,9 +21,12 @@ use boatswain::link::ws::{Echo, Ws};
 use boatswain::link::{Link, Step, lines::Lines};
 use boatswain::routes::reply::read_cookie;
 
+/// What is done with some bytes.
+pub type Case = fn(&[u8]);
+
 /// Every case, by the name of its target.
 #[allow(dead_code)] // each target uses one of them
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Case)] = &[
     ("head", head),
     ("path", path_decode),
     ("auth", auth),
@@ -109,7 +112,7 @@ pub fn path_decode(data: &[u8]) {
         return;
     };
     for name in named.path.split('/').filter(|_| !named.path.is_empty()) {
-        assert!(!name.is_empty() && !name.starts_with('.') && !name.chars().any(|c| c.is_control() || c == '\\'));
+        assert!(!name.is_empty() && !name.starts_with('.') && !name.chars().any(|c| c.is_ascii_control() || c == '\\'));
     }
     if let Some(plain) = path::plain(raw) {
         assert_eq!(plain.trim_end_matches('/'), named.path, "the short way and the long one");
