@@ -21,7 +21,7 @@ use boatswain::link::ws::{Echo, Ws};
 use boatswain::link::{Link, Step, lines::Lines};
 use boatswain::routes::reply::read_cookie;
 
-/// What is done with some bytes.
+/// A function that reads bytes and must not mind which.
 pub type Case = fn(&[u8]);
 
 /// Every case, by the name of its target.

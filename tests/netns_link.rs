@@ -1,7 +1,7 @@
 //! `boatswain link` and the real server with a cable between them that is really cut.
 //!
 //! Needs root (or CAP_NET_ADMIN and CAP_SYS_ADMIN) and the tools of util-linux, iproute2 and nftables; says so if not.
-#![allow(clippy::disallowed_methods, clippy::print_stdout)] // a test stands outside: it has a clock of its own
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)] // a test stands outside
 
 mod linking;
 #[path = "vanishing/mod.rs"]
@@ -50,11 +50,12 @@ impl Site {
         let (switch, board, away, folder) = (Switch::new(), Netns::new(), Netns::new(), Folder::new());
         switch.plug(&board, "board", &["10.83.0.1".into()], "02:00:00:00:00:01");
         switch.plug(&away, "away", &["10.83.0.2".into()], "02:00:00:00:00:02");
-        let hash = |word: &str| bcrypt::hash_with_result(word, 4).unwrap().format_for_version(bcrypt::Version::TwoY);
+        let hash =
+            |word: &str| bcrypt::hash_with_result(word, 4).expect("a hash").format_for_version(bcrypt::Version::TwoY);
         let users = folder.write("users", &format!("ann:{}\n", hash("secret")));
         let tokens = folder.write("tokens", &format!("pump-1:{}\n", hash("pump's secret")));
         let token = folder.write("token", "pump's secret\n");
-        std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).expect("a mode");
         folder.write(
             "settings",
             &format!(
@@ -97,7 +98,7 @@ impl Site {
         if !body.is_empty() {
             command.args(["-H", "Content-Type: application/json", "-d", body]);
         }
-        let out = command.output().unwrap();
+        let out = command.output().expect("the command runs");
         serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{target}: {e}: {out:?}"))
     }
 

@@ -109,6 +109,9 @@ fn a_handshake_that_is_none_gets_the_right_status() {
         let refused = ann.try_socket(&format!("/api/socket?{query}"), UPGRADE).err().unwrap();
         assert_eq!(refused.json()["error"], "query", "{query}");
     }
+    for status in [400, 401, 403, 405, 421, 426] {
+        server.wait_log(&format!("refused addr=127.0.0.2 status={status} path=\"/api/socket\""));
+    }
     // none of that took a seat
     assert_eq!(Client::new(&server, "eve").from(9).get("/api/session").json()["seats"]["taken"], 0);
 }
@@ -489,7 +492,10 @@ fn an_answer_to_a_beat_by_post_counts_for_the_page_that_is_named() {
 #[test]
 fn behind_a_unix_socket_silence_is_a_loss_and_a_frozen_page_is_not() {
     let path = std::env::temp_dir().join(format!("boatswain-ws-{}.sock", std::process::id()));
-    let server = house().unix(&path).table("liveness", "profile = \"lan\"\npage_after = \"2s\"").start();
+    let server = house()
+        .also_listen(&format!("unix:{}", path.display()))
+        .table("liveness", "profile = \"lan\"\npage_after = \"2s\"")
+        .start();
     let mut bob = Client::browser(&server, "bob", "Browser")
         .from(3)
         .socket("/api/socket?types=suspected,recovered,stalled,lost,left,joined");

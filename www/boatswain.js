@@ -9,7 +9,9 @@
 //   dedicated Worker ticks; it is this same file, so that a page with a strict content security policy can have it.
 // - Beats are answered in the message handler, never from a timer: an answer proves that this page can act.
 // - Every URL is absolute and without credentials: fetch refuses relative ones on a page opened as http://user:password@board/.
-// - A WebSocket hides why it was refused: then the server is asked by fetch, on a URL that would open a link too.
+// - A WebSocket hides why it was refused: then the server is asked by fetch, on a URL that would open a link too. While
+//   nothing at all comes back most tries in Chromium are WebSockets: there a new fetch waits for the connection that the
+//   last one began, whose packets come less and less often. Firefox holds back WebSockets that have failed: there all are fetches.
 // - A request that was given up may still arrive seconds later. So nothing is queued for a link that is not there, and
 //   every connection carries this page's name and a rising number.
 
@@ -22,6 +24,7 @@ const ANSWER_MS = 5000;       // longest wait for the answer to what this page a
 const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
 const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
 
+const FRESH = !/Firefox/.test(navigator.userAgent);             // a new WebSocket is a new connection at once
 const isWorker = typeof document === 'undefined';
 if (isWorker) setInterval(() => postMessage(0), TICK_MS);
 
@@ -52,7 +55,7 @@ export function connect(options = {}) {
   let number = 0, round = 0, refs = 0;                   // of connections; of tries: what belongs to an older one is ignored; of questions
   let state = 'connecting', cause, over = false, away = false;  // over: final, until a click. away: hidden for good or frozen
   let carrier = null, knocking = null;                   // the connection; or the question whether there could be one
-  let open = false, heard = 0, began = 0, limit = 0, retryAt = 0, tries = 0, ticked = now();
+  let open = false, mute = false, took = 0, heard = 0, began = 0, limit = 0, retryAt = 0, tries = 0, ticked = now();
   let socketFails = 0;                                   // WebSockets in a row that failed though the server would have us
   let beat = null, beatMs = 500, toldHold = false;
   const firstBeat = [];                                  // who waits for one
@@ -62,10 +65,8 @@ export function connect(options = {}) {
     members, devices,
     you: null, seats: null,
     get state() { return state; },
-    /** When something was last heard, in milliseconds since then. */
+    /** Milliseconds since something was last heard. */
     get silence() { return open ? now() - heard : Infinity; },
-    get carrier() { return carrier && carrier.name; },
-    get last() { return last; },
     /** Says something to everyone; the id of the event. */
     say: text => ask({ say: text }, ['/api/chat', { text }]),
     /** Commands a device: `{id, answer}`, where `answer` is a promise of the `answered` event. */
@@ -89,11 +90,12 @@ export function connect(options = {}) {
   }
 
   function begin() {
+    mute = false;
     tries++;
     heard = began = now();
     retryAt = 0;
     // There are slow networks: the first try of a page is patient, and some of the others.
-    limit = tries % 16 === 0 || !last ? PATIENT_MS : tries % 4 === 0 ? 2 * HASTY_MS : HASTY_MS;
+    limit = tries % 8 === 0 || !last ? PATIENT_MS : Math.min(Math.max(HASTY_MS, 3 * took), PATIENT_MS);
   }
 
   const link = () => ({ n: number, ...last && { last } });
@@ -160,8 +162,8 @@ export function connect(options = {}) {
     const was = open;
     drop();
     if (over || away) return;
-    // A first try at once: mostly the server or the network is there. One that fails is asked why at once. Then one a second.
-    retryAt = was ? now() + (wait ?? TICK_MS) : carrierFailed && reason === 'closed' ? now() : Math.max(began + AGAIN_MS, now());
+    // The first try comes at once: mostly the server or the network is there. So does the question why a link was refused.
+    retryAt = was || wait === 0 ? now() + (wait ?? TICK_MS) : carrierFailed && reason === 'closed' ? now() : Math.max(began + AGAIN_MS, now());
     if (was) tries = 0;
     if (was || reason === 'unreachable') become('lost', { reason });
   }
@@ -182,7 +184,6 @@ export function connect(options = {}) {
     }
   }
 
-  function next() { if (tries) knock(); else attempt(); }
 
   function end(reason, message) {
     over = true;
@@ -217,10 +218,11 @@ export function connect(options = {}) {
     if (stood > 1000) { heard += stood; began += stood; }    // alert(), a debugger, a suspended laptop: time that was not lived is not counted
     for (const [ref, a] of asked) if (t > a.until) { asked.delete(ref); a.fail('timeout', 'No answer from the board.'); }
     if (over || away) return;
-    if (open) { if (t - heard > Math.max(SILENT_MS, 3.5 * beatMs)) broken('silent', 0); }
-    else if (carrier) { if (t - began > limit) broken('unreachable'); }
-    else if (knocking) { if (t - began > limit) broken('unreachable'); }
-    if (!carrier && !knocking && retryAt && t >= retryAt - TICK_MS / 2) next();
+    if (open ? t - heard > Math.max(SILENT_MS, 3.5 * beatMs) : (carrier || knocking) && t - began > limit) {
+      broken(open ? 'silent' : 'unreachable', 0);
+      mute = true;
+    }
+    if (!carrier && !knocking && retryAt && t >= retryAt - TICK_MS / 2) if (mute && FRESH && tries % 3) attempt(); else knock();
   }
 
   function become(what, why) {
@@ -262,6 +264,7 @@ export function connect(options = {}) {
     const me = round, first = !last, restarted = !first && epochOf(last) !== epochOf(m.id);
     open = true;
     tries = 0;
+    took = now() - began;
     if (carrier.send) socketFails = 0;
     board.you = m.you;
     board.seats = m.seats;

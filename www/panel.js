@@ -34,6 +34,7 @@ function onState(state, reason) {
   $('enter').hidden = state !== 'signed_out';
   if (hadFocus && $('enter').hidden) $('text').focus();
   if (state === 'signed_out') { notes.clear(); $('members').replaceChildren(); write($('seats'), ''); }
+  if (state === 'full' && before !== 'full') refresh();
   if (state === 'open') { notes.clear(); asOf = null; refreshAt = performance.now() + 1000; }
   $('send').disabled = state !== 'open';
   $('logout').hidden = !board?.you;

@@ -5,7 +5,7 @@ use crate::link::Step;
 use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Now};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
-use crate::net::serve::{PIPELINE_MAX, with_ctx};
+use crate::net::serve::with_ctx;
 use crate::net::world::World;
 use crate::routes::steps;
 
@@ -38,9 +38,6 @@ fn steps(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u8])
         let rest = &input[used..];
         if rest.is_empty() {
             return used;
-        }
-        if !conn.is_link() && conn.output.owed() >= PIPELINE_MAX {
-            break; // what goes straight back waits for what went before
         }
         let Protocol::Link(link) = &mut conn.protocol else { return input.len() };
         match link.decode(rest) {

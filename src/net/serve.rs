@@ -27,7 +27,7 @@ use crate::routes::{self, Admitted, Refused};
 use crate::sys::tcp;
 
 /// Output owed at which no further pipelined request is taken up.
-pub const PIPELINE_MAX: u64 = 64 * 1024;
+const PIPELINE_MAX: u64 = 64 * 1024;
 
 /// Bytes of a body that travel in one piece with their head.
 const JOIN_MAX: usize = 2048;
@@ -330,6 +330,10 @@ fn respond(
             let persist = Persist::of(request, close);
             let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
             world.site.metrics.response(full.status);
+            if full.status >= 400 && request.header("upgrade").is_some() {
+                // a page cannot see the status of its handshake: whoever looks for the reason finds it here
+                log::info!("refused addr={} status={} path={:?}", conn.stream.peer, full.status, request.path);
+            }
             let mut out = Vec::with_capacity(256 + full.body.len());
             full.write(&mut out, &envelope);
             conn.output.push(Chunk::Bytes(out));

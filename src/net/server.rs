@@ -3,7 +3,7 @@
 //! ```text
 //! loop {
 //!     poll                      sleep until something is ready or the earliest deadline; note, do not act
-//!     accept, serve, resume     a bounded amount each
+//!     serve, accept, resume     a bounded amount each
 //!     deadlines                 of connections and of the hub
 //!     effects and settling      until there are none: a close makes more effects
 //! }
@@ -296,12 +296,13 @@ impl Server {
 
     /// One turn: everything that is ready, everything that is due, everything that follows.
     fn turn(&mut self, now: Now) {
-        self.accept(now);
         for _ in 0..self.ready.len() {
             if let Some(id) = self.ready.pop_front() {
                 self.serve(now, id);
             }
         }
+        // after those who are there: one who has just left makes room for one who comes
+        self.accept(now);
         while let Some(outcome) = self.world.worker.fetch() {
             if devices::checked(self, now, &outcome) {
                 continue;

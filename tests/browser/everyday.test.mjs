@@ -78,7 +78,7 @@ test('an open page that loses its seat to a full house waits it out', async () =
   await ann.run(() => document.dispatchEvent(new Event('resume')));
   await ann.reaches('full');
   assert.match(await ann.text('#banner-text'), /1 of 1 seats/);
-  assert.match(await ann.text('#members') || await until('she sees who is on', () => ann.text('#members')), /bob/);
+  await until('she sees who is on', async () => /bob/.test(await ann.text('#members')));
   await bob.run(() => document.querySelector('#logout').click());
   await until('bob is out', async () => (await server.events()).some(e => e.type === 'left' && e.member.user === 'bob'));
   const free = now();

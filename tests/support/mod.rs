@@ -118,12 +118,6 @@ impl Setup {
         self
     }
 
-    /// Listen on a unix socket at `path` too.
-    pub fn unix(mut self, path: &Path) -> Self {
-        self.listen = format!("{}\", \"unix:{}", self.listen, path.display());
-        self
-    }
-
     /// Start it through another command, such as `sh -c 'ulimit -n 64; exec "$@"' sh`.
     pub fn through(mut self, command: &[&str]) -> Self {
         self.wrapper = command.iter().map(|s| s.to_string()).collect();
@@ -664,9 +658,16 @@ impl Link {
         }
     }
 
-    /// Reads to the end of the link: what was said before it closed, beats left out.
+    /// Reads to the end of the link, which must come within [`SOON`]: what was said before it closed, beats left out.
     pub fn drain(mut self) -> Vec<Heard> {
-        std::iter::from_fn(|| self.next(SOON)).filter(|h| h.kind != "beat").collect()
+        let end = Instant::now() + SOON;
+        let mut all = Vec::new();
+        while let Some(heard) = self.next(end.saturating_duration_since(Instant::now())) {
+            if heard.kind != "beat" {
+                all.push(heard);
+            }
+        }
+        all
     }
 
     fn line(&mut self, end: Instant) -> Option<String> {

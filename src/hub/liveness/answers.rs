@@ -38,7 +38,9 @@ impl Liveness {
             return self.ended(rules, now, Some(verdict));
         }
         let mut outcome = self.ask(now, silent < HOLD_AFTER);
-        self.next_poll = self.pending.map(|_| now + rules.poll.max(rules.heartbeat / 4));
+        // between ticks only the two moments at which something is to be said matter
+        let next = if silent < rules.suspect_after { rules.suspect_after } else { rules.silence };
+        self.next_poll = self.pending.map(|since| (since + next).max(now + rules.poll));
         if self.stalled {
             self.stalled = false;
             outcome.change = Some(Change::Moving);

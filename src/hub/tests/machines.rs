@@ -609,16 +609,15 @@ fn reconnecting_without_an_answer_gains_a_page_nothing() {
 fn one_answer_counts_once_whoever_gives_it() {
     let (mut w, ann) = held();
     w.freeze(1);
-    assert_eq!(w.tab(ann, 7, "other", 1), Ok(()));
     let n = w.hub.beat_number(w.now());
-    for ms in [10_500, 11_000, 11_500, 12_000, 12_500, 13_000] {
+    for (c, ms) in (7..).zip([10_500, 11_000, 11_500, 12_000, 12_500, 13_000]) {
         w.live(ms);
-        // two pages answer the same old beat again and again
+        // always another page, always the same old beat
+        let tab = format!("other{c}");
+        assert_eq!(w.tab(ann, c, &tab, 1), Ok(()));
         let now = w.now();
-        for (c, tab) in [(1, "tab1"), (7, "other")] {
-            w.hub.beat_sent(now, conn(c), n);
-            w.hub.beat_answer(now, ann, tab, n, &["pump"], &mut w.fx);
-        }
+        w.hub.beat_sent(now, conn(c), n);
+        assert_eq!(w.hub.beat_answer(now, ann, &tab, n, &["pump"], &mut w.fx), BeatAnswer::Counted);
         w.settle();
     }
     w.live(13_500);

@@ -446,7 +446,7 @@ impl Model {
         // any command of its life, answered before or not
         let ids: Vec<u64> = self.fates.iter().filter(|(_, f)| f.device == m).map(|(&id, _)| id).collect();
         let newest = &ids[ids.len().saturating_sub(20)..];
-        for id in newest.to_vec() {
+        for &id in newest {
             if self.dice.roll(2) == 0 {
                 self.w.answers(c, id, true);
                 self.machines[m].heard = self.w.ms;

@@ -1,5 +1,7 @@
 use super::*;
 
+mod simulation;
+
 /// A machine, a clock that only moves when told, and what was said and done since it was last asked.
 struct Play {
     machine: Machine,
