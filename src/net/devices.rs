@@ -30,9 +30,6 @@ pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// A ping so often whatever the profile: [`lines::HEARTBEAT_MS`] is promised, and a wake-up may come some milliseconds late.
 const PING_EVERY: Duration = Duration::from_millis(480);
 
-/// So many connections without a hello one address may always have open.
-const SILENT_MIN: usize = 8;
-
 /// Bytes that a device may send while its token is being checked.
 const EARLY_MAX: usize = lines::LINE_MAX;
 
@@ -127,7 +124,7 @@ pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     world.site.metrics.accepted += 1;
     let max = world.site.config.devices.connections as usize;
     // whoever opens connections and says nothing must not keep the devices out; all on a unix socket have one address
-    let crowd = stream.kind == Kind::Tcp && silent >= (max / 2).max(SILENT_MIN);
+    let crowd = stream.kind == Kind::Tcp && silent >= max.div_ceil(2);
     let refused = crowd || inside >= max;
     world.site.metrics.refused_limit += u64::from(refused);
     if refused && turned_away >= TURNED_AWAY_MAX {
