@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::ws::Frame;
 use support::{Answer, Client, SOON, Server, Setup};
 
 const PUMP: &str = r#"{"hello":"pump-1","proto":1,"describe":{
@@ -696,22 +697,118 @@ fn a_server_that_is_stopped_says_safe_and_then_bye() {
 }
 
 #[test]
-fn a_panel_that_does_not_read_costs_the_others_nothing_and_catches_up() {
+fn a_panel_that_does_not_read_gets_no_old_telemetry_and_then_the_newest() {
     let (server, addr) = server("");
     let panel = Panel::open(&server, "ann", "t1", &[]);
     let mut pump = Device::pump(addr);
-    for i in 0..200 {
-        pump.say(&json!({"telemetry":{"rpm":i}}).to_string());
-        std::thread::park_timeout(Duration::from_millis(5));
+    // Its kernel takes a few KiB, then its window is closed.
+    let bob = Client::new(&server, "bob");
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.addr.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(bob.head("GET", "/api/events?types=telemetry", "").as_bytes()).unwrap();
+    let note = "x".repeat(200);
+    for n in 0..150 {
+        let values: serde_json::Map<String, Value> =
+            (0..20).map(|i| (format!("v{i}"), note.as_str().into())).chain([("n".into(), n.into())]).collect();
+        pump.say(&json!({ "telemetry": values }).to_string());
+        std::thread::park_timeout(Duration::from_millis(20));
     }
-    let mut told = 0;
-    panel.wait(|kind, data| {
-        let last = data["values"]["rpm"] == 199;
-        kind == "telemetry" && last
-    });
-    while panel.messages.try_recv().is_ok() {
-        told += 1;
+    panel.wait(|kind, data| kind == "telemetry" && data["values"]["n"] == 149);
+    // Nothing of that piles up: it may owe 256 KiB, and is still here.
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let (mut numbers, until) = (Vec::new(), Instant::now() + SOON);
+    for line in BufReader::new(stream).lines() {
+        assert!(Instant::now() < until, "the newest value never came: {numbers:?}");
+        let line = line.unwrap();
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_ne!(data["type"], "closing", "{data}");
+        if data["type"] == "telemetry" {
+            numbers.push(data["values"]["n"].as_u64().unwrap());
+            if numbers.last() == Some(&149) {
+                break;
+            }
+        }
     }
-    assert_eq!(told, 0);
-    assert_eq!(server.metric("boatswain_telemetry_lines_total"), 200.0);
+    assert!(numbers.len() < 20, "ten a second for three seconds is what the others heard: {numbers:?}");
+    assert!(numbers.is_sorted(), "{numbers:?}");
+}
+
+#[test]
+fn a_page_on_a_websocket_controls_commands_and_keeps_control_by_naming_the_device() {
+    let (server, addr) = server("page_after = \"2s\"\nmax_silence = \"2s\"");
+    let mut pump = Device::pump(addr);
+    let mut socket = Client::browser(&server, "ann", "Browser").socket("/api/socket?tab=w&n=1");
+    socket.beats = false; // answered below
+    let hello = socket.message();
+    assert_eq!(hello["devices"][0]["name"], "pump-1");
+    /// Reads to the next message, naming what the page holds in the answer to each beat.
+    fn next(socket: &mut support::ws::Socket, hold: &[&str], newest: &mut u64) -> Value {
+        loop {
+            let Some(Frame::Text(text)) = socket.frame(SOON) else { continue };
+            let message: Value = serde_json::from_str(&text).unwrap();
+            if message["type"] != "beat" {
+                return message;
+            }
+            *newest = message["n"].as_u64().unwrap();
+            socket.text(&json!({"beat": *newest, "hold": hold}).to_string());
+        }
+    }
+    let mut newest = 0;
+    let mut wait = |socket: &mut support::ws::Socket, hold: &[&str], kind: &str| loop {
+        let message = next(socket, hold, &mut newest);
+        if message["type"] == kind {
+            return (message, newest);
+        }
+    };
+    socket.text(&json!({"control":{"device":"pump-1","action":"take"},"ref":1}).to_string());
+    assert_eq!(wait(&mut socket, &["pump-1"], "done").0["ref"], 1);
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+    // longer than a silent page would keep it
+    let end = Instant::now() + Duration::from_millis(3_500);
+    let mut beat = 0;
+    while Instant::now() < end {
+        Client::new(&server, "bob").say("tick");
+        beat = wait(&mut socket, &["pump-1"], "said").1;
+        std::thread::park_timeout(Duration::from_millis(300));
+    }
+    let order = |command: Value, beat: u64, n: u32| json!({"command": command, "beat": beat, "ref": n}).to_string();
+    let start = json!({"device":"pump-1","command":"start"});
+    socket.text(&order(start.clone(), beat, 2));
+    let (done, _) = wait(&mut socket, &["pump-1"], "done");
+    assert_eq!((&done["ref"], &done["id"]), (&2.into(), &pump.next()["id"]));
+    socket.text(&order(start, beat - 20, 3));
+    let (error, _) = wait(&mut socket, &["pump-1"], "error");
+    assert_eq!((&error["ref"], &error["error"]), (&3.into(), &"stale".into()));
+    socket.text(&order(json!({"device":"pump-1","command":"speed","args":{"rpm":-1}}), beat, 4));
+    assert_eq!(wait(&mut socket, &["pump-1"], "error").0["error"], "args");
+    // It answers on, but names the device no more.
+    let (control, _) = wait(&mut socket, &[], "control");
+    assert_eq!(control["reason"], "page");
+    assert_eq!(pump.next()["safe"], "page");
+}
+
+#[test]
+fn a_profile_with_rare_beats_gives_holders_frequent_ones() {
+    let (server, addr) = start(Setup::default().table("liveness", "profile = \"relaxed\""));
+    let mut pump = Device::pump(addr);
+    let mut ann = Client::browser(&server, "ann", "Browser");
+    assert_eq!(ann.page("/").status, 200);
+    let mut link = ann.link("/api/events?tab=t1&n=1");
+    assert_eq!(link.wait("hello").data["beat_ms"], 10_000);
+    assert_eq!(control(&mut ann, json!({"action":"take"})).status, 200);
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+    let (begun, mut beats) = (Instant::now(), 0);
+    // kept by answers for longer than without
+    while begun.elapsed() < Duration::from_secs(6) {
+        let beat = link.wait("beat");
+        beats += 1;
+        post(&mut ann, "/api/beat?tab=t1", &json!({"beat": beat.data["n"], "hold": ["pump-1"]}));
+    }
+    assert!((10..=14).contains(&beats), "{beats} in 6 s");
+    assert_eq!(pump.lines.try_iter().filter(|(_, line)| line.get("ping").is_none()).count(), 0);
+    assert_eq!(ann.get("/api/devices").json()[0]["holder"]["user"], "ann");
+    assert_eq!(control(&mut ann, json!({"action":"release"})).status, 200);
 }

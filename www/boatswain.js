@@ -24,7 +24,7 @@ const ANSWER_MS = 5000;       // longest wait for the answer to what this page a
 const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
 const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
 
-const FRESH = !/Firefox/.test(navigator.userAgent);
+const FRESH = !/Firefox/.test(navigator.userAgent);             // a new WebSocket is a new connection at once
 const isWorker = typeof document === 'undefined';
 if (isWorker) setInterval(() => postMessage(0), TICK_MS);
 
@@ -65,10 +65,8 @@ export function connect(options = {}) {
     members, devices,
     you: null, seats: null,
     get state() { return state; },
-    /** When something was last heard, in milliseconds since then. */
+    /** Milliseconds since something was last heard. */
     get silence() { return open ? now() - heard : Infinity; },
-    get carrier() { return carrier && carrier.name; },
-    get last() { return last; },
     /** Says something to everyone; the id of the event. */
     say: text => ask({ say: text }, ['/api/chat', { text }]),
     /** Commands a device: `{id, answer}`, where `answer` is a promise of the `answered` event. */

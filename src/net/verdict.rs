@@ -74,11 +74,12 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
         return server.returned(now, id);
     }
     if conn.closing.is_none() && conn.parked.is_none() {
-        if let Some(pulse) = outcome.pulse {
-            pulse_now(conn, id, world, now, pulse);
-        }
+        // before the pulse, which would make the output look full
         if conn.missed_telemetry && !outcome.hold && conn.output.is_empty() {
             devices::catch_up(conn, world);
+        }
+        if let Some(pulse) = outcome.pulse {
+            pulse_now(conn, id, world, now, pulse);
         }
     }
     if !conn.is_link() {
