@@ -21,7 +21,7 @@ use crate::net::worker::Submit;
 use crate::net::world::{self, World};
 use crate::net::{effects, serve};
 use crate::routes;
-use crate::routes::gate::{self, Gate, Key, Look, Outcome};
+use crate::routes::gate::{Gate, Key, Look, Outcome};
 use crate::sys::tcp::{self, Helps};
 
 /// A device says hello within so long.
@@ -211,6 +211,10 @@ fn line(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, line: Line) {
     }
 }
 
+/// Tokens of one address that may be checked at once: the devices behind one gateway all come back in the moment in
+/// which the server does. The rest of the helper's queue is for people who sign in meanwhile.
+const CHECKS_MAX: u32 = 24;
+
 /// Is its token good?
 fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
     let peer = conn.stream.peer;
@@ -238,7 +242,7 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
                 others.push(id);
             } else {
                 // the helper is shared with people who sign in
-                let crowd = conn.is_tcp() && gate.open_from(peer) >= gate::OPEN_MAX;
+                let crowd = conn.is_tcp() && gate.open_from(peer) >= CHECKS_MAX;
                 gate.asking(now.mono, &job);
                 let submitted = if crowd { Submit::Busy(job) } else { world.worker.submit(job) };
                 match submitted {
