@@ -149,16 +149,17 @@ fn machines() {
 }
 
 fn machine(i: usize) {
-    let stream = connect("10.83.2.1", MACHINES);
+    let stream = connect(&format!("10.83.2.{}", i + 1), MACHINES);
     let writer = Arc::new(Mutex::new(stream.try_clone().unwrap()));
-    let say = |line: Value| writeln!(writer.lock().unwrap(), "{line}");
+    let say = |line: Value| writer.lock().unwrap().write_all(format!("{line}\n").as_bytes());
     say(json!({"hello": format!("m{i}"), "token": "secret", "describe": {"commands": {"go": {}}}})).unwrap();
     if i % 2 == 0 {
         let writer = Arc::clone(&writer);
         std::thread::spawn(move || {
             for n in 0.. {
                 std::thread::sleep(Duration::from_millis(20));
-                if writeln!(writer.lock().unwrap(), "{}", json!({"telemetry": {"rpm": n}})).is_err() {
+                let line = json!({"telemetry": {"rpm": n}}).to_string() + "\n";
+                if writer.lock().unwrap().write_all(line.as_bytes()).is_err() {
                     return;
                 }
             }
@@ -228,9 +229,9 @@ impl Site {
 
         let (switch, board, people_at, works_at) = (Switch::new(), Netns::new(), Netns::new(), Netns::new());
         switch.plug(&board, "board", &["10.83.0.1".into()], "02:00:00:00:00:01");
-        let addresses: Vec<String> = (0..PAIRS).map(|i| format!("10.83.1.{}", i + 1)).collect();
-        switch.plug(&people_at, "people", &addresses, "02:00:00:00:00:02");
-        switch.plug(&works_at, "works", &["10.83.2.1".into()], "02:00:00:00:00:03");
+        let addresses = |net: u8| (0..PAIRS).map(|i| format!("10.83.{net}.{}", i + 1)).collect::<Vec<_>>();
+        switch.plug(&people_at, "people", &addresses(1), "02:00:00:00:00:02");
+        switch.plug(&works_at, "works", &addresses(2), "02:00:00:00:00:03");
 
         let (to, lines) = channel();
         let mut server = board
@@ -371,4 +372,17 @@ fn killed_operators_leave_safe_machines_after_the_time_of_a_reload() {
     assert!(safes.iter().all(|(why, _)| why == "left"), "{safes:?}");
     let times: Vec<Instant> = safes.iter().map(|&(_, at)| at).collect();
     assert_within("safe", killed, &times, PAIRS, PROMISED + SLACK);
+}
+
+#[test]
+fn five_percent_of_loss_each_way_stop_no_machine() {
+    let Some(mut site) = Site::new("loss") else { return };
+    for port in ["people", "works"] {
+        let way = |way: &str| format!("{way} \"{port}\" numgen random mod 100 < 5 drop");
+        site.switch.rules(port, &[way("iifname"), way("oifname")]).fire();
+    }
+    site.rest(Duration::from_secs(20));
+    assert_eq!(site.safes(), []);
+    assert_eq!(site.log("state=down").len(), 0);
+    println!("devices suspect for a moment: {}", site.log("state=suspect").len());
 }
