@@ -112,8 +112,7 @@ fn a_handshake_that_is_none_gets_the_right_status() {
     for status in [400, 401, 403, 405, 421, 426] {
         server.wait_log(&format!("refused addr=127.0.0.2 status={status} path=\"/api/socket\""));
     }
-    // none of that took a seat
-    assert_eq!(Client::new(&server, "eve").from(9).get("/api/session").json()["seats"]["taken"], 0);
+    assert!(!server.log().contains("joined "), "none of that took a seat");
 }
 
 #[test]
@@ -304,7 +303,7 @@ fn bye_ends_the_link_in_order_and_what_its_page_opened_before() {
     assert_eq!(messages.last().unwrap()["type"], "done");
     assert_eq!(close, Some((1000, "closed".into())));
     // what comes late from before is a ghost, and says so
-    let (messages, close) = browser.socket("/api/socket?tab=a&n=4").drain();
+    let (messages, close) = browser.socket("/api/socket?tab=a&n=5").drain();
     assert_eq!(messages.last().unwrap()["reason"], "replaced");
     assert_eq!(close, Some((1000, "replaced".into())));
     assert_eq!(bob.wait("left")["reason"], "closed");

@@ -18,13 +18,13 @@
 const TICK_MS = 200;          // how often the Worker looks at the time
 const SILENT_MS = 2750;       // an open link without a sign of life is lost; with one tick more it is under 3 s
 const PATIENT_MS = 3000;      // longest wait for a connection; most tries are hastier, since a new one sends at once
-const HASTY_MS = 600;         //   what the kernel would send again only after a second or more
+const HASTY_MS = 500;         //   what the kernel would send again only after a second or more
 const AGAIN_MS = 800;         // from one try to the next
 const ANSWER_MS = 5000;       // longest wait for the answer to what this page asked
 const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
 const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
 
-const FRESH = !/Firefox/.test(navigator.userAgent);
+const FRESH = !/Firefox/.test(navigator.userAgent);             // a new WebSocket is a new connection at once
 const isWorker = typeof document === 'undefined';
 if (isWorker) setInterval(() => postMessage(0), TICK_MS);
 
@@ -65,10 +65,8 @@ export function connect(options = {}) {
     members, devices,
     you: null, seats: null,
     get state() { return state; },
-    /** When something was last heard, in milliseconds since then. */
+    /** Milliseconds since something was last heard. */
     get silence() { return open ? now() - heard : Infinity; },
-    get carrier() { return carrier && carrier.name; },
-    get last() { return last; },
     /** Says something to everyone; the id of the event. */
     say: text => ask({ say: text }, ['/api/chat', { text }]),
     /** Commands a device: `{id, answer}`, where `answer` is a promise of the `answered` event. */
@@ -198,6 +196,7 @@ export function connect(options = {}) {
   function leave() {
     if (away) return;
     away = true;
+    handOver();
     if (carrier) {
       // Whichever of these comes first will do; a page that just goes silent would be called lost.
       navigator.sendBeacon?.(at('/api/bye', { n: number }));
@@ -209,6 +208,7 @@ export function connect(options = {}) {
   function comeBack() {
     if (!away || over) return;
     away = false;
+    recall();
     tries = 0;
     become('connecting', {});
     attempt();
@@ -384,18 +384,23 @@ export function connect(options = {}) {
     }
   }
 
-  function claim(name) { mine.add(name); remember(); }
-  function forget(name) { mine.delete(name); remember(); }
+  const claim = name => mine.add(name), forget = name => mine.delete(name);
   /** Forgets what others control by now, and what was taken from this session. */
   function keep(e) {
     for (const name of mine) {
       const device = devices.get(name);
-      if (device?.holder ? !isMine(name) : !e || e.device === name && e.was) mine.delete(name);
+      if (device?.holder ? !isMine(name) : !e || e.device === name && e.was) forget(name);
     }
-    remember();
   }
-  function remember() { try { sessionStorage.setItem('boatswain.hold', JSON.stringify([...mine])); } catch { /* a private window */ } }
-  function recall() { try { return JSON.parse(sessionStorage.getItem('boatswain.hold')) || []; } catch { return []; } }
+  // Handed from a page to the next one in its tab, and taken out there: a duplicate of a living tab controls nothing.
+  function handOver() { try { sessionStorage.setItem('boatswain', JSON.stringify([...mine])); } catch { /* a private window */ } }
+  function recall() {
+    try {
+      const names = JSON.parse(sessionStorage.getItem('boatswain')) || [];
+      sessionStorage.removeItem('boatswain');
+      return names;
+    } catch { return []; }
+  }
 
   /** Ends the session and makes the browser forget the password. */
   async function logout() {

@@ -7,6 +7,7 @@ const SPAN_MIN_S = 30;         //   and at least
 const WIDE = 300, HIGH = 44;   // of its drawing
 const KEEP = 4;                // answers shown on a card
 const STOPS = 3;               // emergency stops with a button of their own; more share one
+const DRAW_MS = 150;           // between drawings
 const OFFER_MS = 10_000;       // how long an offer stands
 
 export function machines(board, announce) {
@@ -21,12 +22,16 @@ export function machines(board, announce) {
     else if (e.device && !old) show();
   }
 
-  let drawing = false;
-  /** Draws with the next picture of the screen: never, while nobody sees the page. */
+  let drawing = false, drawn = 0;
+  /** Draws with the next picture of the screen, a few times a second, and never while nobody sees the page. */
   function soon() {
     if (drawing) return;
     drawing = true;
-    requestAnimationFrame(() => { drawing = false; for (const card of cards.values()) card.draw(); });
+    setTimeout(() => requestAnimationFrame(() => {
+      drawing = false;
+      drawn = performance.now();
+      for (const card of cards.values()) card.draw();
+    }), drawn + DRAW_MS - performance.now());
   }
 
   /** Makes cards for new devices and for those with other commands than before; brings the rest up to date. */
@@ -199,7 +204,7 @@ function makePlot(name, unit) {
   const frame = el('div', { className: 'plot', hidden: true }, picture, el('div', { className: 'scale' }, high, low));
   const element = el('div', { className: 'gauge' }, el('dt', { textContent: name }), el('dd', {}, value, ' ', el('small', { textContent: unit }), frame));
   const seen = [];               // an entry a second: {at, min, max, last}, or {at, gap}
-  let newest, fresh = false;
+  let newest, fresh = false, drawnAt = 0;
   const second = () => Math.floor(performance.now() / 1000);
 
   return {
@@ -221,11 +226,12 @@ function makePlot(name, unit) {
     },
     draw() {
       if (fresh) write(value, shown(newest));
-      const points = seen.filter(p => !p.gap);
-      if (!points.length) return;
+      const points = seen.filter(p => !p.gap), end = second();
+      if (!points.length || !fresh && end === drawnAt) return;
+      drawnAt = end;
       frame.hidden = false;
       const min = Math.min(...points.map(p => p.min)), max = Math.max(...points.map(p => p.max)), flat = max - min < 1e-9;
-      const end = second(), span = Math.min(SPAN_S, Math.max(SPAN_MIN_S, end - seen[0].at));
+      const span = Math.min(SPAN_S, Math.max(SPAN_MIN_S, end - seen[0].at));
       const x = at => (WIDE * (1 - (end - at) / span)).toFixed(1), y = v => (flat ? HIGH / 2 : 2 + (HIGH - 4) * (max - v) / (max - min)).toFixed(1);
       let d = '', pen = null;
       for (const p of seen) {

@@ -43,6 +43,7 @@ function onState(state, reason) {
 }
 
 function onEvent(e, old) {
+  if (e.type === 'telemetry') return cards.heard(e);
   if (e.type === 'hello') {
     write($('me'), t('me', { ...e.you, role: named('role', e.you.role) }));
     $('logout').hidden = false;

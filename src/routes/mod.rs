@@ -23,7 +23,7 @@ mod status;
 pub mod steps;
 
 use crate::config::Auth;
-use crate::http::files::path;
+use crate::http::files::path::{self, Relative};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::Asked;
@@ -166,16 +166,14 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     Ok(Admitted { route: Some(i), caller: Some(caller) })
 }
 
-/// Whether a path is open to everybody: what is named after all escapes and dot segments counts, or `/open/../x` would
-/// open everything.
+/// Whether a path is served to everybody: as it is written, and as the files will resolve it. Else `..` would lead from
+/// an open folder to what lies behind the password.
 fn is_open(auth: &Auth, path: &str) -> bool {
-    if path::plain(path).is_some() {
-        return auth.is_open(path);
-    }
-    path::decode(path).is_ok_and(|named| {
-        let slash = if named.is_dir && !named.path.is_empty() { "/" } else { "" };
-        auth.is_open(&["/", &named.path, slash].concat())
-    })
+    let resolved = |relative: Relative| {
+        let end = if relative.is_dir && !relative.path.is_empty() { "/" } else { "" };
+        auth.is_open(&["/", &relative.path, end].concat())
+    };
+    auth.is_open(path) && (path::plain(path).is_some() || path::decode(path).is_ok_and(resolved))
 }
 
 /// The route for a request: `None` if its path is for the files, `Err` for a path or method that is not there.

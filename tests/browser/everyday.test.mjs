@@ -186,6 +186,28 @@ test('a server that is started anew finds its pages back at once, and they say w
   assert.ok((await ann.log()).some(l => l.includes('before')), 'what was read before stays readable');
 });
 
+test('a hidden tab stays a member, hears all, and finds a restarted server as fast as a visible one', async () => {
+  const server = await Server.start();
+  const watcher = await Watcher.start(server);
+  const context = await one.createBrowserContext();
+  const ann = await Person.at(context, server.as('ann'));
+  await ann.live();
+  const front = await context.newPage();
+  await front.bringToFront();
+  await until('her page is hidden', () => ann.run(() => document.hidden));
+  const from = now();
+  await until('a few beats', () => watcher.heard.filter(m => m.type === 'beat' && m.at > from).length > 6);
+  await server.ask('POST', '/api/chat', { body: 'to a hidden page' });
+  await ann.sees('to a hidden page', 1000);
+  assert.equal(watcher.of('stalled', 'ann') || watcher.of('suspected', 'ann') || watcher.of('left', 'ann'), undefined);
+  await server.stop('KILL');
+  await ann.reaches('lost', 3000);
+  await server.run();
+  const up = now();
+  await ann.reaches('open');
+  assert.ok(now() - up < 2000, `back after ${now() - up} ms`);
+});
+
 test('whoever is evicted is told so and stays out', async () => {
   const server = await Server.start();
   const ann = await person(server.as('ann')), admin = await person(server.as('admin'));

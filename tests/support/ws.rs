@@ -230,7 +230,8 @@ impl Socket {
     /// Reads to the end: the messages that came (no beats), the close frame, and that FIN followed.
     pub fn drain(mut self) -> (Vec<Value>, Option<(u16, String)>) {
         let (mut messages, mut close) = (Vec::new(), None);
-        while let Some(frame) = self.frame(SOON) {
+        let end = Instant::now() + SOON;
+        while let Some(frame) = self.frame(end.saturating_duration_since(Instant::now())) {
             assert!(close.is_none(), "{frame:?} after a close frame");
             match frame {
                 Frame::Text(text) => {
