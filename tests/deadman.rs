@@ -90,7 +90,9 @@ fn operator(i: usize, beats: &Arc<Mutex<Vec<u64>>>, orders: &Receiver<()>) {
                 seen.lock().unwrap()[i] = message["n"].as_u64().unwrap();
                 let stream = answers.get_or_insert_with(|| BufReader::new(connect(&home, WEB)));
                 let body = json!({"beat": message["n"], "hold": [format!("m{i}")]});
-                post(stream, &about, &format!("/api/beat?tab=t{i}"), &body);
+                if post(stream, &about, &format!("/api/beat?tab=t{i}"), &body).is_err() {
+                    break;
+                }
             }
         }
         report(&format!("end {i}"));
@@ -99,13 +101,14 @@ fn operator(i: usize, beats: &Arc<Mutex<Vec<u64>>>, orders: &Receiver<()>) {
     while beats.lock().unwrap()[i] == 0 {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let taken = post(&mut stream, &head, &format!("/api/devices/m{i}/control"), &json!({"action":"take"}));
+    let taken = post(&mut stream, &head, &format!("/api/devices/m{i}/control"), &json!({"action":"take"})).unwrap();
     assert!(taken.contains("\"holder\""), "{taken}");
     report(&format!("up {i}"));
     while orders.recv().is_ok() {
         let beat = beats.lock().unwrap()[i];
         let answer =
             post(&mut stream, &head, &format!("/api/devices/m{i}/command"), &json!({"command":"go","beat":beat}));
+        let Ok(answer) = answer else { return };
         let (status, body) = answer.split_once(' ').unwrap();
         let body: Value = serde_json::from_str(body).unwrap();
         report(&format!("answer {i} {status} {}", body["error"].as_str().unwrap_or("-")));
@@ -113,17 +116,19 @@ fn operator(i: usize, beats: &Arc<Mutex<Vec<u64>>>, orders: &Receiver<()>) {
 }
 
 /// Status and body.
-fn post(stream: &mut BufReader<TcpStream>, head: &str, target: &str, body: &Value) -> String {
+fn post(stream: &mut BufReader<TcpStream>, head: &str, target: &str, body: &Value) -> std::io::Result<String> {
     let body = body.to_string();
     let request = format!(
         "POST {target} HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    stream.get_mut().write_all(request.as_bytes())?;
     let (mut status, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
-        assert!(stream.read_line(&mut line).unwrap() > 0, "the server closed");
+        if stream.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         if status.is_empty() {
             status = line.split(' ').nth(1).unwrap().to_string();
         } else if line == "\r\n" {
@@ -133,8 +138,8 @@ fn post(stream: &mut BufReader<TcpStream>, head: &str, target: &str, body: &Valu
         }
     }
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
-    format!("{status} {}", String::from_utf8(body).unwrap())
+    stream.read_exact(&mut body)?;
+    Ok(format!("{status} {}", String::from_utf8(body).unwrap()))
 }
 
 // ---------------------------------------------------------------------------------------------- the machines
@@ -149,16 +154,17 @@ fn machines() {
 }
 
 fn machine(i: usize) {
-    let stream = connect("10.83.2.1", MACHINES);
+    let stream = connect(&format!("10.83.2.{}", i + 1), MACHINES);
     let writer = Arc::new(Mutex::new(stream.try_clone().unwrap()));
-    let say = |line: Value| writeln!(writer.lock().unwrap(), "{line}");
+    let say = |line: Value| writer.lock().unwrap().write_all(format!("{line}\n").as_bytes());
     say(json!({"hello": format!("m{i}"), "token": "secret", "describe": {"commands": {"go": {}}}})).unwrap();
     if i % 2 == 0 {
         let writer = Arc::clone(&writer);
         std::thread::spawn(move || {
             for n in 0.. {
                 std::thread::sleep(Duration::from_millis(20));
-                if writeln!(writer.lock().unwrap(), "{}", json!({"telemetry": {"rpm": n}})).is_err() {
+                let line = json!({"telemetry": {"rpm": n}}).to_string() + "\n";
+                if writer.lock().unwrap().write_all(line.as_bytes()).is_err() {
                     return;
                 }
             }
@@ -228,9 +234,9 @@ impl Site {
 
         let (switch, board, people_at, works_at) = (Switch::new(), Netns::new(), Netns::new(), Netns::new());
         switch.plug(&board, "board", &["10.83.0.1".into()], "02:00:00:00:00:01");
-        let addresses: Vec<String> = (0..PAIRS).map(|i| format!("10.83.1.{}", i + 1)).collect();
-        switch.plug(&people_at, "people", &addresses, "02:00:00:00:00:02");
-        switch.plug(&works_at, "works", &["10.83.2.1".into()], "02:00:00:00:00:03");
+        let addresses = |net: u8| (0..PAIRS).map(|i| format!("10.83.{net}.{}", i + 1)).collect::<Vec<_>>();
+        switch.plug(&people_at, "people", &addresses(1), "02:00:00:00:00:02");
+        switch.plug(&works_at, "works", &addresses(2), "02:00:00:00:00:03");
 
         let (to, lines) = channel();
         let mut server = board
@@ -332,6 +338,21 @@ fn an_operators_cable_is_cut_and_the_machine_is_safe_within_three_seconds() {
 }
 
 #[test]
+fn a_cable_that_is_cut_one_way_only_makes_the_machine_safe_too() {
+    // towards the operators nothing arrives; from them nothing comes
+    for (way, name) in [("oifname", "to"), ("iifname", "from")] {
+        let Some(mut site) = Site::new(name) else { return };
+        let cut = site.switch.rules("people", &[format!("{way} \"people\" drop")]).fire();
+        site.rest(Duration::from_millis(6_000));
+        let safes = site.safes();
+        let whys: std::collections::BTreeSet<&str> = safes.iter().map(|(why, _)| why.as_str()).collect();
+        println!("{way}: {whys:?}");
+        let times: Vec<Instant> = safes.iter().map(|&(_, at)| at).collect();
+        assert_within("safe", cut, &times, PAIRS, PROMISED + SLACK);
+    }
+}
+
+#[test]
 fn a_machines_cable_is_cut_and_it_is_down_within_three_seconds() {
     let Some(mut site) = Site::new("works") else { return };
     let cut = site.cut("works").fire();
@@ -371,4 +392,17 @@ fn killed_operators_leave_safe_machines_after_the_time_of_a_reload() {
     assert!(safes.iter().all(|(why, _)| why == "left"), "{safes:?}");
     let times: Vec<Instant> = safes.iter().map(|&(_, at)| at).collect();
     assert_within("safe", killed, &times, PAIRS, PROMISED + SLACK);
+}
+
+#[test]
+fn five_percent_of_loss_each_way_stop_no_machine() {
+    let Some(mut site) = Site::new("loss") else { return };
+    for port in ["people", "works"] {
+        let way = |way: &str| format!("{way} \"{port}\" numgen random mod 100 < 5 drop");
+        site.switch.rules(port, &[way("iifname"), way("oifname")]).fire();
+    }
+    site.rest(Duration::from_secs(20));
+    assert_eq!(site.safes(), []);
+    assert_eq!(site.log("state=down").len(), 0);
+    println!("devices suspect for a moment: {}", site.log("state=suspect").len());
 }
