@@ -48,6 +48,10 @@ target() {
     esac
 }
 
+# What rustc is told for a target. Every ARMv7 core has Thumb: the same program in two thirds of the bytes. (rustc warns
+# that the name of the option may change; what it does will not.)
+thumb() { case $1 in armv7-*) echo -Ctarget-feature=+thumb-mode ;; esac; }
+
 # The target with the fewest letters to change, for who mistyped one (Levenshtein).
 nearest() {
     # shellcheck disable=SC2086 # one word a target

@@ -75,8 +75,7 @@ with_toolchain() {
     shift
     case $wanted in *musl*) linker=$(musl_triplet "$wanted") flags="-Clink-self-contained=no -Ctarget-feature=+crt-static" ;;
     *) linker=$(debian_triplet "$wanted") flags= ;; esac
-    # Every ARMv7 core has Thumb: the same program in two thirds of the bytes.
-    case $wanted in armv7-*) flags="$flags -Ctarget-feature=+thumb-mode" ;; esac
+    flags="$flags $(thumb "$wanted")"
     key=$(echo "$wanted" | tr a-z- A-Z_)
     # RUSTC_BOOTSTRAP: std can be built from source only by a compiler that takes unstable options.
     env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u RUSTC_WRAPPER -u CARGO_BUILD_TARGET RUSTC="$BOARD_DIR/bin/rustc" RUSTC_BOOTSTRAP=1 \

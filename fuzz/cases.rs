@@ -112,7 +112,7 @@ pub fn path_decode(data: &[u8]) {
         return;
     };
     for name in named.path.split('/').filter(|_| !named.path.is_empty()) {
-        assert!(!name.is_empty() && !name.starts_with('.') && !name.chars().any(|c| c.is_control() || c == '\\'));
+        assert!(!name.is_empty() && !name.starts_with('.') && !name.chars().any(|c| c.is_ascii_control() || c == '\\'));
     }
     if let Some(plain) = path::plain(raw) {
         assert_eq!(plain.trim_end_matches('/'), named.path, "the short way and the long one");

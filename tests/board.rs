@@ -6,10 +6,11 @@ mod vanishing;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use vanishing::cells::{Cell, Cut, Server, State, World, summary};
+use vanishing::space::Netns;
 
 /// Not a test of its own: what this program is when a test runs it again inside a namespace.
 #[test]
@@ -120,8 +121,8 @@ impl Drop for Running {
     }
 }
 
-/// A device on somebody else's machine, by `boatswain link`: it does what it is told and answers.
-fn device(world: &World, name: &str) -> Running {
+/// A device, by `boatswain link`, which `on` starts on some machine: it does what it is told and answers.
+fn device(on: impl Fn(&str) -> Command, name: &str) -> Running {
     let token = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("token-{name}-{}", std::process::id()));
     std::fs::write(&token, "secret\n").expect("a token file");
     let program = r#"
@@ -130,7 +131,7 @@ fn device(world: &World, name: &str) -> Running {
             '{"ping":'*) echo "{\"pong\":${line#*:}"; echo '{"telemetry":{"rpm":1200}}' ;;
             *'"id":"'*) id=${line#*'"id":"'}; echo "{\"answer\":\"${id%%\"*}\",\"ok\":true}" ;;
         esac; done"#;
-    let mut link = world.elsewhere(env!("CARGO_BIN_EXE_boatswain"));
+    let mut link = on(env!("CARGO_BIN_EXE_boatswain"));
     link.args(["link", "--server", "10.83.0.1:7070", "--name", name, "--token-file"]).arg(token);
     link.args(["--", "sh", "-c", program]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Running(link.spawn().expect("boatswain link runs"))
@@ -160,7 +161,9 @@ fn wait_for_devices(world: &World, state: &str, count: usize) {
 #[test]
 fn everyday_a_device_is_commanded_and_its_loss_is_told() {
     let Some(world) = board("everyday", false) else { return };
-    let pump = device(&world, "pump-1");
+    let machine = Netns::new();
+    world.switch().plug(&machine, "pump", &["10.83.200.1".into()], "02:83:02:00:00:01");
+    let pump = device(|p| machine.command(p), "pump-1");
     wait_for_devices(&world, "up", 1);
     let json = ["-H", "Content-Type: application/json"];
     let (control, command) = (format!("{DEVICES}/pump-1/control"), format!("{DEVICES}/pump-1/command?wait=5s"));
@@ -170,9 +173,14 @@ fn everyday_a_device_is_commanded_and_its_loss_is_told() {
     let done = curl(&world, &[&json[..], &["-d", r#"{"command":"start"}"#, &command]].concat());
     assert!(done.contains("\"ok\":true"), "control: {taken}, command: {done}");
     println!("device: up, refused without control, commanded with it: {done}");
-    drop(pump);
+    let cable = world.switch().rules("pump", &["oifname \"pump\" drop".into(), "iifname \"pump\" drop".into()]);
+    let cut = cable.fire();
     wait_for_devices(&world, "down", 1);
-    println!("device: down after its end");
+    let after = cut.elapsed();
+    println!("device: down {:.2} s after its cable was cut", after.as_secs_f64());
+    // Asking takes its time too.
+    assert!(after < Duration::from_millis(3000 + 900), "{after:?}");
+    drop(pump);
 }
 
 /// Prints the figures of docs/board.md; fails where one is beyond its budget.
@@ -221,7 +229,7 @@ fn footprint_of_a_board_at_rest_and_in_use() {
         "n=0; until [ $({counted}) = 10 ] || [ $n = 60 ]; do n=$((n + 1)); sleep 0.5; done; tell here $({counted})"
     );
     assert_eq!(world.console(&ask, "here", 120).as_deref(), Some("10"), "all ten are members");
-    let pumps = [device(&world, "pump-1"), device(&world, "pump-2")];
+    let pumps = [device(|p| world.elsewhere(p), "pump-1"), device(|p| world.elsewhere(p), "pump-2")];
     wait_for_devices(&world, "up", 2);
     let idle = world.console("idle 10", "idle 10", 120).expect("its work");
     let memory = world.console("memory ten", "memory ten", 60).expect("its memory");

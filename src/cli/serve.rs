@@ -65,7 +65,8 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-    let device_connections = if config.devices.listen.is_empty() { 0 } else { config.devices.connections };
+    let has_devices = !config.devices.listen.is_empty() || !passed.devices.is_empty();
+    let device_connections = if has_devices { config.devices.connections } else { 0 };
     let want = u64::from(config.limits.connections) + u64::from(device_connections) + FILES_BESIDE;
     match process::raise_file_limit(want) {
         Ok(limit) if limit < want => log::warn!(

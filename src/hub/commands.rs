@@ -203,7 +203,9 @@ impl Hub {
         }
         let ago = |from: u64| super::BEAT * u32::try_from(from - n).unwrap_or(u32::MAX);
         match link.beat {
-            Some((newest, at)) if n <= newest => Some(at - ago(newest)),
+            Some((newest, at)) if n <= newest && link.beat_first.is_some_and(|first| first <= n) => {
+                Some(at - ago(newest))
+            }
             // The page may have seen it on an earlier link; it is then at least as old as the beginning of its period.
             _ => {
                 let newest = self.beat_number(now);

@@ -64,6 +64,7 @@ impl Hub {
             stalled: false,
             page: Page::Untracked,
             beat: None,
+            beat_first: None,
             beat_floor: 0,
             rtt_ms: None,
         };
@@ -264,6 +265,7 @@ impl Hub {
             return;
         }
         link.beat = Some((n, now.mono));
+        link.beat_first.get_or_insert(n);
         if let Page::Answers { owes_since: owes @ None, .. } = &mut link.page {
             *owes = Some(now.mono);
             let due = link.page_due(self.settings.page_after);

@@ -23,6 +23,8 @@ pub(super) struct Link {
     pub(super) page: Page,
     /// The newest beat that was sent to it, and when.
     pub(super) beat: Option<(u64, Moment)>,
+    /// The first one.
+    pub(super) beat_first: Option<u64>,
     /// Lower beats are from before the board slept.
     pub(super) beat_floor: u64,
     pub(super) rtt_ms: Option<f32>,

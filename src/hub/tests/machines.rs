@@ -788,6 +788,25 @@ fn the_age_of_a_command_is_that_of_the_beat_it_names() {
 }
 
 #[test]
+fn a_beat_that_came_over_an_earlier_link_is_as_old_as_it_can_be() {
+    for (ms, good) in [(21_950, true), (22_050, false)] {
+        let (mut w, ann) = held();
+        w.live(20_000);
+        let beat = Some(w.hub.beat_number(w.now()));
+        w.freeze(1).live(20_100);
+        assert_eq!(w.tab(ann, 3, "tab1", 2), Ok(()));
+        // the new link beats at other moments than the old one did
+        w.live(20_900);
+        let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+        w.hub.beat_sent(now, conn(3), n);
+        w.live(ms);
+        let order =
+            Order { device: "pump", command: "start", args: &Args::default(), beat, reference: None, waiter: None };
+        assert_eq!(w.order(ann, &order).is_ok(), good, "at {ms} ms");
+    }
+}
+
+#[test]
 fn a_beat_from_before_the_board_slept_makes_a_command_stale() {
     let (mut w, ann) = held();
     let beat = Some(w.hub.beat_number(w.now()));
