@@ -175,3 +175,13 @@ test('a machine that goes is down on the page, with its reason, and comes back w
   await press(ann, 'Take control');
   await until('control', async () => /You control it/.test(await ann.text('.holder')));
 });
+
+test('whoever finds no seat has the emergency stops all the same', async () => {
+  const small = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]', seats: 'max = 1' } });
+  await device(small, 'pump-1');
+  await Watcher.start(small, 'bob');
+  const ann = await Person.at(await one.createBrowserContext(), small.as('ann'));
+  await until('she is told', async () => /Full house/.test(await ann.text('h1')));
+  await until('a stop', () => ann.run(() => { const b = document.querySelector('#stops button'); b?.click(); return b?.innerText === 'stop pump-1'; }));
+  await until('it is commanded', async () => (await small.events()).some(e => e.type === 'commanded' && e.command === 'stop' && e.by.user === 'ann'));
+});
