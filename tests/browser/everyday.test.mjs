@@ -208,6 +208,33 @@ test('a hidden tab stays a member, hears all, and finds a restarted server as fa
   assert.ok(now() - up < 2000, `back after ${now() - up} ms`);
 });
 
+test('what was missed comes first, each once and in order; what is gone for good is said to be', async () => {
+  const server = await Server.start({ tables: { chat: 'history = 20\nrate = "100/s"' } });
+  const ann = await person(server.as('ann'));
+  await ann.live();
+  const away = () => ann.run(() => document.dispatchEvent(new Event('freeze'))), back = () => ann.run(() => document.dispatchEvent(new Event('resume')));
+  const numbers = async () => (await ann.log()).map(l => /number (\d+)$/.exec(l)?.[1]).filter(Boolean).map(Number);
+  const speak = async (from, to) => { for (let i = from; i <= to; i++) await server.ask('POST', '/api/chat', { body: 'number ' + i }); };
+  await speak(1, 3);
+  await away();
+  await speak(4, 9);
+  await back();
+  await speak(10, 12);
+  await ann.sees('number 12');
+  assert.deepEqual(await numbers(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  assert.ok(!(await ann.log()).some(l => /missing/.test(l)));
+  await away();
+  await speak(13, 45);
+  await back();
+  await speak(46, 48);
+  await ann.sees('number 48');
+  assert.ok((await ann.log()).some(l => /missing/.test(l)), 'older ones are gone, and it says so');
+  const heard = await numbers();
+  assert.deepEqual(heard, [...heard].sort((a, b) => a - b));
+  assert.equal(new Set(heard).size, heard.length, 'each once');
+  assert.deepEqual(heard.slice(-20), Array.from({ length: 20 }, (_, i) => 29 + i), 'all that the board still had');
+});
+
 test('whoever is evicted is told so and stays out', async () => {
   const server = await Server.start();
   const ann = await person(server.as('ann')), admin = await person(server.as('admin'));

@@ -147,3 +147,41 @@ test('where WebSocket is blocked control works over events and POST', async () =
   await page.close();
   await until('control ends', () => watcher.heard.find(e => e.type === 'control' && e.at > from && !e.holder));
 });
+
+test('many machines share one emergency stop, which asks for which', async () => {
+  const many = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]' } });
+  await Promise.all(['pump-1', 'pump-2', 'pump-3', 'pump-4', 'pump-5'].map(name => device(many, name)));
+  const ann = await Person.at(await one.createBrowserContext(), many.as('ann'));
+  await ann.live();
+  await until('five cards, in order', async () => (await ann.run(() => [...document.querySelectorAll('.machine h3')].map(h => h.innerText).join(' '))) === 'pump-1 pump-2 pump-3 pump-4 pump-5');
+  await press(ann, 'Emergency stop…');
+  await press(ann, 'stop pump-4');
+  await until('its card says so', () => ann.run(() => /stop: done/.test([...document.querySelectorAll('.machine')].find(m => m.innerText.includes('pump-4')).querySelector('.answers').innerText)));
+  assert.deepEqual((await many.events()).filter(e => e.type === 'commanded').map(e => e.device), ['pump-4']);
+});
+
+test('a machine that goes is down on the page, with its reason, and comes back with what it can do', async () => {
+  const own = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]' } });
+  const link = await device(own, 'pump-9');
+  const ann = await Person.at(await one.createBrowserContext(), own.as('ann'));
+  await ann.live();
+  await until('it is up', async () => /up/.test(await ann.text('.machine .chip')));
+  link.kill('SIGKILL');
+  await until('it is down', async () => /down since/.test(await ann.text('.machine .chip')));
+  await ann.sees('pump-9 is down');
+  assert.ok(await ann.run(() => [...document.querySelectorAll('.machine button')].every(b => b.disabled)), 'nothing can be asked of it');
+  await device(own, 'pump-9');
+  await until('it is up again', async () => /^up$/.test(await ann.text('.machine .chip')));
+  await press(ann, 'Take control');
+  await until('control', async () => /You control it/.test(await ann.text('.holder')));
+});
+
+test('whoever finds no seat has the emergency stops all the same', async () => {
+  const small = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]', seats: 'max = 1' } });
+  await device(small, 'pump-1');
+  await Watcher.start(small, 'bob');
+  const ann = await Person.at(await one.createBrowserContext(), small.as('ann'));
+  await until('she is told', async () => /Full house/.test(await ann.text('h1')));
+  await until('a stop', () => ann.run(() => { const b = document.querySelector('#stops button'); b?.click(); return b?.innerText === 'stop pump-1'; }));
+  await until('it is commanded', async () => (await small.events()).some(e => e.type === 'commanded' && e.command === 'stop' && e.by.user === 'ann'));
+});
