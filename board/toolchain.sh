@@ -76,8 +76,16 @@ with_toolchain() {
     case $wanted in *musl*) linker=$(musl_triplet "$wanted") flags="-Clink-self-contained=no -Ctarget-feature=+crt-static" ;;
     *) linker=$(debian_triplet "$wanted") flags= ;; esac
     flags="$flags $(thumb "$wanted")"
+    # The places where a panic is are named in the file: without those of this machine, and as long wherever it is built.
+    # (One flag is separated from the next by the character 31, so that a path may have spaces.)
+    encoded=$(
+        printf '%s\037' "--remap-path-prefix=$repo=boatswain" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates" \
+            "--remap-path-prefix=$tools/usr/lib/rustlib/src/rust/library=std"
+        # shellcheck disable=SC2086 # one word a flag
+        printf '%s\037' $flags
+    )
     key=$(echo "$wanted" | tr a-z- A-Z_)
     # RUSTC_BOOTSTRAP: std can be built from source only by a compiler that takes unstable options.
-    env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u RUSTC_WRAPPER -u CARGO_BUILD_TARGET RUSTC="$BOARD_DIR/bin/rustc" RUSTC_BOOTSTRAP=1 \
-        "CARGO_TARGET_${key}_LINKER=$BOARD_DIR/bin/$linker-gcc" "CARGO_TARGET_${key}_RUSTFLAGS=$flags" "$@"
+    env -u RUSTFLAGS -u RUSTC_WRAPPER -u CARGO_BUILD_TARGET RUSTC="$BOARD_DIR/bin/rustc" RUSTC_BOOTSTRAP=1 \
+        "CARGO_TARGET_${key}_LINKER=$BOARD_DIR/bin/$linker-gcc" "CARGO_ENCODED_RUSTFLAGS=${encoded%?}" "$@"
 }
