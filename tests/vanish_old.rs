@@ -63,7 +63,7 @@ fn a_missing_help_keeps_nobody_who_read_from_being_announced_in_time() {
             world.cut(cell, armed);
         }
         for cell in &entered {
-            let verdicts = world.verdicts(cell, Duration::from_secs(5));
+            let verdicts = world.verdicts(cell, Duration::from_secs(4));
             let name = format!("without {helps}: {}/{}", cell.state.word(), cell.cut.word());
             println!("{name}: {}", summary(&verdicts));
             wrong.extend(verdicts.iter().filter_map(|v| {
