@@ -12,6 +12,7 @@ The rules are in docs/link.md. What matters:
 """
 
 import argparse
+import contextlib
 import json
 import random
 import select
@@ -96,6 +97,8 @@ class Link:
             # Lines are short; what does not go out in 3 s goes to nobody.
             self.sock.settimeout(SILENT)
             self.sock.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        except ConnectionError:
+            raise Ended("closed") from None
         except OSError as e:
             raise Ended(f"send: {e}") from e
 
@@ -106,6 +109,8 @@ class Link:
             return []
         try:
             got = self.sock.recv(LINE_MAX)
+        except ConnectionError:
+            raise Ended("closed") from None
         except OSError as e:
             raise Ended(f"receive: {e}") from e
         if not got:
@@ -184,13 +189,20 @@ def once(server, name, token, lamp):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             link = Link(sock, lamp)
             rest = link.greet(name, token)
-            up = True
-            print("up", flush=True)
             try:
+                up = True
+                print("up", flush=True)
                 link.serve(rest)
             except KeyboardInterrupt:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
                 link.say({"bye": "shutdown"})
+                # Closing while lines lie unread would reset the connection, and the goodbye with it.
+                end = time.monotonic() + RETRY
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_WR)
+                    sock.settimeout(RETRY)
+                    while time.monotonic() < end and sock.recv(LINE_MAX):
+                        pass
                 raise
     except Ended as e:
         return str(e), up
