@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vanishing::clients::{CREDENTIALS, ROLE};
-use vanishing::space::{Actor, Armed, Line, Netns, Switch, missing};
+use vanishing::space::{Actor, Armed, Line, Netns, Switch, not_asked};
 
 /// Pairs of an operator and a machine; one cut is so many runs.
 const PAIRS: usize = 20;
@@ -215,7 +215,7 @@ impl Drop for Site {
 impl Site {
     /// The server, the machines, and operators who hold them all; `None` where there are no namespaces.
     fn new(name: &str) -> Option<Site> {
-        if let Some(why) = missing() {
+        if let Some(why) = not_asked() {
             let _ = writeln!(std::io::stderr(), "skipped: {why}; run as root");
             return None;
         }

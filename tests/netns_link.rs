@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use linking::{Folder, Process, until};
 use serde_json::Value;
-use vanishing::space::{Armed, Netns, Switch, missing};
+use vanishing::space::{Armed, Netns, Switch, missing, not_asked};
 
 /// Says on standard error what it is handed; answers pings and commands.
 const PROGRAM: &str = r#"
@@ -43,7 +43,7 @@ struct Site {
 
 impl Site {
     fn new() -> Option<Site> {
-        if let Some(why) = missing() {
+        if let Some(why) = not_asked() {
             println!("skipped: {why}; run as root");
             return None;
         }
