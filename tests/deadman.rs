@@ -197,7 +197,7 @@ struct Site {
     board: Netns,
     people: Actor,
     _works: Actor,
-    server: Child,
+    _server: Running,
     lines: Receiver<Line>,
     heard: Vec<Line>,
     _stations: [Netns; 2],
@@ -206,9 +206,17 @@ struct Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A server that ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -239,16 +247,15 @@ impl Site {
         switch.plug(&works_at, "works", &addresses(2), "02:00:00:00:00:03");
 
         let (to, lines) = channel();
-        let mut server = board
-            .command(env!("CARGO_BIN_EXE_boatswain"))
+        let mut server = board.command(env!("CARGO_BIN_EXE_boatswain"));
+        server
             .args(["serve", "-c"])
             .arg(folder.join("settings"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (log, log_to) = (server.stderr.take().unwrap(), to.clone());
+            .stderr(Stdio::piped());
+        let mut server = Running(server.spawn().unwrap());
+        let (log, log_to) = (server.0.stderr.take().unwrap(), to.clone());
         std::thread::spawn(move || {
             for text in BufReader::new(log).lines().map_while(Result::ok) {
                 let _ = log_to.send(Line { at: Instant::now(), from: LOG, text });
@@ -261,7 +268,8 @@ impl Site {
         let people = Actor::start(&mut myself(&people_at, "operators"), PEOPLE, &to);
         wait(&lines, &mut heard, "the operators", |l| l.from == PEOPLE && l.text.starts_with("up"), PAIRS);
         let stations = [people_at, works_at];
-        let mut site = Site { switch, board, people, _works: works, server, lines, heard, _stations: stations, folder };
+        let mut site =
+            Site { switch, board, people, _works: works, _server: server, lines, heard, _stations: stations, folder };
         site.rest(Duration::from_millis(1_500));
         assert_eq!(site.safes(), [], "nobody has vanished yet");
         Some(site)
