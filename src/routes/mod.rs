@@ -167,13 +167,15 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
 }
 
 /// Whether a path is served to everybody: as it is written, and as the files will resolve it. Else `..` would lead from
-/// an open folder to what lies behind the password.
+/// an open folder to what lies behind the password. What the files cannot resolve
+/// leads only to an error, which is told to everybody where everything is open.
 fn is_open(auth: &Auth, path: &str) -> bool {
+    let path = if path == "*" { "/" } else { path }; // OPTIONS * asks about all of it
     let resolved = |relative: Relative| {
         let end = if relative.is_dir && !relative.path.is_empty() { "/" } else { "" };
         auth.is_open(&["/", &relative.path, end].concat())
     };
-    auth.is_open(path) && (path::plain(path).is_some() || path::decode(path).is_ok_and(resolved))
+    auth.is_open(path) && (path::plain(path).is_some() || path::decode(path).map_or(auth.is_open("/"), resolved))
 }
 
 /// The route for a request: `None` if its path is for the files, `Err` for a path or method that is not there.
