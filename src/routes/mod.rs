@@ -262,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_open_as_written_and_as_resolved_and_where_all_is_open_so_are_its_errors() {
+        let auth = |open: &str| Auth { open: vec![open.into()], ..crate::config::Config::default().auth };
+        for path in ["/", "*", "/a/../b", "/%zz", "/a/%00", "/.hidden"] {
+            assert!(is_open(&auth("/"), path), "{path}");
+        }
+        assert!(is_open(&auth("/pub/"), "/pub/a") && is_open(&auth("/pub/"), "/pub/x/../a"));
+        for path in ["/", "*", "/pub/../a", "/pub/%2e%2e/a", "/pub/%zz", "/x/../pub/a"] {
+            assert!(!is_open(&auth("/pub/"), path), "{path}");
+        }
+    }
+
+    #[test]
     fn a_star_stands_for_one_part_of_a_path() {
         let route = Route::get("/api/members/*/evict", Need::Name, status::health);
         assert_eq!(route.matches("/api/members/7f3a91c2/evict"), Some("7f3a91c2"));
