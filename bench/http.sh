@@ -1,6 +1,7 @@
 #!/bin/sh
 # CPU and system calls per request: a 1 KB page over keep-alive connections, boatswain (with Basic credentials in every
-# request) beside nginx and lighttpd (without any) from Debian as they come, in the same run, in alternating rounds.
+# request) beside nginx and lighttpd (without any) in the same run, in alternating rounds. Both as Debian sets them up: nginx
+# with tcp_nopush and its access log, lighttpd without a log.
 #
 #   bench/http.sh              ROUNDS=5 SECONDS_EACH=3 CONNECTIONS=100
 #
@@ -26,7 +27,7 @@ N_PORT=$(free_port)
 cat >"$OUT/nginx.conf" <<CONF
 worker_processes 1; daemon off; pid $OUT/nginx.pid; error_log /dev/null;
 events { worker_connections 1024; }
-http { access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000000;
+http { access_log $OUT/access.log; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
   client_body_temp_path $OUT/n1; proxy_temp_path $OUT/n2; fastcgi_temp_path $OUT/n3; uwsgi_temp_path $OUT/n4; scgi_temp_path $OUT/n5;
   types { text/html html; } server { listen 127.0.0.1:$N_PORT; root $OUT/www; } }
 CONF
