@@ -826,21 +826,8 @@ pub enum LinkEnd {
 
 // ---------------------------------------------------------------------------------------- times and health
 
-words! {
-    /// A set of liveness times, by its name in the settings.
-    Profile {
-        /// Wires only: 1.3 s from cut to announcement.
-        Lan => "lan",
-        /// 3.0 s.
-        Standard => "standard",
-        /// 10 s.
-        Mobile => "mobile",
-        /// 40 s; spares batteries.
-        Relaxed => "relaxed",
-    }
-}
-
-/// The times by which a vanished peer is noticed; see docs/liveness.md for what each costs.
+/// The times by which a vanished peer is noticed; see docs/liveness.md for what each costs. They come from
+/// [`crate::config::LivenessValues::times`], where the one table of profiles is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Times {
     /// From one heartbeat of a link to the next.
@@ -870,57 +857,6 @@ pub struct Keepalive {
     pub interval_s: u16,
     /// Unanswered probes before the connection is given up.
     pub count: u8,
-}
-
-impl Times {
-    /// The times of `profile`.
-    pub const fn of(profile: Profile) -> Times {
-        const fn ms(ms: u64) -> Duration {
-            Duration::from_millis(ms)
-        }
-        match profile {
-            Profile::Lan => Times {
-                heartbeat: ms(250),
-                poll: ms(25),
-                silence: ms(950),
-                suspect_after: ms(600),
-                stalled_after: ms(15_000),
-                returned_within: ms(15_000),
-                keepalive: Keepalive { idle_s: 1, interval_s: 1, count: 2 },
-                rto_min: Some(ms(50)),
-            },
-            Profile::Standard => Times {
-                heartbeat: ms(500),
-                poll: ms(50),
-                silence: ms(2300),
-                suspect_after: ms(1200),
-                stalled_after: ms(30_000),
-                returned_within: ms(30_000),
-                keepalive: Keepalive { idle_s: 1, interval_s: 1, count: 3 },
-                rto_min: None,
-            },
-            Profile::Mobile => Times {
-                heartbeat: ms(1000),
-                poll: ms(250),
-                silence: ms(8400),
-                suspect_after: ms(4000),
-                stalled_after: ms(60_000),
-                returned_within: ms(60_000),
-                keepalive: Keepalive { idle_s: 5, interval_s: 2, count: 4 },
-                rto_min: None,
-            },
-            Profile::Relaxed => Times {
-                heartbeat: ms(10_000),
-                poll: ms(1000),
-                silence: ms(28_000),
-                suspect_after: ms(15_000),
-                stalled_after: ms(120_000),
-                returned_within: ms(120_000),
-                keepalive: Keepalive { idle_s: 20, interval_s: 5, count: 3 },
-                rto_min: None,
-            },
-        }
-    }
 }
 
 /// What the kernel knows of one TCP connection: the fields of `struct tcp_info` (linux/tcp.h) that the liveness

@@ -5,6 +5,11 @@
 use std::time::Duration;
 
 use super::BEAT;
+use crate::msg::{Keepalive, Times};
+
+/// Heartbeats as fast as this leave no time for the kernel's smallest retransmission timeout of 200 ms.
+const RTO_MIN_BELOW: Duration = Duration::from_millis(250);
+const RTO_MIN: Duration = Duration::from_millis(50);
 
 /// A named set of times; the table is in docs/liveness.md.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +98,25 @@ impl LivenessValues {
     /// every 500 ms).
     pub fn beat(&self) -> Duration {
         self.heartbeat.max(BEAT)
+    }
+
+    /// What the liveness rules and the kernel's options need of it.
+    pub fn times(&self) -> Times {
+        let seconds = |d: Duration| u16::try_from(d.as_secs()).unwrap_or(u16::MAX).max(1);
+        Times {
+            heartbeat: self.heartbeat,
+            poll: self.poll,
+            silence: self.silence,
+            suspect_after: self.suspect_after,
+            stalled_after: self.stalled_after,
+            returned_within: self.returned_within,
+            keepalive: Keepalive {
+                idle_s: seconds(self.keepalive.0),
+                interval_s: seconds(self.keepalive.1),
+                count: u8::try_from(self.keepalive.2).unwrap_or(u8::MAX),
+            },
+            rto_min: (self.heartbeat <= RTO_MIN_BELOW).then_some(RTO_MIN),
+        }
     }
 
     /// The shortest `page_after` that one late beat does not already exceed.

@@ -79,7 +79,7 @@ impl Talk {
 impl Devices {
     /// By `config`, with these tokens.
     pub fn new(config: &Config, tokens: Option<Users>, helps: &Helps) -> Devices {
-        let times = world::times(&config.devices.profile.values());
+        let times = config.devices.profile.values().times();
         Devices {
             gate: tokens.map(|tokens| Gate::new(tokens, config.auth.failures)),
             waiting: HashMap::new(),
@@ -91,7 +91,7 @@ impl Devices {
 
     /// Takes new settings for links that come from now on. Returns the devices whose token has changed.
     pub fn reload(&mut self, config: &Config, tokens: Option<Users>, helps: &Helps) -> Vec<Rc<str>> {
-        self.times = world::times(&config.devices.profile.values());
+        self.times = config.devices.profile.values().times();
         self.rules = Rc::new(Rules::new(&self.times, helps.rto_max, helps.nudge));
         match (&mut self.gate, tokens) {
             (Some(gate), Some(tokens)) => gate.reload(tokens, config.auth.failures),

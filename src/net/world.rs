@@ -5,14 +5,14 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::config::users::Users;
-use crate::config::{Config, LivenessValues};
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
 use crate::hub::liveness::Rules;
 use crate::hub::{ChatSettings, Hub, SeatSettings, Seed, Settings};
 use crate::metrics::Metrics;
-use crate::msg::{ConnId, Effects, Epoch, Keepalive, Now, Times};
+use crate::msg::{ConnId, Effects, Epoch, Now, Times};
 use crate::net::conn::Patience;
 use crate::net::devices::{self, Devices};
 use crate::net::files::Site as Pages;
@@ -81,7 +81,7 @@ impl World {
     ) -> io::Result<World> {
         let mut random = Random::default();
         let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
-        let times = times(&config.liveness);
+        let times = config.liveness.times();
         Ok(World {
             devices: Devices::new(&config, tokens, &helps),
             hub: Hub::new(settings(&config), seed, now),
@@ -115,7 +115,7 @@ impl World {
     /// Takes new settings: everything that does not belong to a connection that is already there.
     pub fn reload(&mut self, config: Rc<Config>, pages: Pages) {
         self.pages = pages;
-        self.times = times(&config.liveness);
+        self.times = config.liveness.times();
         self.rules = Rc::new(Rules::new(&self.times, self.helps.rto_max, self.helps.nudge));
         self.patience = patience(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
@@ -176,28 +176,6 @@ pub fn settings(config: &Config) -> Settings {
         silent_after: config.devices.silent_after,
     }
 }
-
-pub(super) fn times(l: &LivenessValues) -> Times {
-    let seconds = |d: std::time::Duration| u16::try_from(d.as_secs()).unwrap_or(u16::MAX).max(1);
-    Times {
-        heartbeat: l.heartbeat,
-        poll: l.poll,
-        silence: l.silence,
-        suspect_after: l.suspect_after,
-        stalled_after: l.stalled_after,
-        returned_within: l.returned_within,
-        keepalive: Keepalive {
-            idle_s: seconds(l.keepalive.0),
-            interval_s: seconds(l.keepalive.1),
-            count: u8::try_from(l.keepalive.2).unwrap_or(u8::MAX),
-        },
-        rto_min: (l.heartbeat <= RTO_MIN_BELOW).then_some(RTO_MIN),
-    }
-}
-
-/// Heartbeats as fast as this leave no time for the kernel's smallest retransmission timeout of 200 ms.
-const RTO_MIN_BELOW: std::time::Duration = std::time::Duration::from_millis(250);
-const RTO_MIN: std::time::Duration = std::time::Duration::from_millis(50);
 
 fn patience(config: &Config) -> Patience {
     let l = &config.limits;

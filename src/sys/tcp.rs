@@ -400,7 +400,7 @@ mod tests {
     fn a_link_gets_every_option_that_was_found() {
         let (server, _client) = pair();
         let helps = Helps::probe("");
-        let times = Times::of(crate::msg::Profile::Standard);
+        let times = crate::config::Profile::Standard.values().times();
         prepare_link(server.as_fd(), &times, &helps);
         let get = |level, name| {
             let mut value: libc::c_int = 0;

@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use boatswain::config::Profile;
 use boatswain::hub::liveness::{Ask, Carrier, Liveness, Outcome, Pulse, Rules, Sample};
-use boatswain::msg::{Change, LinkEnd, Moment, Profile, Times};
+use boatswain::msg::{Change, LinkEnd, Moment, Times};
 use boatswain::sys::tcp::{self, Helps};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -48,7 +49,7 @@ pub fn detector() {
     });
     let var = |name: &str| std::env::var(name).unwrap_or_default();
     let helps = Helps::probe(&var("VANISH_WITHOUT"));
-    let times = Times::of(Profile::from_word(&var("VANISH_PROFILE")).unwrap_or(Profile::Standard));
+    let times = Profile::from_word(&var("VANISH_PROFILE")).unwrap_or(Profile::Standard).values().times();
     let mut listener = TcpListener::bind("0.0.0.0:8080".parse().expect("an address")).expect("the port is free");
     let poll = Poll::new().expect("epoll");
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE).expect("epoll");

@@ -98,13 +98,14 @@ impl Liveness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::msg::{LinkEnd, Profile, Times};
+    use crate::config::Profile;
+    use crate::msg::LinkEnd;
     use std::time::Duration;
 
     const T0: Moment = Moment::from_millis(10_000);
 
     fn rules() -> Rules {
-        Rules::new(&Times::of(Profile::Standard), true, true)
+        Rules::new(&Profile::Standard.values().times(), true, true)
     }
 
     fn link(beat: Option<Duration>) -> Liveness {

@@ -1,7 +1,7 @@
 //! The rules in a dialect with time, over a small model of the peer's kernel, and over traces of real kernels.
 
 use super::*;
-use crate::msg::Profile;
+use crate::config::Profile;
 
 const BEAT: Option<Duration> = Some(Duration::from_millis(500));
 
@@ -40,7 +40,7 @@ struct Sim {
 }
 
 fn link(profile: Profile) -> Sim {
-    Sim::new(Carrier::Link, Rules::new(&Times::of(profile), true, false))
+    Sim::new(Carrier::Link, Rules::new(&profile.values().times(), true, false))
 }
 
 fn moment(ms: u64) -> Moment {
@@ -185,7 +185,7 @@ fn a_cut_cable_is_known_in_time_at_every_phase_and_in_every_profile() {
             let mut sim = link(profile);
             let at = 20_000 + cut * 53;
             sim.until(at, Peer::Well(1)).expect(&[]);
-            let times = Times::of(profile);
+            let times = profile.values().times();
             sim.until(at + 45_000, Peer::Gone);
             let suspected = times.suspect_after.as_millis() as u64;
             sim.expect(&[("suspected", at + suspected - 10..=at + promised), ("lost no_ack", at..=at + promised)]);
@@ -297,7 +297,7 @@ fn a_peer_that_had_stopped_reading_and_vanishes_is_lost_in_time() {
 
 #[test]
 fn without_rto_max_and_nudge_only_an_unanswered_probe_counts() {
-    let mut sim = Sim::new(Carrier::Link, Rules::new(&Times::of(Profile::Standard), false, false));
+    let mut sim = Sim::new(Carrier::Link, Rules::new(&Profile::Standard.values().times(), false, false));
     sim.until(5000, Peer::Well(1));
     sim.write(1000);
     sim.peer = Peer::Stuffed;
@@ -369,7 +369,7 @@ fn a_parked_socket_is_left_alone_when_its_time_is_over() {
 
 #[test]
 fn a_response_is_watched_only_while_output_is_owed() {
-    let rules = Rules::new(&Times::of(Profile::Standard), true, false);
+    let rules = Rules::new(&Profile::Standard.values().times(), true, false);
     let mut sim = Sim::new(Carrier::Response, rules);
     assert_eq!(sim.live.due(), None);
     sim.write(1000);
@@ -382,7 +382,7 @@ fn a_response_is_watched_only_while_output_is_owed() {
 
 #[test]
 fn a_paused_download_is_not_lost_nor_slow() {
-    let rules = Rules::new(&Times::of(Profile::Standard), true, false);
+    let rules = Rules::new(&Profile::Standard.values().times(), true, false);
     let mut sim = Sim::new(Carrier::Response, rules);
     sim.write(100_000);
     sim.until(90_000, Peer::Stuffed).expect(&[]);
@@ -397,14 +397,14 @@ fn a_kernel_that_tells_nothing_leads_to_no_verdict() {
 
 #[test]
 fn an_application_link_beats_and_is_never_judged() {
-    let mut sim = Sim::new(Carrier::Application, Rules::new(&Times::of(Profile::Standard), true, false));
+    let mut sim = Sim::new(Carrier::Application, Rules::new(&Profile::Standard.values().times(), true, false));
     sim.until(21_000, Peer::Gone).expect(&[]);
     assert_eq!(sim.pulses.len(), 40);
 }
 
 #[test]
 fn suspects_are_nudged_where_that_is_possible() {
-    let mut sim = Sim::new(Carrier::Link, Rules::new(&Times::of(Profile::Standard), true, true));
+    let mut sim = Sim::new(Carrier::Link, Rules::new(&Profile::Standard.values().times(), true, true));
     sim.until(9000, Peer::Well(1));
     assert_eq!(sim.nudges, 0);
     sim.until(11_000, Peer::Gone);
@@ -413,8 +413,9 @@ fn suspects_are_nudged_where_that_is_possible() {
 
 #[test]
 fn a_slow_path_stretches_the_verdict_but_only_so_far() {
-    let mut live = Liveness::new(Carrier::Response, &Rules::new(&Times::of(Profile::Lan), true, false), moment(0), 0);
-    let rules = Rules::new(&Times::of(Profile::Lan), true, false);
+    let mut live =
+        Liveness::new(Carrier::Response, &Rules::new(&Profile::Lan.values().times(), true, false), moment(0), 0);
+    let rules = Rules::new(&Profile::Lan.values().times(), true, false);
     live.become_link(Carrier::Link, &rules, moment(0), None);
     let slow = TcpHealth { rto_us: Some(600_000), unacked: Some(1), ..TcpHealth::default() };
     live.check(&rules, moment(250), Sample { outq: 0, info: Some(slow), drained: false });
@@ -489,7 +490,7 @@ fn replay(trace: &str, rules: Rules) -> Vec<(u64, String)> {
 }
 
 fn standard(has_rto_max: bool, has_nudge: bool) -> Rules {
-    Rules::new(&Times::of(Profile::Standard), has_rto_max, has_nudge)
+    Rules::new(&Profile::Standard.values().times(), has_rto_max, has_nudge)
 }
 
 #[test]
