@@ -21,7 +21,7 @@ fn role() {
 /// A board that has booted and serves with these settings (a file of board/guest). `counted`: its clock counts
 /// instructions, not this machine's time.
 fn board(settings: &str, counted: bool) -> Option<World> {
-    let Ok(mut start) = std::env::var("BOATSWAIN_BOARD") else {
+    let Ok(mut start) = std::env::var("TEST_BOARD") else {
         // Past the capture of the test harness: who reads the summary must see it.
         let _ = writeln!(std::io::stderr(), "skipped: no board; board/boot armv7 boots one");
         return None;

@@ -21,8 +21,8 @@ fn is_there(program: &str) -> bool {
 
 /// What is missing to run a script in `browser`, if anything is.
 fn missing(browser: &str, cuts: bool) -> Option<String> {
-    if std::env::var_os("BOATSWAIN_BROWSERS").is_none() {
-        return Some("they take minutes: ./test browser runs them, or BOATSWAIN_BROWSERS=1".into());
+    if std::env::var_os("TEST_BROWSERS").is_none() {
+        return Some("they take minutes: ./test browser runs them, or TEST_BROWSERS=1".into());
     }
     if !is_there("node") {
         return Some("there is no node (Debian: apt install nodejs npm)".into());

@@ -169,11 +169,14 @@ impl Setup {
             }
             None => Command::new(env!("CARGO_BIN_EXE_boatswain")),
         };
+        // What the developer's shell has set must not decide how the tests end.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BOATSWAIN_") || name == "RUST_LOG") {
+            command.env_remove(name);
+        }
         let mut child = command
             .args(["serve", "-c"])
             .arg(&config)
             .args(self.args)
-            .env_remove("RUST_LOG")
             .envs(self.env)
             .stdin(self.stdin)
             .stdout(self.stdout)

@@ -25,8 +25,8 @@ pub fn missing() -> Option<String> {
 /// The same for tests that take the better part of a minute each, because what they wait for does: `cargo test` alone
 /// stays quick without them, `./test` runs them.
 pub fn not_asked() -> Option<String> {
-    let asked = std::env::var_os("BOATSWAIN_SLOW").is_some();
-    if asked { missing() } else { Some("it takes its time: ./test netns runs it, or BOATSWAIN_SLOW=1".into()) }
+    let asked = std::env::var_os("TEST_SLOW").is_some();
+    if asked { missing() } else { Some("it takes its time: ./test netns runs it, or TEST_SLOW=1".into()) }
 }
 
 /// One network namespace, loopback up.
