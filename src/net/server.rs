@@ -417,10 +417,9 @@ impl Server {
         if conn.held && conn.is_link() {
             hear(conn, id, &mut self.world, now, &[]);
         } else if conn.readable && !conn.is_full() {
-            match serve::read(conn, id, &mut self.world, now) {
-                Ok(true) if conn.parked.is_some() => self.returned(now, id),
-                Ok(_) => {}
-                Err(e) => return verdict::broken(self, now, id, &e),
+            // what it means that a lost peer talks, the liveness rules say: they are due at once then
+            if let Err(e) = serve::read(conn, id, &mut self.world, now) {
+                return verdict::broken(self, now, id, &e);
             }
         }
         let Some(conn) = self.conns.touch(id) else { return };
