@@ -535,7 +535,7 @@ impl Server {
         }
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
-        effects::log_close(&conn, id, &self.world, now, why);
+        effects::log_close(&conn, id, now, why);
     }
 
     /// What the operator of this machine wants. `Some`: how to end.
