@@ -93,7 +93,7 @@ impl Caller {
 pub struct Call<'a> {
     /// The request's head.
     pub request: &'a Request<'a>,
-    /// The part of the path that the route's `*` stands for; empty without one.
+    /// The part of the path that the route's `*` stands for, percent-escapes decoded; empty without one.
     pub param: &'a str,
     /// Who asks.
     pub caller: &'a Caller,
