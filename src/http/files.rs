@@ -82,6 +82,27 @@ pub struct FileMeta {
     pub policy: Option<&'static str>,
 }
 
+/// A file with the header lines that go with all of it, made once: they are the same for every request.
+#[derive(Clone, Debug)]
+pub struct Described {
+    meta: FileMeta,
+    lines: Box<[u8]>,
+}
+
+impl Described {
+    /// The file that `meta` describes.
+    pub fn new(meta: FileMeta) -> Self {
+        let mut lines = Vec::with_capacity(320);
+        push_lines(&mut lines, &meta, meta.len, meta.modified);
+        Described { lines: lines.into(), meta }
+    }
+
+    /// What is known of it.
+    pub fn meta(&self) -> &FileMeta {
+        &self.meta
+    }
+}
+
 impl FileMeta {
     /// [`FileMeta::modified`] for a time of modification of `seconds` since 1970.
     pub fn modified_at(seconds: i64) -> Option<(u64, HttpDate)> {
@@ -114,9 +135,10 @@ pub struct Plan {
     pub body: PlanBody,
 }
 
-/// Plans the answer to `request` for the file that `meta` describes and appends its head to `out`. `now_s`: seconds
-/// since 1970 by the wall clock.
-pub fn plan(request: &Request<'_>, meta: &FileMeta, now_s: u64, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Plan {
+/// Plans the answer to `request` for `file` and appends its head to `out`. `now_s`: seconds since 1970 by the wall
+/// clock.
+pub fn plan(request: &Request<'_>, file: &Described, now_s: u64, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Plan {
+    let meta = &file.meta;
     if let Err(status) = reads(request.method) {
         return short_text(out, status, envelope, b"This can only be read: GET, HEAD, OPTIONS.\n", |out| {
             push_field(out, "Allow", ALLOW_READ.as_bytes());
@@ -159,14 +181,10 @@ pub fn plan(request: &Request<'_>, meta: &FileMeta, now_s: u64, envelope: &Envel
         }
     };
     start_head(out, status, envelope);
-    push_body_fields(out, meta.content_type, len);
-    push_validators(out, meta, modified);
-    out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
-    if let Some(coding) = meta.coding.name() {
-        push_field(out, "Content-Encoding", coding.as_bytes());
-    }
-    if let Some(policy) = meta.policy {
-        push_field(out, "Content-Security-Policy", policy.as_bytes());
+    if status == 200 && modified == meta.modified {
+        out.extend_from_slice(&file.lines);
+    } else {
+        push_lines(out, meta, len, modified);
     }
     if status == 206 {
         out.extend_from_slice(b"Content-Range: bytes ");
@@ -202,6 +220,19 @@ fn short_text(
         out.extend_from_slice(text);
     }
     Plan { status, body: PlanBody::None }
+}
+
+/// What is said of `len` bytes of a file.
+fn push_lines(out: &mut Vec<u8>, meta: &FileMeta, len: u64, modified: Option<(u64, HttpDate)>) {
+    push_body_fields(out, meta.content_type, len);
+    push_validators(out, meta, modified);
+    out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+    if let Some(coding) = meta.coding.name() {
+        push_field(out, "Content-Encoding", coding.as_bytes());
+    }
+    if let Some(policy) = meta.policy {
+        push_field(out, "Content-Security-Policy", policy.as_bytes());
+    }
 }
 
 /// The fields that a 304 has in common with the 200 (RFC 9110, section 15.4.5).

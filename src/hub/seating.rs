@@ -27,7 +27,7 @@ impl Hub {
             return Err(NoSeat::Ended(reason));
         }
         s.used = now.mono;
-        if asked != Asked::Read {
+        if asked != Asked::Read && s.seat.is_none() {
             self.ensure_seat(now, id, fx)?;
         }
         if let Some(s) = self.sessions.get_mut(id) {
