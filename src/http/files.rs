@@ -12,9 +12,12 @@ use super::response::{
     ALLOW_READ, Envelope, HttpDate, TEXT, end_head, http_date, parse_http_date, push_body_fields, push_field,
     push_number, reads, start_head,
 };
+use crate::fnv::Fnv;
 use encoding::Coding;
+use std::hash::Hasher;
 
-/// A strong entity tag, quotes included (RFC 9110, section 8.8.3).
+/// A strong entity tag, quotes included (RFC 9110, section 8.8.3). Tags need to differ, not to withstand an attacker, who
+/// cannot write files here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Etag([u8; 18]);
 
@@ -22,16 +25,18 @@ impl Etag {
     /// The tag of a file on disk: another one whenever time of modification, size or inode is another. As a hash, so
     /// that it tells nobody those numbers.
     pub fn of_file(mtime_s: i64, mtime_ns: i64, len: u64, inode: u64) -> Self {
-        let mut hash = Fnv::new();
+        let mut hash = Fnv::default();
         for part in [mtime_s.to_le_bytes(), mtime_ns.to_le_bytes(), len.to_le_bytes(), inode.to_le_bytes()] {
-            hash = hash.bytes(&part);
+            hash.write(&part);
         }
         Etag::of_hash(hash)
     }
 
     /// The tag of these very bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Etag::of_hash(Fnv::new().bytes(bytes))
+        let mut hash = Fnv::default();
+        hash.write(bytes);
+        Etag::of_hash(hash)
     }
 
     /// As it stands in the field, quotes included.
@@ -42,23 +47,9 @@ impl Etag {
     fn of_hash(hash: Fnv) -> Self {
         let mut tag = [b'"'; 18];
         for (i, out) in tag[1..17].iter_mut().enumerate() {
-            *out = b"0123456789abcdef"[(hash.0 >> (60 - 4 * i) & 15) as usize];
+            *out = b"0123456789abcdef"[(hash.finish() >> (60 - 4 * i) & 15) as usize];
         }
         Etag(tag)
-    }
-}
-
-/// FNV-1a with 64 bits: tags need to differ, not to withstand an attacker (who cannot write files here).
-#[derive(Clone, Copy)]
-struct Fnv(u64);
-
-impl Fnv {
-    const fn new() -> Self {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn bytes(self, bytes: &[u8]) -> Self {
-        Fnv(bytes.iter().fold(self.0, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)))
     }
 }
 

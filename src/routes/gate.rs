@@ -6,12 +6,13 @@
 //! sent): a memory dump holds no password, looking a guess up tells nothing by its time, and a known one need not be
 //! decoded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::users::{Hash, Users};
+use crate::fnv::FnvMap;
 use crate::msg::{Moment, PeerAddr};
 
 /// Credentials as remembered: a keyed hash of the `Authorization` value.
@@ -89,8 +90,7 @@ pub struct Gate {
     users: Users,
     decoy: Hash,
     failures: u32,
-    /// Not hashed once more: the keys are hashes.
-    good: BTreeMap<Key, Rc<str>>,
+    good: FnvMap<Key, Rc<str>>,
     watched: HashMap<(PeerAddr, Key), Watch>,
 }
 
@@ -99,7 +99,7 @@ impl Gate {
     pub fn new(users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
         let secret = [RandomState::new(), RandomState::new()];
-        Gate { secret, users, decoy, failures, good: BTreeMap::new(), watched: HashMap::new() }
+        Gate { secret, users, decoy, failures, good: FnvMap::default(), watched: HashMap::new() }
     }
 
     /// Takes a new users file: credentials of users whose line changed or went are forgotten. Returns these users.

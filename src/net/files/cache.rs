@@ -1,6 +1,5 @@
 //! What is known of files asked for lately, and the bytes of the small ones. Bounded in files and in bytes.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -8,6 +7,7 @@ use std::rc::Rc;
 
 use super::RECHECK;
 use super::root::{Facts, Kind, Root};
+use crate::fnv::FnvMap;
 use crate::http::files::encoding::Coding;
 use crate::http::files::{Described, Etag, FileMeta, types};
 use crate::msg::{Moment, Now};
@@ -25,7 +25,7 @@ const FILES_MAX: usize = 256;
 /// Files by their path below the root; a path that ends in `/` is the directory's `index.html`.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    files: BTreeMap<Box<str>, Known>,
+    files: FnvMap<Box<str>, Known>,
     /// Bytes of all variants kept.
     bytes: usize,
 }
