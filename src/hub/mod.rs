@@ -74,6 +74,8 @@ pub struct Hub {
     beat_start: Moment,
     /// Not later than the first thing that time itself changes; none if there is no such thing.
     next: Option<Moment>,
+    /// All have been told that the server stops.
+    stopping: bool,
 }
 
 impl Hub {
@@ -96,6 +98,7 @@ impl Hub {
             beat_base: seed.beat_base & ((1 << 48) - 1),
             beat_start: now.mono,
             next: None,
+            stopping: false,
         }
     }
 
@@ -164,8 +167,10 @@ impl Hub {
         self.next = self.soonest();
     }
 
-    /// The server stops: every link is told and closed. Nobody has left.
+    /// The server stops: every link is told and closed. Nobody has left. Who comes after this gets no seat, and a
+    /// device no welcome.
     pub fn shutdown(&mut self, now: Now, fx: &mut Effects) {
+        self.stopping = true;
         let why = CloseReason::Shutdown;
         self.devices_shutdown(now, fx);
         for (conn, link) in std::mem::take(&mut self.links) {

@@ -118,7 +118,7 @@ pub(super) fn turn_away(conn: &mut Conn, world: &mut World, now: Now, crowd: boo
 }
 
 /// The one line of a connection's end.
-pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: CloseReason) {
+pub(super) fn log_close(conn: &Conn, id: ConnId, now: Now, why: CloseReason) {
     if !log::log_enabled!(log::Level::Info) {
         return;
     }
@@ -129,9 +129,7 @@ pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: C
         Protocol::Draining if conn.device.is_some() => "device",
         Protocol::Draining => "closing",
     };
-    let view = conn.session.and_then(|s| world.hub.session_view(s));
-    let user = view.as_ref().map_or("-", |v| &v.user);
-    let user = conn.device.as_deref().unwrap_or(user);
+    let user = conn.device.as_deref().or(conn.user.as_deref()).unwrap_or("-");
     log::info!(
         "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
         conn.stream.peer,

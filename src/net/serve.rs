@@ -164,10 +164,9 @@ fn decide(
         }
     };
     let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, &request));
-    conn.session = match &admitted {
-        Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) => Some(caller.session),
-        _ => conn.session,
-    };
+    if let Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) = &admitted {
+        conn.belongs_to(caller);
+    }
     let Protocol::Http(stage, exchange) = &mut conn.protocol else { return Some(len) };
     let admitted = match admitted {
         Ok(admitted) => admitted,

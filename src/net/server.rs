@@ -12,7 +12,7 @@
 //! Only [`Table::touch`] gives a `&mut Conn`, and what was touched is settled: flushed, closed if closing, re-armed.
 //! Nobody registers interest, arms a timer or schedules a close by hand, so nobody can forget to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
@@ -27,6 +27,7 @@ use crate::config::users::Users;
 use crate::metrics::Metrics;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
+use crate::net::crowd::Crowd;
 use crate::net::files::Site as Pages;
 use crate::net::hear::hear;
 use crate::net::listener::{Accept, Listener};
@@ -64,7 +65,7 @@ pub struct Server {
     pub(super) conns: Table<Conn>,
     timers: Timers,
     ready: VecDeque<ConnId>,
-    per_address: HashMap<PeerAddr, u32>,
+    crowd: Crowd,
     /// Of the connections, those that are being told that they are too many.
     turned_away: usize,
     pub(super) world: World,
@@ -162,7 +163,7 @@ impl Server {
             conns: Table::new(max + 2 * TURNED_AWAY_MAX),
             timers: Timers::new(),
             ready: VecDeque::new(),
-            per_address: HashMap::new(),
+            crowd: Crowd::default(),
             turned_away: 0,
             world,
             stopping: None,
@@ -364,27 +365,28 @@ impl Server {
     fn welcome(&mut self, now: Now, stream: crate::net::stream::Stream) {
         let limits = &self.world.site.config.limits;
         let (max, per_address) = (limits.connections as usize, limits.per_address);
+        let per_network = per_address.max(limits.connections / 2);
         self.world.site.metrics.accepted += 1;
-        let from = self.per_address.entry(stream.peer).or_insert(0);
-        // all that come over a unix socket come from one proxy
-        let crowd = stream.peer != PeerAddr::Unix && *from >= per_address;
-        *from += 1;
         let peer = stream.peer;
+        let others = self.crowd.enter(peer);
+        // all that come over a unix socket come from one proxy
+        let crowd = peer != PeerAddr::Unix && others.at_address >= per_address;
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
         // who is being turned away takes nobody's place: else a crowd from one address would fill the house
         let inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
-        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max;
+        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
+        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max || others.in_network >= per_network;
         if crowd || inside >= max {
             self.world.site.metrics.refused_limit += 1;
             if self.turned_away >= TURNED_AWAY_MAX {
-                return leave(&mut self.per_address, peer);
+                return self.crowd.leave(peer);
             }
             self.turned_away += 1;
             effects::turn_away(&mut conn, &mut self.world, now, crowd);
         }
         if !self.register(now, conn) {
-            leave(&mut self.per_address, peer);
+            self.crowd.leave(peer);
         }
     }
 
@@ -417,10 +419,9 @@ impl Server {
         if conn.held && conn.is_link() {
             hear(conn, id, &mut self.world, now, &[]);
         } else if conn.readable && !conn.is_full() {
-            match serve::read(conn, id, &mut self.world, now) {
-                Ok(true) if conn.parked.is_some() => self.returned(now, id),
-                Ok(_) => {}
-                Err(e) => return verdict::broken(self, now, id, &e),
+            // what it means that a lost peer talks, the liveness rules say: they are due at once then
+            if let Err(e) = serve::read(conn, id, &mut self.world, now) {
+                return verdict::broken(self, now, id, &e);
             }
         }
         let Some(conn) = self.conns.touch(id) else { return };
@@ -532,11 +533,11 @@ impl Server {
             self.world.devices.connections -= 1;
         } else {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
-            leave(&mut self.per_address, conn.stream.peer);
+            self.crowd.leave(conn.stream.peer);
         }
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
-        effects::log_close(&conn, id, &self.world, now, why);
+        effects::log_close(&conn, id, now, why);
     }
 
     /// What the operator of this machine wants. `Some`: how to end.
@@ -684,16 +685,6 @@ fn queue(ready: &mut VecDeque<ConnId>, conn: &mut Conn, id: ConnId) {
     if !conn.queued {
         conn.queued = true;
         ready.push_back(id);
-    }
-}
-
-/// One connection less from `peer`.
-fn leave(per_address: &mut HashMap<PeerAddr, u32>, peer: PeerAddr) {
-    if let Some(n) = per_address.get_mut(&peer) {
-        *n -= 1;
-        if *n == 0 {
-            per_address.remove(&peer);
-        }
     }
 }
 

@@ -506,6 +506,16 @@ fn a_server_that_stops_says_safe_before_bye() {
 }
 
 #[test]
+fn a_device_whose_token_was_being_checked_when_the_server_stopped_is_told_bye() {
+    let mut w = World::new();
+    let now = w.now();
+    w.hub.shutdown(now, &mut w.fx);
+    w.device("pump", 50);
+    assert_eq!(w.machines.ended, [(conn(50), "shutdown".into())]);
+    assert_eq!((w.device_news(50), w.hub.devices_up(), w.hub.newest().seq), (vec![], 0, 0));
+}
+
+#[test]
 fn control_is_taken_by_one_and_the_others_are_told_who_has_it() {
     let (mut w, ann) = held();
     let bob = w.hub.members()[1].session;
