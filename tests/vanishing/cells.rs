@@ -115,6 +115,18 @@ pub struct Verdict {
     pub what: String,
 }
 
+/// What was said of people who were there all the time.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    pub lost: usize,
+    pub left: usize,
+    pub suspected: usize,
+    /// Time for which they were served, all together.
+    pub exposure: Duration,
+    /// The events `lost` and `left` themselves.
+    pub words: Vec<String>,
+}
+
 /// The bridge, the server, and somebody who watches.
 pub struct World {
     switch: Switch,
@@ -146,6 +158,15 @@ fn verbose() -> bool {
     std::env::var_os("VANISH_VERBOSE").is_some()
 }
 
+/// Where the server's own words go: with `VANISH_LOG`, to the end of that file.
+fn server_log() -> Stdio {
+    match std::env::var_os("VANISH_LOG") {
+        Some(path) => std::fs::File::options().create(true).append(true).open(path).expect("a file for the log").into(),
+        None if verbose() => Stdio::inherit(),
+        None => Stdio::null(),
+    }
+}
+
 fn myself(ns: &Netns, role: &str) -> Command {
     let me = std::env::current_exe().expect("a path");
     let mut command = ns.command(me.to_str().expect("a plain path"));
@@ -174,7 +195,7 @@ impl World {
                 // The server ends when this process does, however that happens.
                 let mut command = Command::new("setpriv");
                 command.args(["--pdeathsig", "KILL", "nsenter", "-t", &server_ns.pid().to_string(), "-n", program]);
-                command.args(arguments).stderr(if verbose() { Stdio::inherit() } else { Stdio::null() });
+                command.args(arguments).stderr(server_log());
                 command.env("BOATSWAIN_WITHOUT", without);
                 command
             }
@@ -283,6 +304,7 @@ impl World {
     pub fn enter(&mut self, state: State, cut: Cut, count: usize) -> Cell {
         self.entered += 1;
         let number = self.entered;
+        assert!(count < 255, "a cell has addresses for 254 people");
         let addresses: Vec<String> = (1..=count).map(|i| format!("10.83.{}.{i}", number + 1)).collect();
         let ns = Netns::new();
         self.switch.plug(&ns, &World::port(number), &addresses, &World::mac(number));
@@ -393,27 +415,61 @@ impl World {
         counts
     }
 
-    /// Idle connections of the people of `cell` with keepalive 1/1/2, beside.
-    pub fn classic(&mut self, cell: &Cell) -> Vec<Actor> {
+    /// Idle connections of the first `count` people of `cell` with keepalive 1/1/2, beside.
+    pub fn classic(&mut self, cell: &Cell, count: usize) -> Vec<Actor> {
         let server = Actor::start(&mut myself(&self._server_ns, "classic_server"), CLASSIC, &self.to);
         self.wait(10, |heard| heard.iter().any(|l| l.from == CLASSIC && l.text.starts_with("up")));
         let ns = cell.ns.as_ref().expect("they are there");
         let mut command = myself(ns, "classic_clients");
-        command.env("VANISH_ADDRESSES", cell.addresses.join(","));
+        command.env("VANISH_ADDRESSES", cell.addresses[..count].join(","));
         vec![server, Actor::start(&mut command, CLASSIC, &self.to)]
     }
 
-    /// How often somebody of `cell` was called lost, and how often the kernel's probes gave somebody up, so far.
-    pub fn alarms(&self, cell: &Cell) -> (usize, usize) {
-        let lost = |l: &&Line| {
-            let mut words = l.text.split(' ');
-            l.from == OBSERVER
-                && words.next() == Some("event")
-                && words.next() == Some("lost")
-                && words.next().is_some_and(|who| cell.addresses.iter().any(|a| a == who))
-        };
-        let classic = self.heard.iter().filter(|l| l.from == CLASSIC && l.text.starts_with("timeout")).count();
-        (self.heard.iter().filter(lost).count(), classic)
+    /// Tells the server's machine once and for all where the people of `cell` are: beyond some hundreds in one network
+    /// the kernel forgets neighbours and asks again.
+    pub fn introduce(&self, cell: &Cell) {
+        let mac = World::mac(cell.number);
+        let lines: String =
+            cell.addresses.iter().map(|a| format!("neigh replace {a} lladdr {mac} dev eth0 nud permanent\n")).collect();
+        self._server_ns.sh(&format!("ip -batch - <<.\n{lines}.\n"));
+    }
+
+    /// What happened to the people of `cell` from `since` on.
+    pub fn alarms(&self, cell: &Cell, since: Instant) -> Alarms {
+        let mut alarms = Alarms::default();
+        // Who is not served at a moment cannot be called lost then. Everybody is served in the beginning.
+        let mut served: HashMap<&str, Instant> = cell.addresses.iter().map(|a| (a.as_str(), since)).collect();
+        for line in self.heard.iter().filter(|l| l.at >= since) {
+            let mut words = line.text.split(' ');
+            let (kind, who) = match (line.from, words.next()) {
+                (OBSERVER, Some("event")) => (words.next().unwrap_or(""), words.next().unwrap_or("")),
+                (from, Some(word)) if from == cell.number => (word, words.next().unwrap_or("")),
+                _ => continue,
+            };
+            let Some(who) = cell.addresses.iter().find(|a| *a == who) else { continue };
+            match kind {
+                "up" => _ = served.entry(who).or_insert(line.at),
+                "lost" | "left" | "end" => {
+                    alarms.lost += usize::from(kind == "lost");
+                    alarms.left += usize::from(kind == "left");
+                    if kind != "end" {
+                        alarms.words.push(line.text.clone());
+                    }
+                    if let Some(at) = served.remove(who.as_str()) {
+                        alarms.exposure += line.at - at;
+                    }
+                }
+                "suspected" => alarms.suspected += 1,
+                _ => {}
+            }
+        }
+        alarms.exposure += served.values().map(|at| at.elapsed()).sum::<Duration>();
+        alarms
+    }
+
+    /// How often the kernel's probes gave somebody up from `since` on, see [`World::classic`].
+    pub fn classic_alarms(&self, since: Instant) -> usize {
+        self.heard.iter().filter(|l| l.at >= since && l.from == CLASSIC && l.text.starts_with("timeout")).count()
     }
 
     /// Undoes the cut of `cell`.

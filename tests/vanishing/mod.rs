@@ -41,7 +41,7 @@ pub fn boatswain(profile: &str, without: &str) -> cells::Server {
     let settings = format!(
         "listen = [\"0.0.0.0:8080\"]\nwww = \"{folder}/www\"\n[auth]\nusers = \"{folder}/users\"\n\
          [seats]\nmax = 1000\nlinger = \"0s\"\n[liveness]\nprofile = \"{profile}\"\n\
-         [chat]\nrate = \"100/s\"\n[limits]\nconnections = 2000\nlink_queue = \"4MiB\"\n",
+         [chat]\nrate = \"100/s\"\n[limits]\nconnections = 4000\nlink_queue = \"4MiB\"\n",
         folder = folder.display()
     );
     write(folder.join("settings.toml"), settings.as_bytes());
