@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench false_alarms -- [--minutes 3] [--people 100] [--loss 0,5,10,20] [--outages 1000,1500,2000]`
 //! `[--state idle] [--profile standard] [--rules] [--without nudge]`
+//! `[--rtt 50]`
 //!
 //! `VANISH_LOG=FILE` keeps what the server says meanwhile.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
@@ -32,6 +33,11 @@ fn main() {
         return;
     }
     let people = numbers("--people", "100")[0] as usize;
+    let rtt = Duration::from_millis(numbers("--rtt", "0")[0]);
+    if let Some(why) = vanishing::relay::missing().filter(|_| !rtt.is_zero()) {
+        println!("skipped: {why}; run as root");
+        return;
+    }
     let minutes: f64 = option("--minutes").and_then(|n| n.parse().ok()).unwrap_or(3.0);
     let profile = option("--profile").unwrap_or("standard".into());
     let without = option("--without").unwrap_or_default();
@@ -42,11 +48,11 @@ fn main() {
     } else {
         vanishing::boatswain(&profile, &without)
     };
-    println!("{people} {} connections, profile {profile}, without `{without}`", state.word());
+    println!("{people} {} connections, profile {profile}, without `{without}`, RTT {rtt:?}", state.word());
     println!("| trouble | ours | keepalive 1/1/2 |\n|---|---|---|");
     for loss in numbers("--loss", "0,5,10,20") {
-        let mut scene = Scene::begin(&server, state, people);
-        let since = scene.rules(|way| format!("{way} numgen random mod 100 < {loss} drop"));
+        let mut scene = Scene::begin(&server, state, people, rtt);
+        let since = scene.lose(loss);
         scene.world.rest(Duration::from_secs_f64(minutes * 60.0));
         let (ours, classic) = (scene.alarms(since), scene.world.classic_alarms(since));
         let hours = ours.exposure.as_secs_f64() / 3600.0;
@@ -60,13 +66,13 @@ fn main() {
         scene.remarks(&ours);
     }
     for outage in numbers("--outages", "1000,1500,2000") {
-        let mut scene = Scene::begin(&server, state, people);
+        let mut scene = Scene::begin(&server, state, people, rtt);
         let since = Instant::now();
         let times = (minutes * 60.0 / 11.0).ceil() as usize;
         for _ in 0..times {
-            scene.rules(|way| format!("{way} drop"));
+            scene.lose(100);
             scene.world.rest(Duration::from_millis(outage));
-            scene.mend();
+            scene.lose(0);
             scene.world.rest(Duration::from_secs(8));
         }
         let (ours, classic) = (scene.alarms(since), scene.world.classic_alarms(since));
@@ -91,11 +97,11 @@ struct Scene {
 }
 
 impl Scene {
-    fn begin(server: &Server, state: State, people: usize) -> Scene {
+    fn begin(server: &Server, state: State, people: usize, rtt: Duration) -> Scene {
         let mut world = World::new(server);
         let mut cells = Vec::new();
         for first in (0..people).step_by(HOUSEHOLD) {
-            let cell = world.enter(state, Cut::Nothing, HOUSEHOLD.min(people - first));
+            let cell = world.enter_from(state, Cut::Nothing, HOUSEHOLD.min(people - first), rtt);
             world.introduce(&cell);
             cells.push(cell);
         }
@@ -109,27 +115,11 @@ impl Scene {
         Scene { world, cells, classic, _actors: actors }
     }
 
-    /// Puts the same rule into both directions of every cable; returns the moment before.
-    fn rules(&self, rule: impl Fn(&str) -> String) -> Instant {
-        let armed: Vec<_> = self
-            .cells
-            .iter()
-            .map(|cell| {
-                let port = self.world.port_of(cell);
-                let both = ["iifname", "oifname"].map(|way| rule(&format!("{way} \"{port}\"")));
-                self.world.switch().rules(&port, &both)
-            })
-            .collect();
-        // Tools that have not started yet would act late.
-        std::thread::sleep(Duration::from_millis(100));
+    /// Loses so many of 100 packets each way, on all their paths; returns the moment before.
+    fn lose(&mut self, percent: u64) -> Instant {
         let before = Instant::now();
-        armed.into_iter().for_each(|tool| _ = tool.fire());
+        self.cells.iter_mut().for_each(|cell| _ = self.world.lose(cell, percent));
         before
-    }
-
-    fn mend(&self) {
-        let armed: Vec<_> = self.cells.iter().map(|cell| self.world.mend(cell)).collect();
-        armed.into_iter().for_each(|tool| _ = tool.fire());
     }
 
     fn alarms(&self, since: Instant) -> Alarms {
@@ -144,9 +134,13 @@ impl Scene {
         all
     }
 
-    fn remarks(&self, alarms: &Alarms) {
+    fn remarks(&mut self, alarms: &Alarms) {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let late = self.cells.iter_mut().map(|cell| self.world.late(cell)).max().unwrap_or_default();
         println!("  suspected {}, left {}, load average {}", alarms.suspected, alarms.left, load.trim());
+        if !late.is_zero() {
+            println!("  the path itself held packets back by up to {late:?}");
+        }
         for word in alarms.words.iter().take(20) {
             println!("  {word}");
         }

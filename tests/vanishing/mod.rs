@@ -4,6 +4,7 @@
 pub mod cells;
 pub mod clients;
 pub mod detector;
+pub mod relay;
 pub mod space;
 
 /// Plays the role that the environment asks for; returns if there is none.
@@ -14,6 +15,7 @@ pub fn play_role() {
         Ok("chatter") => clients::chatter(),
         Ok("classic_server") => clients::classic_server(),
         Ok("classic_clients") => clients::classic_clients(),
+        Ok("relay") => relay::relay(),
         Ok("detector") => detector::detector(),
         _ => {}
     }
