@@ -30,7 +30,7 @@ impl Hub {
             return if matches!(asked, Asked::Page { .. } | Asked::Read) { Ok(None) } else { Err(NoSeat::Stopping) };
         }
         s.used = now.mono;
-        if asked != Asked::Read {
+        if asked != Asked::Read && s.seat.is_none() {
             self.ensure_seat(now, id, fx)?;
         }
         if let Some(s) = self.sessions.get_mut(id) {

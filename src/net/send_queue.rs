@@ -146,9 +146,15 @@ impl SendQueue {
 
     /// One call for as many memory chunks as fit: how many bytes were taken, and how many were offered.
     fn write_memory(&self, stream: &Stream, budget: usize) -> io::Result<(usize, usize)> {
+        let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
+        if let (Some(Some(only)), true) = (self.first.as_ref().map(Chunk::memory), self.rest.is_empty()) {
+            // most responses are one piece: no list has to be made
+            let bytes = only.get(skip..).unwrap_or_default();
+            let bytes = &bytes[..bytes.len().min(budget)];
+            return Ok((stream.writev(&[IoSlice::new(bytes)], false)?, bytes.len()));
+        }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (mut count, mut asked, mut more) = (0, 0, false);
-        let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
         for chunk in self.first.iter().chain(&self.rest) {
             let Some(bytes) = chunk.memory() else {
                 // Let the head travel in the same segment as the beginning of the file.

@@ -61,6 +61,8 @@ pub struct World {
     pub buffer: Vec<u8>,
     /// Where every response head is written first.
     pub head: Vec<u8>,
+    /// Scratch: header lines beside those of the answer itself.
+    pub extra: Vec<u8>,
     /// The newest beat as encoded for each kind of link: kind, number, bytes. As many as there are kinds.
     pub beats: Vec<(&'static str, u64, Rc<[u8]>)>,
     /// The session cookie's name on the listener of the last answer that set one.
@@ -97,6 +99,7 @@ impl World {
             load: Load::default(),
             buffer: vec![0; READ_MAX],
             head: Vec::new(),
+            extra: Vec::new(),
             beats: Vec::new(),
             cookie_name: (None, cookie_name(None)),
             random,
