@@ -878,7 +878,7 @@ fn the_same_reference_of_a_session_does_a_command_once_for_a_minute() {
 fn an_emergency_stop_gets_through_though_something_else_was_named_like_it() {
     let (mut w, ann) = held();
     let reference = Ref::from_json("1");
-    let mut ask = |w: &mut World, command: &str, args: &str| {
+    let ask = |w: &mut World, command: &str, args: &str| {
         let args = Args::new(Some(json(args))).expect("an object");
         let beat = Some(w.hub.beat_number(w.now()));
         let order = Order { device: "pump", command, args: &args, beat, reference: reference.as_ref(), waiter: None };
