@@ -341,6 +341,17 @@ pub enum Message {
 }
 
 impl What {
+    /// Bytes in it whose number people and devices choose.
+    pub fn free_bytes(&self) -> u64 {
+        let bytes = match self {
+            What::Said { text, .. } => text.len(),
+            What::Commanded { args, .. } => args.len(),
+            What::Answered { result, .. } => result.len(),
+            _ => 0,
+        };
+        bytes as u64
+    }
+
     /// Its type.
     pub fn kind(&self) -> Type {
         match self {

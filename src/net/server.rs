@@ -476,7 +476,11 @@ impl Server {
         let mut any = false;
         while let Some((id, conn)) = self.conns.pop_touched() {
             any = true;
-            match settle::one(conn, &mut self.world.site.metrics, now) {
+            let settled = settle::one(conn, &mut self.world.site.metrics, now);
+            if conn.output.is_empty() && !self.world.site.rooms.is_empty() {
+                self.world.site.rooms.leave(id);
+            }
+            match settled {
                 Settled::Stays { more } => {
                     if more {
                         queue(&mut self.ready, conn, id);
@@ -534,6 +538,7 @@ impl Server {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
             self.crowd.leave(conn.stream.peer);
         }
+        self.world.site.rooms.leave(id);
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
         effects::log_close(&conn, id, now, why);
