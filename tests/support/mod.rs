@@ -345,3 +345,37 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
+
+// ---------------------------------------------------------------------------------------------- the machine
+
+/// Whether root's powers are there; else why the test cannot run.
+pub fn root() -> bool {
+    let out = Command::new("id").arg("-u").output().unwrap();
+    let is = out.stdout == b"0\n";
+    if !is {
+        eprintln!("skipped: it takes root to become somebody else");
+    }
+    is
+}
+
+/// Whether network namespaces can be made.
+pub fn namespaces() -> bool {
+    let can = Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]).output();
+    let is = can.is_ok_and(|o| o.status.success());
+    if !is {
+        eprintln!("skipped: no network namespaces here (root, util-linux, iproute2)");
+    }
+    is
+}
+
+/// As a header field wants it.
+pub fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(text)
+}
+
+/// The line of the server's `/proc/PID/status` that begins with `name`, without it.
+pub fn status_line(server: &Server, name: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    status.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim().to_string()
+}
