@@ -136,7 +136,7 @@ fn the_same_reference_of_a_session_does_a_command_once_for_a_minute() {
     };
     let ask = order(&w);
     let first = w.order(ann, &ask).expect("sent");
-    assert_eq!(w.order(ann, &ask).expect("the same"), first);
+    assert_eq!(w.order(ann, &Order { waiter: Some(conn(31)), ..ask }).expect("the same"), first);
     w.answers(50, first.id.seq, true);
     assert_eq!(w.machines.answered.len(), 2, "both requests are answered");
     w.live(69_999);
@@ -172,16 +172,32 @@ fn an_emergency_stop_gets_through_though_something_else_was_named_like_it() {
 }
 
 #[test]
+fn a_stop_that_is_pressed_again_and_again_is_waited_for_by_a_bounded_number() {
+    let (mut w, ann) = held();
+    let args = Args::default();
+    let order = |waiter| Order { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
+    let id = w.order(ann, &order(Some(conn(1000)))).expect("sent").id;
+    for n in 0..3000 {
+        let waiter = if n < 2000 { conn(1000) } else { conn(n) };
+        assert_eq!(w.order(ann, &order(Some(waiter))).expect("the same").id, id);
+    }
+    w.answers(50, id.seq, true);
+    assert_eq!(w.machines.answered.len(), 256);
+    assert!((2744..3000).all(|n| w.machines.answered.iter().any(|(c, _)| *c == conn(n))), "the newest");
+}
+
+#[test]
 fn an_emergency_stop_gets_through_whoever_sends_it_and_however_busy_the_device_is() {
     let (mut w, ann) = held();
     while w.command(ann, "start", "{}").is_ok() {}
     w.device_news(50);
     // a viewer without a seat, without control, without a beat
     let vic = w.curl("vic", addr(9));
-    let stop = |w: &mut World, args: &str| {
+    let mut waiters = 30..;
+    let mut stop = |w: &mut World, args: &str| {
         let args = Args::new(Some(json(args))).expect("an object");
-        let order =
-            Order { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter: Some(conn(30)) };
+        let waiter = waiters.next().map(conn);
+        let order = Order { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
         w.order(vic, &order).map(|done| done.id.seq)
     };
     let id = stop(&mut w, "{}").expect("sent");
