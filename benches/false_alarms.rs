@@ -126,6 +126,7 @@ impl Scene {
         let mut all = Alarms::default();
         for one in self.cells.iter().map(|cell| self.world.alarms(cell, since)) {
             all.lost += one.lost;
+            all.held += one.held;
             all.left += one.left;
             all.suspected += one.suspected;
             all.exposure += one.exposure;
@@ -134,12 +135,17 @@ impl Scene {
         all
     }
 
-    fn remarks(&mut self, alarms: &Alarms) {
+    fn remarks(&self, alarms: &Alarms) {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let late = self.cells.iter_mut().map(|cell| self.world.late(cell)).max().unwrap_or_default();
         println!("  suspected {}, left {}, load average {}", alarms.suspected, alarms.left, load.trim());
-        if !late.is_zero() {
-            println!("  the path itself held packets back by up to {late:?}");
+        let held: Vec<Duration> =
+            self.cells.iter().flat_map(|cell| self.world.held(cell)).map(|(_, time)| time).collect();
+        if let Some(longest) = held.iter().max() {
+            println!(
+                "  {} of the lost while this machine held packets back on the path itself ({} times, up to {longest:?})",
+                alarms.held,
+                held.len()
+            );
         }
         for word in alarms.words.iter().take(20) {
             println!("  {word}");

@@ -84,9 +84,8 @@ fn run(world: &mut World, cells: &[(State, Cut)], runs: usize, rtt: Duration, pa
         world.rest(Duration::from_millis(130));
         world.cut(cell, armed);
     }
-    let late = entered.iter_mut().map(|cell| world.late(cell)).max().unwrap_or_default();
-    if late > Duration::from_millis(100) {
-        println!("the path itself held packets back by up to {late:?}");
+    if let Some(longest) = entered.iter().flat_map(|cell| world.held(cell)).map(|(_, time)| time).max() {
+        println!("this machine held packets back on the path itself, up to {longest:?}");
     }
     entered
         .iter()

@@ -179,6 +179,21 @@ fn who_vanishes_at_the_end_of_a_longer_path_is_announced_as_soon() {
 }
 
 #[test]
+fn who_had_stopped_reading_is_announced_as_soon_on_an_older_kernel_without_privileges() {
+    if skipped() {
+        return;
+    }
+    let server = vanishing::boatswain("standard", "rto_max,nudge");
+    let cells = [
+        (State::Stopped(6), Cut::Both),
+        (State::Stopped(6), Cut::ServerToClient),
+        (State::Stopped(6), Cut::ClientToServer),
+        (State::Stopped(6), Cut::Nothing),
+    ];
+    assert_promise(&matrix(&server, &cells, 5, Duration::from_secs(6)), Duration::from_secs(3));
+}
+
+#[test]
 fn an_outage_of_two_seconds_costs_nobody_their_seat() {
     if skipped() {
         return;

@@ -11,7 +11,7 @@ use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::link::Link;
 use crate::msg::{CloseReason, EventId, Moment, SessionId};
 use crate::net::devices::{HELLO_WITHIN, Talk};
-use crate::net::send_queue::SendQueue;
+use crate::net::send_queue::{Flush, SendQueue};
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
 use crate::routes::Admitted;
@@ -244,6 +244,21 @@ impl Conn {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// Gives the kernel at most about `budget` bytes of what is owed: how that ended, and how many it took.
+    ///
+    /// # Errors
+    /// Those of [`SendQueue::flush`]; they end the connection.
+    pub fn flush(&mut self, budget: usize, now: Moment) -> io::Result<(Flush, u64)> {
+        let (flush, n) = self.output.flush(&self.stream, budget)?;
+        if n > 0 {
+            self.live.wrote(now, usize::try_from(n).unwrap_or(usize::MAX));
+            self.taken = now;
+            self.sent += n;
+        }
+        self.writable &= flush != Flush::Blocked;
+        Ok((flush, n))
     }
 
     /// The one next moment at which this connection wants to be looked at, and why; `None`: never.

@@ -76,7 +76,9 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
 fn waits(conn: &Conn, now: Now) -> bool {
     let long = conn.live.waiting(now.mono).is_some_and(|waited| waited >= HOLD_AFTER);
     // what is known may be a heartbeat old: ask
-    conn.missed_telemetry || (long && tcp::outq(conn.stream.as_fd()).is_ok_and(|bytes| bytes > 0))
+    conn.missed_telemetry
+        || conn.live.is_withheld()
+        || (long && tcp::outq(conn.stream.as_fd()).is_ok_and(|bytes| bytes > 0))
 }
 
 /// Says on a link why it ends, and ends it.

@@ -124,6 +124,16 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
         Protocol::Device(_) if conn.is_link() => return conn.output.push(Chunk::Static(lines::PING)),
         _ => return,
     };
+    if conn.live.is_withheld() {
+        // past what waits, into the part of the peer's window that is kept for it
+        let heartbeat = link.heartbeat();
+        if !conn.output.mid_chunk() {
+            conn.output.push_front(Chunk::Static(heartbeat));
+            // an error is met again by whoever reads
+            world.site.metrics.bytes_out += conn.flush(heartbeat.len(), now.mono).map_or(0, |(_, n)| n);
+        }
+        return;
+    }
     match pulse {
         Pulse::Heartbeat => conn.output.push(Chunk::Static(link.heartbeat())),
         Pulse::Beat => {

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use crate::msg::ConnId;
 
-/// Bytes that all long answers together may owe; a single one may always be sent, however long it is.
-const ROOM: u64 = 16 << 20;
+/// Bytes that all long answers together may owe, of the 32 MB that a small board has; a single one may always be sent,
+/// however long it is.
+const ROOM: u64 = 8 << 20;
 
 /// Shorter answers are not counted: they are no longer than what any request may get.
 const LONG: u64 = 16 << 10;

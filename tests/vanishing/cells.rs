@@ -118,10 +118,15 @@ pub struct Verdict {
     pub what: String,
 }
 
+/// A path that held packets back has also spoilt the kernel's idea of its round trip: so long.
+const REACH: Duration = Duration::from_secs(2);
+
 /// What was said of people who were there all the time.
 #[derive(Debug, Default)]
 pub struct Alarms {
     pub lost: usize,
+    /// Of those, how many while the path itself held packets back.
+    pub held: usize,
     pub left: usize,
     pub suspected: usize,
     /// Time for which they were served, all together.
@@ -392,19 +397,11 @@ impl World {
         self.switch.rules(&port, &["iifname", "oifname"].map(drop)).fire()
     }
 
-    /// The longest that a packet of `cell` came later than its path is long, since this was last asked for; by a
-    /// cable: nothing is.
-    pub fn late(&mut self, cell: &mut Cell) -> Duration {
+    /// When and for how long the path to `cell` itself held packets back, see [`super::relay`].
+    pub fn held<'a>(&'a self, cell: &Cell) -> impl Iterator<Item = (Instant, Duration)> + 'a {
         let from = RELAYS + cell.number;
-        let Some(relay) = &mut cell.relay else { return Duration::ZERO };
-        let asked = self.heard.len();
-        relay.say("late");
-        let answer = |heard: &[Line]| {
-            let mut lines = heard.iter().skip(asked).filter(|l| l.from == from);
-            lines.find_map(|l| l.text.strip_prefix("late ")?.parse().ok())
-        };
-        self.wait(5, |heard| answer(heard).is_some());
-        Duration::from_millis(answer(&self.heard).expect("the relay answers"))
+        let lines = self.heard.iter().filter(move |l| l.from == from);
+        lines.filter_map(|l| Some((l.at, Duration::from_millis(l.text.strip_prefix("held ")?.parse().ok()?))))
     }
 
     /// They stop reading now.
@@ -545,6 +542,10 @@ impl World {
                 "up" => _ = served.entry(who).or_insert(line.at),
                 "lost" | "left" | "end" => {
                     alarms.lost += usize::from(kind == "lost");
+                    let silent =
+                        words.next().and_then(|ms| ms.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
+                    let held = |(at, time): (Instant, Duration)| at + REACH + silent >= line.at && line.at + time >= at;
+                    alarms.held += usize::from(kind == "lost" && self.held(cell).any(held));
                     alarms.left += usize::from(kind == "left");
                     if kind != "end" {
                         alarms.words.push(line.text.clone());

@@ -27,7 +27,7 @@ impl Liveness {
         if sample.outq > 0 {
             return self.blocked(rules, now, sample);
         }
-        self.blocked = None;
+        self.stuck = None;
         let silent = self.pending.map(|since| now.since(since)).unwrap_or_default();
         if silent >= rules.silence && self.may_judge(now, rules.silence) {
             if !sample.drained {
@@ -67,7 +67,7 @@ impl Liveness {
         if sample.outq > 0 {
             return self.blocked(rules, now, sample);
         }
-        (self.blocked, self.next_poll) = (None, None);
+        (self.stuck, self.next_poll) = (None, None);
         let mut outcome = self.ticked(now, true);
         if std::mem::take(&mut self.stalled) {
             outcome.change = Some(Change::Moving);
@@ -77,7 +77,7 @@ impl Liveness {
 
     /// The socket takes nothing: nobody can answer what has not been sent. Not reading is no death.
     fn blocked(&mut self, rules: &Rules, now: Moment, sample: Sample) -> Outcome {
-        let waited = now.since(*self.blocked.get_or_insert(now));
+        let waited = now.since(*self.stuck.get_or_insert(now));
         self.pending = None;
         self.next_poll = Some(now + rules.heartbeat);
         if waited >= rules.stalled_after * 2 {

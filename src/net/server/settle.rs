@@ -1,11 +1,14 @@
 //! Settling one connection: what it owes goes out, and it is seen what is left to do.
 
 use std::io;
+use std::os::fd::AsFd;
 
+use crate::hub::liveness::Carrier;
 use crate::metrics::Metrics;
-use crate::msg::{CloseReason, Now};
+use crate::msg::{CloseReason, Moment, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
 use crate::net::send_queue::Flush;
+use crate::sys::tcp;
 
 /// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
 const WRITE_BUDGET: usize = 256 * 1024;
@@ -25,19 +28,11 @@ pub(super) fn one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
     let mut more = false;
     conn.spared = conn.spared.min(conn.output.owed());
     if !conn.output.is_empty() && conn.writable {
-        match conn.output.flush(&conn.stream, WRITE_BUDGET) {
+        let budget = allowance(conn, now.mono).min(WRITE_BUDGET);
+        match conn.flush(budget, now.mono) {
             Ok((flush, n)) => {
-                if n > 0 {
-                    conn.live.wrote(now.mono, usize::try_from(n).unwrap_or(usize::MAX));
-                    conn.taken = now.mono;
-                    conn.sent += n;
-                    metrics.bytes_out += n;
-                }
-                match flush {
-                    Flush::Empty => {}
-                    Flush::Blocked => conn.writable = false,
-                    Flush::Yield => more = true,
-                }
+                metrics.bytes_out += n;
+                more = flush == Flush::Yield && budget == WRITE_BUDGET;
             }
             Err(e) => return Settled::Broken(e),
         }
@@ -59,4 +54,29 @@ pub(super) fn one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
     }
     more |= conn.held && conn.is_link();
     Settled::Stays { more }
+}
+
+/// How much may be written now: to a link only so much that its peer's window stays open for heartbeats.
+fn allowance(conn: &mut Conn, now: Moment) -> usize {
+    let ends = conn.closing.is_some() || conn.parked.is_some();
+    if ends || !matches!(conn.protocol, Protocol::Link(_)) || conn.live.carrier() != Carrier::Link {
+        return usize::MAX;
+    }
+    let owed = conn.output.owed();
+    if owed > conn.live.room().into() {
+        let fd = conn.stream.as_fd();
+        let window = tcp::health(fd).ok().and_then(|health| health.send_window);
+        conn.live.see_window(window, tcp::outq(fd).unwrap_or(0));
+    }
+    if owed <= conn.live.room().into() {
+        conn.live.release();
+        return usize::MAX;
+    }
+    let fits = conn.output.whole(conn.live.room().into(), conn.live.takes_all());
+    if fits == owed {
+        conn.live.release();
+    } else {
+        conn.live.withhold(now, fits > 0);
+    }
+    usize::try_from(fits).unwrap_or(usize::MAX)
 }
