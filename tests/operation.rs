@@ -349,6 +349,35 @@ fn the_end_of_a_unix_link_is_a_leave() {
 // ----------------------------------------------------------------------------------- passed sockets, supervisor
 
 /// Hands standard input and output on as the first two passed sockets, as systemd does.
+#[test]
+fn a_unix_link_that_takes_nothing_is_stalled_and_then_slow() {
+    let dir = temp_dir();
+    let path = dir.join("web.sock");
+    let setup = Setup::default().also_listen(&format!("unix:{}", path.display()));
+    let setup = setup.table("liveness", "profile = \"lan\"\nstalled_after = \"1s\"");
+    let server = setup.table("chat", "rate = \"1000/s\"").table("limits", "link_queue = \"8MiB\"").start();
+    server.wait_log("started version=");
+    let mut admin = Client::browser(&server, "admin", "watch").from(9);
+    let mut watch = admin.link("/api/events?types=stalled,left&tab=w&n=1");
+    let mut link = UnixStream::connect(&path).unwrap();
+    let basic = base64(&auth("ann"));
+    write!(link, "GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {basic}\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    link.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    let mut bob = Client::browser(&server, "bob", "B").from(3);
+    let text = "\u{1f600}".repeat(2000);
+    for _ in 0..100 {
+        bob.say(&text); // 800 kB: more than the socket takes, less than the link may owe
+    }
+    let stalled = watch.wait("stalled");
+    assert_eq!((&stalled.data["member"]["user"], &stalled.data["layer"]), (&"ann".into(), &"transport".into()));
+    let left = watch.wait("left");
+    assert_eq!((&left.data["member"]["user"], &left.data["reason"]), (&"ann".into(), &"slow".into()));
+    drop(link);
+    let _ = fs::remove_dir_all(dir);
+}
+
 fn passing(count: u32, names: &str) -> [String; 4] {
     let script = format!(
         "exec 3<&0 4>&1 0</dev/null 1>/dev/null; export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names}; exec \"$@\""

@@ -60,7 +60,8 @@ pub enum Carrier {
     /// Requests and responses: no heartbeat; watched while output is unacknowledged, otherwise the kernel's
     /// keepalive watches.
     Response,
-    /// A link on a unix socket: heartbeats, but only its end tells whether the peer is there.
+    /// A link on a unix socket: heartbeats, but only its end tells whether the peer is there; and whether it takes what
+    /// it is sent.
     Application,
     /// The same, but its peer answers heartbeats (WebSocket): what it says tells.
     Answering,
@@ -69,7 +70,7 @@ pub enum Carrier {
 /// One look at a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sample {
-    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)); of [`Carrier::Answering`] those that the socket does not take.
+    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)); on a unix socket those that it does not take.
     pub outq: u32,
     /// TCP_INFO, when it was asked for. If the kernel refuses it: the default, which leads to no verdict.
     pub info: Option<TcpHealth>,
@@ -146,8 +147,8 @@ pub struct Liveness {
     unanswered_probe: Option<Moment>,
     /// How much may be written before the peer's window closes.
     room: room::Room,
-    /// Since when the peer takes nothing: output is held back so that its window stays open, or (of
-    /// [`Carrier::Answering`]) the socket is full.
+    /// Since when the peer takes nothing: output is held back so that its window stays open, or (of a unix socket)
+    /// the socket is full.
     stuck: Option<Moment>,
     /// The caller was told to set the socket's options, so that probes of a closed window do not thin out.
     prepared: bool,
@@ -338,7 +339,7 @@ impl Liveness {
     /// Looks at the connection. To be called when [`Liveness::due`] is reached; earlier does no harm.
     pub fn check(&mut self, rules: &Rules, now: Moment, sample: Sample) -> Outcome {
         match self.carrier {
-            Carrier::Application => return self.ticked(now, true),
+            Carrier::Application => return self.check_taking(rules, now, sample),
             Carrier::Answering => return self.check_answers(rules, now, sample),
             Carrier::Link | Carrier::Response => {}
         }

@@ -12,6 +12,9 @@
 //! Only [`Table::touch`] gives a `&mut Conn`, and what was touched is settled: flushed, closed if closing, re-armed.
 //! Nobody registers interest, arms a timer or schedules a close by hand, so nobody can forget to.
 
+mod orders;
+mod settle;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -24,28 +27,23 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::config::Config;
 use crate::config::users::Users;
-use crate::hub::liveness::Carrier;
-use crate::metrics::Metrics;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
 use crate::net::crowd::Crowd;
-use crate::net::files::Site as Pages;
 use crate::net::hear::hear;
 use crate::net::listener::{Accept, Listener};
-use crate::net::send_queue::Flush;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
 use crate::net::{clock, devices, effects, serve, verdict};
 use crate::routes::gate::Gate;
-use crate::sys::process::{self, Signal, Signals};
+use crate::sys::process::Signals;
 use crate::sys::socket;
 use crate::sys::tcp::{self, Helps};
+use settle::Settled;
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
-/// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
-const WRITE_BUDGET: usize = 256 * 1024;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
 pub(super) const TURNED_AWAY_MAX: usize = 32;
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
@@ -478,7 +476,11 @@ impl Server {
         let mut any = false;
         while let Some((id, conn)) = self.conns.pop_touched() {
             any = true;
-            match settle_one(conn, &mut self.world.site.metrics, now) {
+            let settled = settle::one(conn, &mut self.world.site.metrics, now);
+            if conn.output.is_empty() && !self.world.site.rooms.is_empty() {
+                self.world.site.rooms.leave(id);
+            }
+            match settled {
                 Settled::Stays { more } => {
                     if more {
                         queue(&mut self.ready, conn, id);
@@ -536,166 +538,11 @@ impl Server {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
             self.crowd.leave(conn.stream.peer);
         }
+        self.world.site.rooms.leave(id);
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
         effects::log_close(&conn, id, now, why);
     }
-
-    /// What the operator of this machine wants. `Some`: how to end.
-    fn on_signals(&mut self, now: Now) -> Option<Ended> {
-        while let Some(signal) = self.signals.next() {
-            match signal {
-                Signal::Stop if self.stopping.is_some() => {
-                    log::warn!("stopping at once");
-                    return Some(Ended::AtOnce);
-                }
-                Signal::Stop => self.stop(now),
-                Signal::Reload => self.on_reload(now),
-            }
-        }
-        None
-    }
-
-    fn stop(&mut self, now: Now) {
-        log::info!("stopping drain_ms={}", self.world.site.config.drain.as_millis());
-        notify("STOPPING=1");
-        self.stopping = Some(now.mono + self.world.site.config.drain);
-        self.listeners.clear();
-        self.world.hub.shutdown(now, &mut self.world.fx);
-        let ids: Vec<ConnId> = self.conns.ids().collect();
-        for id in ids {
-            let _ = self.conns.touch(id); // settling closes those that are idle
-        }
-    }
-
-    fn on_reload(&mut self, now: Now) {
-        notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
-        match self.read_again() {
-            Ok((Reloaded { config, users, tokens }, pages)) => {
-                match users {
-                    Some(users) => {
-                        for user in self.world.site.gate.reload(users, config.auth.failures) {
-                            self.world.hub.user_changed(now, &user, &mut self.world.fx);
-                        }
-                    }
-                    None if self.world.site.config.auth.users.is_some() => {
-                        log::warn!("auth.users is not set any more: the users stay as they are until a restart");
-                    }
-                    None => {}
-                }
-                for entry in self.world.site.gate.users().iter() {
-                    let role = config.role_of(&entry.name);
-                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
-                }
-                let settings = crate::net::world::settings(&config);
-                self.world.hub.reload(now, settings, &mut self.world.fx);
-                for name in self.world.devices.reload(&config, tokens, &self.world.helps) {
-                    self.world.hub.device_changed(now, &name, &mut self.world.fx);
-                }
-                self.world.reload(Rc::new(config), pages);
-                for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
-                    // connections that come from now on inherit it
-                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.world.times) {
-                        log::warn!("keepalive: {}: {e}", door.listener.address());
-                    }
-                }
-                log::info!("reloaded");
-            }
-            Err(mistakes) => {
-                for mistake in &mistakes {
-                    log::error!("reload: {mistake}");
-                }
-                let s = if mistakes.len() == 1 { "" } else { "s" };
-                log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
-            }
-        }
-        notify("READY=1");
-    }
-
-    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
-        let Reloaded { config: read, users, tokens } = (self.reload)()?;
-        let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
-        // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
-        let mut config = (*self.world.site.config).clone();
-        config.www = read.www;
-        config.auth = crate::config::Auth {
-            users: read.auth.users,
-            operators: read.auth.operators,
-            viewers: read.auth.viewers,
-            admins: read.auth.admins,
-            ..config.auth
-        };
-        config.seats = read.seats;
-        config.liveness = read.liveness;
-        Ok((Reloaded { config, users, tokens }, pages))
-    }
-}
-
-/// What settling one connection came to.
-enum Settled {
-    /// It lives on; `more`: it has something to do in the next turn already.
-    Stays { more: bool },
-    /// It is closing, and all is said.
-    Said(CloseReason),
-    /// Its socket is broken.
-    Broken(io::Error),
-}
-
-fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
-    let mut more = false;
-    conn.spared = conn.spared.min(conn.output.owed());
-    if !conn.output.is_empty() && conn.writable {
-        let budget = allowance(conn, now.mono).min(WRITE_BUDGET);
-        match conn.flush(budget, now.mono) {
-            Ok((flush, n)) => {
-                metrics.bytes_out += n;
-                more = flush == Flush::Yield && budget == WRITE_BUDGET;
-            }
-            Err(e) => return Settled::Broken(e),
-        }
-    }
-    if conn.output.is_empty() {
-        match conn.closing {
-            // FIN is said: now the peer is heard out, until its own FIN or the deadline
-            Some(_) if matches!(conn.protocol, Protocol::Draining) => return Settled::Stays { more: false },
-            Some(why) => return Settled::Said(why),
-            None => {}
-        }
-        // what was held back while answers were owed: requests, or the end of the peer's stream
-        more |= match &conn.protocol {
-            Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _) | Protocol::Draining => false,
-            Protocol::Http(..) => conn.peer_closed || conn.readable || conn.held,
-            Protocol::Link(_) => conn.readable || conn.held,
-            Protocol::Device(_) => conn.readable,
-        };
-    }
-    more |= conn.held && conn.is_link();
-    Settled::Stays { more }
-}
-
-/// How much may be written now: to a link only so much that its peer's window stays open for heartbeats.
-fn allowance(conn: &mut Conn, now: Moment) -> usize {
-    let ends = conn.closing.is_some() || conn.parked.is_some();
-    if ends || !matches!(conn.protocol, Protocol::Link(_)) || conn.live.carrier() != Carrier::Link {
-        return usize::MAX;
-    }
-    let owed = conn.output.owed();
-    if owed > conn.live.room().into() {
-        let fd = conn.stream.as_fd();
-        let window = tcp::health(fd).ok().and_then(|health| health.send_window);
-        conn.live.see_window(window, tcp::outq(fd).unwrap_or(0));
-    }
-    if owed <= conn.live.room().into() {
-        conn.live.release();
-        return usize::MAX;
-    }
-    let fits = conn.output.whole(conn.live.room().into(), conn.live.takes_all());
-    if fits == owed {
-        conn.live.release();
-    } else {
-        conn.live.withhold(now, fits > 0);
-    }
-    usize::try_from(fits).unwrap_or(usize::MAX)
 }
 
 /// Puts a connection on the ready queue, once.
@@ -708,12 +555,6 @@ fn queue(ready: &mut VecDeque<ConnId>, conn: &mut Conn, id: ConnId) {
 
 fn door_of(doors: &mut [Door], id: ConnId) -> Option<&mut Door> {
     doors.iter_mut().zip(FIRST_LISTENER..).find(|(_, n)| Table::<Conn>::outside(*n) == id).map(|(door, _)| door)
-}
-
-fn notify(state: &str) {
-    if let Err(e) = process::notify(state) {
-        log::warn!("notify: {e}");
-    }
 }
 
 fn token(id: ConnId) -> Token {

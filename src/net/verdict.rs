@@ -48,7 +48,7 @@ pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
 fn look(conn: &Conn) -> Sample {
     let outq = if conn.is_tcp() {
         tcp::outq(conn.stream.as_fd()).unwrap_or(0)
-    } else if conn.live.asks() && !conn.writable {
+    } else if !conn.writable {
         u32::try_from(conn.output.owed()).unwrap_or(u32::MAX)
     } else {
         0

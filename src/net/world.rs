@@ -19,6 +19,7 @@ use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Key, Outcome};
 use crate::routes::reply::{Load, Site, cookie_name};
+use crate::routes::rooms::Rooms;
 use crate::sys::process;
 use crate::sys::tcp::Helps;
 
@@ -111,6 +112,7 @@ impl World {
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
                 started: now,
                 secret: None,
+                rooms: Rooms::default(),
             },
         })
     }

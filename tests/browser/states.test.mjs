@@ -125,7 +125,7 @@ test('a page that hangs, and one whose process is stopped, are stalled, not gone
 
 test('a tab that is discarded has left, is not lost, and comes back when it is looked at', chromiumOnly, async () => {
   const own = await browser();
-  const { server, watcher, ann } = await aboard({ tables: { seats: 'linger = "500ms"' }, context: own });
+  const { server, watcher } = await aboard({ tables: { seats: 'linger = "500ms"' }, context: own });
   const settings = await own.newPage();
   const press = (where, what, row = '') => where(`(() => {
     const all = root => [...root.querySelectorAll('*')].flatMap(e => [e, ...e.shadowRoot ? all(e.shadowRoot) : []]);

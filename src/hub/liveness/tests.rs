@@ -458,9 +458,9 @@ fn a_kernel_that_tells_nothing_leads_to_no_verdict() {
 }
 
 #[test]
-fn an_application_link_beats_and_is_never_judged() {
+fn an_application_link_beats_and_is_not_judged_while_it_takes_what_it_is_sent() {
     let mut sim = Sim::new(Carrier::Application, Rules::new(&Profile::Standard.values().times(), true, false));
-    sim.until(21_000, Peer::Gone).expect(&[]);
+    sim.until(21_000, Peer::Well(1)).expect(&[]);
     assert_eq!(sim.pulses.len(), 40);
 }
 

@@ -875,6 +875,28 @@ fn the_same_reference_of_a_session_does_a_command_once_for_a_minute() {
 }
 
 #[test]
+fn an_emergency_stop_gets_through_though_something_else_was_named_like_it() {
+    let (mut w, ann) = held();
+    let reference = Ref::from_json("1");
+    let ask = |w: &mut World, command: &str, args: &str| {
+        let args = Args::new(Some(json(args))).expect("an object");
+        let beat = Some(w.hub.beat_number(w.now()));
+        let order = Order { device: "pump", command, args: &args, beat, reference: reference.as_ref(), waiter: None };
+        w.order(ann, &order).expect("sent").id.seq
+    };
+    let start = ask(&mut w, "start", "{}");
+    assert_eq!(ask(&mut w, "speed", r#"{"rpm":1}"#), start, "named alike: done already");
+    let stop = ask(&mut w, "stop", "{}");
+    let hard = ask(&mut w, "stop", r#"{"hard":true}"#);
+    assert_eq!([stop, hard], [start + 1, start + 2]);
+    for id in [stop, hard] {
+        w.answers(50, id, true);
+    }
+    w.live(20_000);
+    assert_eq!((ask(&mut w, "stop", "{}"), ask(&mut w, "stop", r#"{"hard":true}"#)), (stop, hard), "these were done");
+}
+
+#[test]
 fn an_emergency_stop_gets_through_whoever_sends_it_and_however_busy_the_device_is() {
     let (mut w, ann) = held();
     while w.command(ann, "start", "{}").is_ok() {}
