@@ -197,7 +197,6 @@ export function connect(options = {}) {
     }
   }
 
-
   function end(reason, message) {
     over = true;
     drop();

@@ -109,7 +109,7 @@ function member(m) {
     el('span.seat', el('span.unseen', t('seat', { n: '' })), m.seat),
     el('div.who', el('b', mine ? t('you', m) : m.user), el('small', `${named('role', m.role)} · ${m.addr}`), holds && el('small.holds', t('controls', { devices: holds }))),
     el('div.presence', el('span.chip.' + m.state, t(m.state)), el('small.why', reason(m))),
-    el('div.far', el('span', { title: t('round_trip') }, el('span.unseen', t('round_trip') + ' '), m.rtt_ms ? millis(m.rtt_ms) : '–'),
+    el('div.far', el('span', { title: t('round_trip') }, el('span.unseen', t('round_trip') + ' '), (m.rtt_ms ?? null) === null ? '–' : millis(m.rtt_ms)),
       board.you?.role === 'admin' && !mine && el('button.quiet', { onclick: () => evict(m) }, t('evict'), el('span.unseen', ' ' + m.user))));
   li.dataset.session = m.session;
   return li;

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { join } from 'node:path';
 import { browser, cleanUp, folder, kind, later, never, now, Person, Server, until, Watcher } from './lib.mjs';
 
@@ -153,6 +154,38 @@ test('a tab that is discarded has left, is not lost, and comes back when it is l
   assert.equal((await watcher.wait('joined', 'ann', left.at)).returned, false);
   await until('her page is live', async () => (await member(server))?.links === 1);
   await own.close();
+});
+
+/** A way to a server that can be made slow, or dead without a word: `delay` in ms each way, `dead` true. */
+async function slowWay(server) {
+  const way = { delay: 0, dead: false, name: '' };
+  const carry = (from, to) => from.on('data', d => { if (!way.dead) setTimeout(() => to.destroyed || to.write(d), way.delay); }).on('close', () => setTimeout(() => to.destroy(), way.delay)).on('error', () => 0);
+  const door = net.createServer(near => {
+    const far = net.connect(server.port, '127.0.0.1');
+    carry(near, far);
+    carry(far, near);
+    later(() => { near.destroy(); far.destroy(); });
+  });
+  await new Promise(done => door.listen(0, '127.0.0.1', done));
+  later(() => door.close());
+  way.name = `127.0.0.1:${door.address().port}`;
+  return way;
+}
+
+test('a network that comes back far slower than it was is waited for', async () => {
+  const server = await Server.start(), way = await slowWay(server);
+  server.name = way.name;
+  const ann = await Person.at(await one.createBrowserContext(), server.as('ann'));
+  await ann.live();
+  way.dead = true;
+  await ann.reaches('lost', 4000);
+  const silent = now();
+  await until('some tries came to nothing', () => now() - silent > 2500);
+  Object.assign(way, { dead: false, delay: 700 });
+  await ann.reaches('open', 12_000);
+  await server.ask('POST', '/api/chat', { body: 'slowly' });
+  await ann.sees('slowly');
+  await ann.page.close();
 });
 
 /** In front of a server, as a reverse proxy that takes `no-store` off the pages: so they may go to the back-forward cache. */
