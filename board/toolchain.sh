@@ -81,8 +81,7 @@ with_toolchain() {
     encoded=$(
         printf '%s\037' "--remap-path-prefix=$repo=boatswain" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates" \
             "--remap-path-prefix=$tools/usr/lib/rustlib/src/rust/library=std"
-        # shellcheck disable=SC2086 # one word a flag
-        printf '%s\037' $flags
+        for flag in $flags; do printf '%s\037' "$flag"; done
     )
     key=$(echo "$wanted" | tr a-z- A-Z_)
     # RUSTC_BOOTSTRAP: std can be built from source only by a compiler that takes unstable options.

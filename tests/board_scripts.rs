@@ -55,6 +55,17 @@ fn a_missing_tool_is_named_with_how_to_get_it() {
     assert!(said.contains("cargo is missing; get it from https://rustup.rs"), "{said}");
     std::fs::write(bin.join("cargo"), "").unwrap();
     let _ = Command::new("chmod").arg("+x").arg(bin.join("cargo")).status();
+    std::fs::write(bin.join("cross"), "").unwrap();
+    let _ = Command::new("chmod").arg("+x").arg(bin.join("cross")).status();
+    let (code, said) = poor("cross");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cross needs docker or podman, and neither is here"), "{said}");
+    let (_, said) = poor("");
+    assert!(
+        said.ends_with("rustup target add armv7-unknown-linux-musleabihf"),
+        "cross without an engine is none: {said}"
+    );
+    std::fs::remove_file(bin.join("cross")).unwrap();
     for (with, remedy) in [
         ("", "rustup target add armv7-unknown-linux-musleabihf"),
         ("rustup", "rustup target add armv7-unknown-linux-musleabihf"),
@@ -81,4 +92,56 @@ fn without_a_network_it_says_so_and_how_to_name_another_mirror() {
     assert!(said.contains(&format!("no package lists from {nobody}: is there a network?")), "{said}");
     assert!(said.contains("BOARD_MIRROR"), "{said}");
     let _ = std::fs::remove_dir_all(folder("build"));
+}
+
+/// Only OpenWrt's build system can show that OpenWrt builds it. This shows that make reads the recipe, and that its own
+/// lines do what they should: whole sources, and files that the server can use as the user that procd gives it.
+#[test]
+fn the_openwrt_recipe_copies_whole_sources_and_installs_what_the_server_may_read() {
+    if !Command::new("make").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: make is not installed");
+        return;
+    }
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = folder("openwrt");
+    let make = |goal: &str| {
+        let mut make = Command::new("make");
+        make.args(["-s", "--warn-undefined-variables", "-C"]).arg(project.join("board/openwrt")).arg(goal);
+        make.arg(format!("TOPDIR={}", project.join("tests/openwrt").display())).arg(format!("OUT={}", out.display()));
+        let done = make.env_remove("MAKEFLAGS").output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success() && !said.contains("warning"), "make {goal}: {said}");
+        said
+    };
+    let info = make("info");
+    assert!(
+        info.starts_with(concat!("boatswain ", env!("CARGO_PKG_VERSION"), "-1 MIT OR Apache-2.0: net, Network, ")),
+        "{info}"
+    );
+    assert!(info.contains("kept: /etc/boatswain/"), "{info}");
+    make("prepare");
+    let sources = out.join(concat!("boatswain-", env!("CARGO_PKG_VERSION")));
+    let mut cargo = Command::new("cargo");
+    cargo.args(["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1", "--manifest-path"]);
+    let read = cargo.arg(sources.join("Cargo.toml")).output().unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    // The program that is under test stands for the one that cargo would make of these sources for the board.
+    let made = sources.join("ipkg-install/bin");
+    std::fs::create_dir_all(&made).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_boatswain"), made.join("boatswain")).unwrap();
+    make("install");
+    let mode = |file: &str| {
+        let found = std::fs::metadata(out.join("root").join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777
+    };
+    assert_eq!(mode("usr/bin/boatswain"), 0o755);
+    assert_eq!(mode("etc/init.d/boatswain"), 0o755);
+    assert_eq!(mode("etc/boatswain/boatswain.toml"), 0o644, "the server reads it as nobody");
+    let check = Command::new(out.join("root/usr/bin/boatswain"))
+        .args(["check", "-c"])
+        .arg(out.join("root/etc/boatswain/boatswain.toml"))
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    std::fs::remove_dir_all(out).unwrap();
 }
