@@ -1,5 +1,5 @@
 // The machines: how each is, what it measures, who controls it, what it can be told. Forms come from what a device says of
-// itself (`describe`); what anyone may do at any time (an emergency stop) is in reach at the page's foot.
+// itself (`describe`); what anyone may do at any time (an emergency stop) is at the page's foot.
 import { $, announce, choose, clock, el, now, number, seconds, shown, t, write } from './words.js';
 
 const SPAN_S = 180;            // seconds that a plot shows at most,

@@ -3,9 +3,9 @@ import { connect } from './boatswain.js';
 import { $, announce, choose, clock, dayOf, el, has, millis, named, now, seconds, shown, t, write } from './words.js';
 import { machines } from './machines.js';
 
-const HISTORY = 300;        // events from before, asked for when the page opens
+const HISTORY = 300;        // events from before the page was opened
 const LINES_MAX = 600;      // lines kept in the log
-const REFRESH_MS = 5000;    // round trips are in no event: asked for so often, while somebody looks
+const REFRESH_MS = 5000;    // round trips are in no event: asked for while somebody looks
 const QUIET_MS = 1500;      // without a sign of life the lamp says so; the link is lost soon after
 
 let since = now(), asOf = 0;                            // since when the link is as it is; when something was last heard

@@ -1,4 +1,4 @@
-// The page's language, and how times, numbers and elements are made in it. One file a language in lang/.
+// The page's language (a file each in lang/), and how times, numbers and elements are made.
 const LANGUAGES = ['en', 'zh', 'ru'];
 
 const wanted = (navigator.languages || [navigator.language]).map(l => l.slice(0, 2).toLowerCase());

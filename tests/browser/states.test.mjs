@@ -12,6 +12,8 @@ import { browser, cleanUp, folder, kind, later, never, now, Person, Server, unti
 
 const chromium = kind === 'chromium', chromiumOnly = chromium ? {} : { skip: 'only Chromium does this' };
 const TEN_MINUTES = !!process.env.TEST_TEN_MINUTES;
+/** Chromium slows a hidden page's timers down to one a minute after five minutes; with this after ten seconds. */
+const SLOW_SOON = chromium ? ['--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/10'] : [];
 
 let one;
 before(async () => { one = await browser(); });
@@ -41,8 +43,7 @@ function pageProcesses(b) {
 }
 
 test(`hidden for ${TEN_MINUTES ? 'ten minutes' : 'more than a minute of throttled timers'}: present all the time, and the page knows within 3 s that the server has vanished`, async t => {
-  // Chromium slows a hidden page's timers down to one a minute after five minutes; here after ten seconds, unless there is time.
-  const own = await browser({ args: chromium && !TEN_MINUTES ? ['--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/10'] : [] });
+  const own = await browser({ args: TEN_MINUTES ? [] : SLOW_SOON });
   const { server, watcher, ann, context } = await aboard({ b: own });
   await ann.run(() => {
     window.ticks = [];
@@ -154,6 +155,23 @@ test('a tab that is discarded has left, is not lost, and comes back when it is l
   await driver.send('Target.activateTarget', { targetId: await target(server.addr) });
   assert.equal((await watcher.wait('joined', 'ann', left.at)).returned, false);
   await until('her page is live', async () => (await member(server))?.links === 1);
+  await own.close();
+});
+
+test('a full-house page that is hidden for long gets in as fast as one that is seen', async () => {
+  const own = await browser({ args: SLOW_SOON });
+  const server = await Server.start({ tables: { seats: 'max = 1\nlinger = "200ms"' } });
+  const bob = await Watcher.start(server, 'bob');
+  const context = await own.createBrowserContext(), ann = await Person.at(context, server.as('ann'));
+  await until('she is told', async () => /Full house/.test(await ann.text('h1')));
+  await ann.run(() => { window.ticks = [performance.now()]; setInterval(() => window.ticks.push(performance.now()), 1000); });
+  await (await context.newPage()).bringToFront();
+  await until('her page is hidden', () => ann.run(() => document.hidden));
+  if (chromium) await until('its timers are slowed down', () => ann.run(() => performance.now() - window.ticks.at(-1) > 5000), 120_000, 1000);
+  const free = now();
+  bob.process.kill('SIGKILL');
+  await until('she is on board', () => member(server));
+  assert.ok(now() - free < 2500, `in after ${now() - free} ms`);
   await own.close();
 });
 
