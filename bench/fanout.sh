@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need python3 strace taskset
 LINKS=${LINKS:-1000} MESSAGES=${MESSAGES:-40}
+# shellcheck disable=SC3045 # a shell without it says so, and we go on to say the remedy
 ulimit -n "$((LINKS + 200))" 2>/dev/null || { echo "cannot open $LINKS files: raise ulimit -n" >&2; exit 2; }
 boatswain_start "[limits]
 connections = $((LINKS + 100))

@@ -21,6 +21,7 @@ boatswain_start "www = \"$OUT/www\"
 [limits]
 connections = 1000
 per_address = 1000"
+# shellcheck disable=SC2153 # set by boatswain_start
 B_PORT=$PORT B_PID=$SERVER
 
 N_PORT=$(free_port)

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What the benchmarks share. Read by them, not run.
 #
 #   BIN   the server (default: target/release/boatswain, built if missing)
@@ -36,6 +37,7 @@ boatswain_start() {
         sleep 0.05
     done
 }
+# shellcheck disable=SC2034 # read by those who read this
 AUTH_HEADER="Authorization: Basic $(printf bench:bench | base64)"
 
 # CPU time of a process in microseconds: sum of its threads' run time (nanoseconds, /proc/PID/task/TID/schedstat).

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 need python3 strace taskset
 SECONDS_EACH=${SECONDS_EACH:-20} LINKS=${LINKS:-1000}
+# shellcheck disable=SC3045 # a shell without it says so, and we go on to say the remedy
 ulimit -n "$((LINKS + 200))" 2>/dev/null || { echo "cannot open $LINKS files: raise ulimit -n" >&2; exit 2; }
 
 kb() { awk -v f="$2:" '$1 == f { print $2 }' "/proc/$1/smaps_rollup"; }

@@ -1,6 +1,7 @@
 //! How long until the others are told that somebody has vanished: the matrix, in network namespaces (root).
 //!
 //! `cargo bench --bench vanish -- [--cell idle/both,busy/s2c] [--runs 20] [--profile standard] [--rules] [--without nudge]`
+//! `[--rtt 50]`: milliseconds, by a path of its own; without it, by a cable.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
 
 #[path = "../tests/vanishing/mod.rs"]
@@ -15,6 +16,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let option = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1).cloned());
     if let Some(why) = vanishing::space::missing() {
+        println!("skipped: {why}; run as root");
+        return;
+    }
+    let rtt = Duration::from_millis(option("--rtt").and_then(|n| n.parse().ok()).unwrap_or(0));
+    if let Some(why) = vanishing::relay::missing().filter(|_| !rtt.is_zero()) {
         println!("skipped: {why}; run as root");
         return;
     }
@@ -34,7 +40,7 @@ fn main() {
     let mut world = World::new(&server);
     println!("profile {profile}, helps: {}, {runs} connections a cell, seconds min/median/p99", world.helps);
     for group in cells.chunks(6) {
-        for line in run(&mut world, group, runs, patience) {
+        for line in run(&mut world, group, runs, rtt, patience) {
             println!("{line}");
         }
     }
@@ -55,8 +61,8 @@ fn matrix() -> Vec<(State, Cut)> {
 }
 
 /// Some cells side by side, on one server.
-fn run(world: &mut World, cells: &[(State, Cut)], runs: usize, patience: Duration) -> Vec<String> {
-    let mut entered: Vec<Cell> = cells.iter().map(|&(state, cut)| world.enter(state, cut, runs)).collect();
+fn run(world: &mut World, cells: &[(State, Cut)], runs: usize, rtt: Duration, patience: Duration) -> Vec<String> {
+    let mut entered: Vec<Cell> = cells.iter().map(|&(state, cut)| world.enter_from(state, cut, runs, rtt)).collect();
     let longest = cells.iter().map(|(s, _)| if let State::Stopped(s) = s { *s } else { 2 }).max().unwrap_or(2);
     // Who is to have stopped reading for so long before the cut stops now or later.
     let end = Instant::now() + Duration::from_secs(longest);
@@ -77,6 +83,9 @@ fn run(world: &mut World, cells: &[(State, Cut)], runs: usize, patience: Duratio
         // Not all at the same point of the heartbeat.
         world.rest(Duration::from_millis(130));
         world.cut(cell, armed);
+    }
+    if let Some(longest) = entered.iter().flat_map(|cell| world.held(cell)).map(|(_, time)| time).max() {
+        println!("this machine held packets back on the path itself, up to {longest:?}");
     }
     entered
         .iter()

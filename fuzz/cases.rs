@@ -11,7 +11,7 @@ use boatswain::config::users::Users;
 use boatswain::http::auth::{Credentials, cookies, credentials};
 use boatswain::http::exchange::{Exchange, Progress};
 use boatswain::http::files::encoding::{Coding, preferred};
-use boatswain::http::files::{Etag, FileMeta, PlanBody, path, plan};
+use boatswain::http::files::{Described, Etag, FileMeta, PlanBody, path, plan};
 use boatswain::http::request::{HeadLimits, Method, Request, slots};
 use boatswain::http::response::{Envelope, Persist, http_date, push_complaint};
 use boatswain::json;
@@ -271,7 +271,7 @@ pub fn ranges(data: &[u8]) {
         let _ = preferred(request).count();
         let envelope = Envelope { date: &http_date(0), persist: Persist::Keep, extra: b"", is_head: false };
         let mut out = Vec::new();
-        let plan = plan(request, &meta, 4_000_000_000, &envelope, &mut out);
+        let plan = plan(request, &Described::new(meta.clone()), 4_000_000_000, &envelope, &mut out);
         assert!(matches!(plan.status, 200 | 206 | 304 | 412 | 416) && request.method == Method::Get);
         match plan.body {
             PlanBody::Range { start, len } => {

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes sure that what a command needs is there. Read by ../run and ../test, not run by itself.
 # Installs through apt where it may (as root, on Debian and its relatives), says what it installs, and otherwise says
 # what is missing and how to get it.
@@ -15,7 +16,7 @@ packages() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "installing$missing"
         apt-get update -qq || say "apt-get update failed; trying with the lists that are here"
-        # shellcheck disable=SC2086 -- one word a package
+        # shellcheck disable=SC2086 # one word a package
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && return 0
         echo "apt-get could not install$missing" >&2
     else

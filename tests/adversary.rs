@@ -210,6 +210,50 @@ fn a_replay_longer_than_the_queue_makes_nobody_slow() {
 }
 
 #[test]
+fn whoever_asks_for_the_log_again_and_again_and_reads_nothing_fills_no_memory() {
+    let setup = Setup::default().table("chat", "rate = \"1000/s\"").table("limits", "connections = 300");
+    let server = setup.start();
+    let viewer = Client::new(&server, "viewer");
+    let mut talk = viewer.connect().unwrap();
+    let text = "\u{1f600}".repeat(2000);
+    let head =
+        viewer.head("POST", "/api/chat", &format!("Content-Type: text/plain\r\nContent-Length: {}\r\n", text.len()));
+    for _ in 0..500 {
+        talk.write_all(head.as_bytes()).unwrap();
+        talk.write_all(text.as_bytes()).unwrap();
+        assert_eq!(read_answer(&talk, "POST").unwrap().status, 201);
+    }
+    let log = Client::new(&server, "bob").get("/api/log?limit=1000");
+    assert!(log.status == 200 && log.body.len() > 4_000_000, "{} {}", log.status, log.body.len());
+    let epoch = log.json()["epoch"].as_str().unwrap().to_owned();
+    let before = proc(&server, "status", "VmRSS:");
+    let mut open = Vec::new();
+    for n in 0..100 {
+        let target = if n % 2 == 0 { "/api/log?limit=1000".into() } else { format!("/api/events?last={epoch}-0") };
+        let client = Client::new(&server, "viewer").from(2 + n % 2);
+        let mut stream = client.connect().unwrap();
+        socket2::SockRef::from(&stream).set_recv_buffer_size(4096).unwrap();
+        stream.write_all(client.head("GET", &target, "").as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        open.push((n, String::from_utf8_lossy(&status).into_owned(), stream));
+    }
+    let grown = proc(&server, "status", "VmRSS:") - before;
+    assert!(grown < 64 * 1024, "{grown} kB more");
+    for (n, status, _) in &open {
+        // the log is refused for a while; links open all the same, and say that they replay nothing
+        assert!(status.ends_with(" 200") || (n % 2 == 0 && status.ends_with(" 503")), "{n}: {status}");
+    }
+    assert!(server.metric("boatswain_replays_refused_total") > 50.0);
+    let mut bob = Client::new(&server, "bob");
+    assert_eq!(bob.link(&format!("/api/events?last={epoch}-0")).wait("hello").data["replayed"], false);
+    assert_eq!(bob.get("/api/log?limit=1").status, 200, "what is short is always given");
+    drop(open);
+    until("there is room again", || bob.get("/api/log?limit=1000").status == 200);
+    assert_eq!(bob.link(&format!("/api/events?last={epoch}-0")).wait("hello").data["replayed"], true);
+}
+
+#[test]
 fn nobody_is_called_lost_because_the_server_was_stopped() {
     let server = Setup::default().table("liveness", "profile = \"lan\"").start();
     let mut ann = Client::browser(&server, "ann", "A");

@@ -85,6 +85,16 @@ fn everyday_life_in_firefox() {
 }
 
 #[test]
+fn what_becomes_of_a_page_in_chromium() {
+    run("states", "chromium");
+}
+
+#[test]
+fn what_becomes_of_a_page_in_firefox() {
+    run("states", "firefox");
+}
+
+#[test]
 fn a_cut_cable_seen_from_chromium() {
     run("cuts", "chromium");
 }

@@ -540,6 +540,31 @@ fn control_commands_and_answers_go_round_and_everybody_sees_them() {
 }
 
 #[test]
+fn a_device_of_any_name_is_controlled_commanded_and_stopped() {
+    let (server, addr) = server("");
+    let mut ann = Client::new(&server, "ann");
+    for (name, path) in
+        [("Pumpe 1", "Pumpe%201"), ("насос-ü", "%D0%BD%D0%B0%D1%81%D0%BE%D1%81-%C3%BC"), ("a+b&c", "a+b&c")]
+    {
+        let mut device = Device::connect(addr);
+        device.say(&json!({"hello": name, "describe": {"commands": {"go": {}, "stop": {"anyone": true}}}}).to_string());
+        assert_eq!(device.next()["welcome"], name);
+        device.next(); // nobody holds it
+        let target = |what: &str| format!("/api/devices/{path}/{what}");
+        let taken = post(&mut ann, &target("control"), &json!({"action":"take","lease":"30s"}));
+        assert_eq!((taken.status, taken.json()["device"].as_str()), (200, Some(name)), "{}", taken.text());
+        assert_eq!(device.next(), json!({"control": {"holder": "ann"}}));
+        for (command, by) in [("go", "ann"), ("stop", "viewer")] {
+            let sent = post(&mut Client::new(&server, by), &target("command"), &json!({"command": command}));
+            assert_eq!(sent.status, 202, "{name}: {}", sent.text());
+            assert_eq!(device.next()["command"], command);
+        }
+    }
+    let unknown = post(&mut ann, "/api/devices/%FF%2F/command", &json!({"command":"go"}));
+    assert_eq!(refused(&unknown, 404), "not_found");
+}
+
+#[test]
 fn a_request_may_wait_for_the_answer() {
     let (server, addr) = server("");
     let mut pump = Device::pump(addr);

@@ -7,6 +7,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -153,6 +154,55 @@ fn one_address_cannot_take_all_connections() {
     assert!(!said.windows(6).any(|w| w == b"200 OK"), "{}", String::from_utf8_lossy(&said));
     assert_eq!(Client::new(&server, "bob").from(67).get("/healthz").status, 200, "others come in");
     until("it is counted", || server.metric("boatswain_connections_refused_total") >= 1.0);
+}
+
+/// Programs that run as long as the value does.
+struct Running(Vec<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn one_ipv6_network_cannot_take_all_connections_and_who_has_a_seat_there_still_gets_in() {
+    let make = "ip link set lo up; for n in 1 2 3 4 5 6 7 8 9; do ip addr add fd00::$n/128 dev lo nodad; done; \
+                ip addr add fd00:0:0:1::1/128 dev lo nodad; exec \"$@\"";
+    let can = Command::new("unshare").args(["--net", "sh", "-ec", make, "sh", "true"]).output();
+    if !can.is_ok_and(|o| o.status.success()) {
+        return eprintln!("skipped: no network namespaces with IPv6 here (root, util-linux, iproute2)");
+    }
+    let setup = Setup::default().through(&["unshare", "--net", "sh", "-ec", make, "sh"]);
+    let setup = setup.also_listen("[fd00::1]:7777").table("seats", "max = 50");
+    let server = setup.table("limits", "connections = 40\nper_address = 4").start();
+    server.wait_log("started version=");
+    let curl = |from: &str, target: &str| {
+        let mut curl = Command::new("nsenter");
+        curl.args(["-t", &server.pid().to_string(), "-n", "curl", "-s", "-g", "-N", "-m", "60", "--interface", from]);
+        curl.args(["-u", &support::auth("ann"), &format!("http://[fd00::1]:7777{target}")]);
+        curl
+    };
+    let status = |from: &str, target: &str| {
+        let out = curl(from, target).args(["-o", "/dev/null", "-w", "%{http_code}"]).output().unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let mut held = Running(Vec::new());
+    for n in 0..20 {
+        let mut curl = curl(&format!("fd00::{}", 1 + n % 8), "/api/chat");
+        held.0.push(curl.stdout(Stdio::piped()).spawn().unwrap());
+        let mut first = [0; 5];
+        held.0[n].stdout.as_mut().unwrap().read_exact(&mut first).unwrap(); // it listens
+        assert_eq!(&first, b"retry");
+    }
+    assert_eq!(status("fd00::9", "/api/session"), "503", "half of all are theirs, and no more");
+    assert_eq!(status("fd00:0:0:1::1", "/api/session"), "200", "from another network");
+    assert_eq!(status("fd00::2", "/api/session"), "200", "who has a seat");
+    drop(held);
+    until("they have gone", || status("fd00::9", "/api/session") == "200");
 }
 
 #[test]

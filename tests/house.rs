@@ -182,6 +182,7 @@ fn the_board_itself_always_may_and_other_addresses_only_from_the_ranges() {
     }
     let setup = Setup::default().through(&["unshare", "--net", "sh", "-ec", make, "sh"]);
     let setup = setup.also_listen("192.0.2.2:7777").also_listen("10.1.2.3:7777");
+    let setup = setup.table("devices", "listen = [\"192.0.2.2:7070\", \"10.1.2.3:7070\"]");
     let server = setup.table("seats", "allow = [\"10.0.0.0/8\"]").start();
     server.wait_log("started version=");
     let ask = |ip: &str, target: &str| {
@@ -196,6 +197,16 @@ fn the_board_itself_always_may_and_other_addresses_only_from_the_ranges() {
     assert!(refused.contains("\"error\":\"address\"") && refused.ends_with(" 403"), "{refused}");
     assert!(ask("192.0.2.2", "/healthz").ends_with(" 403"), "not even open paths");
     assert!(ask("10.1.2.3", "/api/session").ends_with(" 200"));
+    // nor may devices: these have no tokens file, which is the second thing that they would be told
+    let hello = |ip: &str| {
+        let talk = format!("exec 3<>/dev/tcp/{ip}/7070; echo '{{\"hello\":\"pump-1\"}}' >&3; timeout 5 head -n1 <&3");
+        let mut bash = Command::new("nsenter");
+        bash.args(["-t", &server.pid().to_string(), "-n", "bash", "-c", &talk]);
+        String::from_utf8_lossy(&bash.output().unwrap().stdout).into_owned()
+    };
+    let (outside, inside) = (hello("192.0.2.2"), hello("10.1.2.3"));
+    assert!(outside.contains("\"error\":\"address\""), "{outside}");
+    assert!(inside.contains("\"error\":\"token\""), "{inside}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("msg", &["codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("describe", &["msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("codec", &["config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
+    ("fnv", &["msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("config", &["http", "hub", "link", "routes", "net", "cli"]),
     ("json", &["sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("metrics", &["sys", "http", "hub", "link", "routes", "net", "cli"]),

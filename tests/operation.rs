@@ -113,6 +113,50 @@ fn a_stop_refuses_new_ones_tells_links_closes_idle_ones_and_drains_what_is_on_it
 }
 
 #[test]
+fn who_comes_while_it_drains_is_told_that_it_stops_and_pages_on_their_way_are_served() {
+    let www = Www::new();
+    let mut server = Setup::default().top(&www.setting()).top("drain = \"20s\"").start();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let say = "Content-Type: text/plain\r\nContent-Length: 2\r\n";
+    let asked = [
+        ("GET", "/api/events", "", 503),
+        ("GET", "/api/socket?tab=a&n=1", upgrade, 503),
+        ("POST", "/api/chat", say, 503),
+        ("GET", "/", "", 200),
+        ("GET", "/api/roster", "", 200),
+    ];
+    let ann = Client::new(&server, "ann");
+    let begun: Vec<_> = asked
+        .iter()
+        .map(|(method, target, more, status)| {
+            let mut stream = ann.connect().unwrap();
+            let head = ann.head(method, target, more) + if more.contains("Length") { "hi" } else { "" };
+            let (first, rest) = head.split_at(20);
+            stream.write_all(first.as_bytes()).unwrap();
+            (stream, *method, *target, rest.to_owned(), *status)
+        })
+        .collect();
+    // the last of them has been taken up, and so have all before it
+    until("all are connected", || server.metric("boatswain_connections") > asked.len() as f64);
+    server.signal("TERM");
+    server.wait_log("stopping drain_ms=20000");
+    for (mut stream, method, target, rest, status) in begun {
+        stream.write_all(rest.as_bytes()).unwrap();
+        let answer = read_answer(&stream, method).unwrap();
+        assert_eq!(answer.status, status, "{target}: {answer:?}");
+        if status == 503 {
+            let retry = if target.contains("tab=") { "1" } else { "5" };
+            assert_eq!((answer.json()["error"].as_str(), answer.header("retry-after")), (Some("stopping"), retry));
+        }
+        assert_eq!(stream.read(&mut [0; 10]).unwrap(), 0, "{target}: closed in order");
+    }
+    assert_eq!(server.wait_exit(), Some(0));
+    let log = server.whole_log();
+    assert!(!log.contains(" joined "), "{log}");
+}
+
+#[test]
 fn drain_is_the_longest_that_a_stop_waits_and_even_then_every_end_is_told() {
     let www = Www::new();
     let mut server = Setup::default().top(&www.setting()).start(); // drain = "300ms"
@@ -305,6 +349,35 @@ fn the_end_of_a_unix_link_is_a_leave() {
 // ----------------------------------------------------------------------------------- passed sockets, supervisor
 
 /// Hands standard input and output on as the first two passed sockets, as systemd does.
+#[test]
+fn a_unix_link_that_takes_nothing_is_stalled_and_then_slow() {
+    let dir = temp_dir();
+    let path = dir.join("web.sock");
+    let setup = Setup::default().also_listen(&format!("unix:{}", path.display()));
+    let setup = setup.table("liveness", "profile = \"lan\"\nstalled_after = \"1s\"");
+    let server = setup.table("chat", "rate = \"1000/s\"").table("limits", "link_queue = \"8MiB\"").start();
+    server.wait_log("started version=");
+    let mut admin = Client::browser(&server, "admin", "watch").from(9);
+    let mut watch = admin.link("/api/events?types=stalled,left&tab=w&n=1");
+    let mut link = UnixStream::connect(&path).unwrap();
+    let basic = base64(&auth("ann"));
+    write!(link, "GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {basic}\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    link.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    let mut bob = Client::browser(&server, "bob", "B").from(3);
+    let text = "\u{1f600}".repeat(2000);
+    for _ in 0..100 {
+        bob.say(&text); // 800 kB: more than the socket takes, less than the link may owe
+    }
+    let stalled = watch.wait("stalled");
+    assert_eq!((&stalled.data["member"]["user"], &stalled.data["layer"]), (&"ann".into(), &"transport".into()));
+    let left = watch.wait("left");
+    assert_eq!((&left.data["member"]["user"], &left.data["reason"]), (&"ann".into(), &"slow".into()));
+    drop(link);
+    let _ = fs::remove_dir_all(dir);
+}
+
 fn passing(count: u32, names: &str) -> [String; 4] {
     let script = format!(
         "exec 3<&0 4>&1 0</dev/null 1>/dev/null; export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names}; exec \"$@\""

@@ -77,6 +77,11 @@ fn a_changed_or_removed_line_of_the_users_file_ends_that_users_sessions_and_no_o
     for left in ["left session=", "reason=expired"] {
         server.wait_log(left);
     }
+    let ended = server.wait_log("addr=127.0.0.2 user=");
+    assert!(
+        ended.contains(" closed conn=") && ended.contains(" user=ann ") && ended.contains(" reason=expired "),
+        "{ended}"
+    );
     // neither the cookie nor what was known of the old password opens anything
     assert_eq!([ann.get("/api/session").status, bob.get("/api/session").status], [401, 401]);
     assert_eq!(Client::new(&server, "ann").from(2).get("/api/session").status, 401);

@@ -19,8 +19,19 @@ fn role() {
 
 /// A whole matrix at once: all cells begin together, so it takes as long as its slowest cell.
 fn matrix(server: &Server, cells: &[(State, Cut)], people: usize, warm_up: Duration) -> Vec<(Cell, Vec<Verdict>)> {
+    matrix_from(Duration::ZERO, server, cells, people, warm_up)
+}
+
+/// The same of people `rtt` away.
+fn matrix_from(
+    rtt: Duration,
+    server: &Server,
+    cells: &[(State, Cut)],
+    people: usize,
+    warm_up: Duration,
+) -> Vec<(Cell, Vec<Verdict>)> {
     let mut world = World::new(server);
-    let mut entered: Vec<Cell> = cells.iter().map(|&(state, cut)| world.enter(state, cut, people)).collect();
+    let mut entered: Vec<Cell> = cells.iter().map(|&(state, cut)| world.enter_from(state, cut, people, rtt)).collect();
     for cell in entered.iter_mut().filter(|c| matches!(c.state, State::Stopped(_))) {
         world.stop_reading(cell);
     }
@@ -141,6 +152,45 @@ fn the_rules_keep_the_shorter_promise_of_the_lan_profile() {
         (State::Idle, Cut::Halted),
     ];
     assert_promise(&matrix(&server, &cells, 5, Duration::from_secs(2)), Duration::from_millis(1300));
+}
+
+#[test]
+fn who_vanishes_at_the_end_of_a_longer_path_is_announced_as_soon() {
+    let missing = vanishing::space::missing().or_else(vanishing::relay::missing);
+    if let Some(why) = missing {
+        let _ = writeln!(std::io::stderr(), "skipped: {why}; run as root");
+        return;
+    }
+    let rtt = Duration::from_millis(50);
+    let cells = [
+        (State::Idle, Cut::Both),
+        (State::Idle, Cut::LinkDown),
+        (State::Idle, Cut::ClientToServer),
+        (State::Busy, Cut::ServerToClient),
+        (State::Stopped(6), Cut::Both),
+        (State::Busy, Cut::Nothing),
+        (State::Stopped(6), Cut::Nothing),
+    ];
+    let results = matrix_from(rtt, &vanishing::boatswain("standard", ""), &cells, 5, Duration::from_secs(3));
+    for (cell, _) in &results {
+        assert!(cell.handshake >= rtt, "{}: a path of {:?}", cell.state.word(), cell.handshake);
+    }
+    assert_promise(&results, Duration::from_secs(3));
+}
+
+#[test]
+fn who_had_stopped_reading_is_announced_as_soon_on_an_older_kernel_without_privileges() {
+    if skipped() {
+        return;
+    }
+    let server = vanishing::boatswain("standard", "rto_max,nudge");
+    let cells = [
+        (State::Stopped(6), Cut::Both),
+        (State::Stopped(6), Cut::ServerToClient),
+        (State::Stopped(6), Cut::ClientToServer),
+        (State::Stopped(6), Cut::Nothing),
+    ];
+    assert_promise(&matrix(&server, &cells, 5, Duration::from_secs(6)), Duration::from_secs(3));
 }
 
 #[test]

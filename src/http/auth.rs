@@ -80,13 +80,18 @@ pub fn cookies<'a, 'n>(request: &Request<'a>, name: &'n str) -> impl Iterator<It
         .take(COOKIES_MAX)
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Appends the value of a Set-Cookie field for a session: not for scripts, not for other sites. `name` must be a token.
 pub fn push_session_cookie(out: &mut Vec<u8>, name: &str, value: &[u8; 16]) {
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
-    for b in value {
-        out.extend([b >> 4, b & 15].map(|d| if d < 10 { b'0' + d } else { b'a' + d - 10 }));
+    let mut digits = [0; 32];
+    for (pair, b) in digits.chunks_exact_mut(2).zip(value) {
+        pair[0] = HEX[usize::from(b >> 4)];
+        pair[1] = HEX[usize::from(b & 15)];
     }
+    out.extend_from_slice(&digits);
     out.extend_from_slice(b"; HttpOnly; SameSite=Lax; Path=/");
 }
 

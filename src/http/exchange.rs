@@ -286,7 +286,7 @@ const fn bad(what: &'static str) -> ProtoError {
     ProtoError::http(400, what)
 }
 
-/// Bytes of the first line with its LF; `None` without one. `skip_until` is the C library's memchr(3).
+/// Bytes of the first line with its LF; `None` without one. `skip_until` looks at a word at a time.
 fn line_len(mut bytes: &[u8]) -> Option<usize> {
     let whole = bytes;
     let n = bytes.skip_until(b'\n').ok()?;

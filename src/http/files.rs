@@ -12,9 +12,12 @@ use super::response::{
     ALLOW_READ, Envelope, HttpDate, TEXT, end_head, http_date, parse_http_date, push_body_fields, push_field,
     push_number, reads, start_head,
 };
+use crate::fnv::Fnv;
 use encoding::Coding;
+use std::hash::Hasher;
 
-/// A strong entity tag, quotes included (RFC 9110, section 8.8.3).
+/// A strong entity tag, quotes included (RFC 9110, section 8.8.3). Tags need to differ, not to withstand an attacker, who
+/// cannot write files here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Etag([u8; 18]);
 
@@ -22,16 +25,18 @@ impl Etag {
     /// The tag of a file on disk: another one whenever time of modification, size or inode is another. As a hash, so
     /// that it tells nobody those numbers.
     pub fn of_file(mtime_s: i64, mtime_ns: i64, len: u64, inode: u64) -> Self {
-        let mut hash = Fnv::new();
+        let mut hash = Fnv::default();
         for part in [mtime_s.to_le_bytes(), mtime_ns.to_le_bytes(), len.to_le_bytes(), inode.to_le_bytes()] {
-            hash = hash.bytes(&part);
+            hash.write(&part);
         }
         Etag::of_hash(hash)
     }
 
     /// The tag of these very bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Etag::of_hash(Fnv::new().bytes(bytes))
+        let mut hash = Fnv::default();
+        hash.write(bytes);
+        Etag::of_hash(hash)
     }
 
     /// As it stands in the field, quotes included.
@@ -42,23 +47,9 @@ impl Etag {
     fn of_hash(hash: Fnv) -> Self {
         let mut tag = [b'"'; 18];
         for (i, out) in tag[1..17].iter_mut().enumerate() {
-            *out = b"0123456789abcdef"[(hash.0 >> (60 - 4 * i) & 15) as usize];
+            *out = b"0123456789abcdef"[(hash.finish() >> (60 - 4 * i) & 15) as usize];
         }
         Etag(tag)
-    }
-}
-
-/// FNV-1a with 64 bits: tags need to differ, not to withstand an attacker (who cannot write files here).
-#[derive(Clone, Copy)]
-struct Fnv(u64);
-
-impl Fnv {
-    const fn new() -> Self {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn bytes(self, bytes: &[u8]) -> Self {
-        Fnv(bytes.iter().fold(self.0, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)))
     }
 }
 
@@ -80,6 +71,27 @@ pub struct FileMeta {
     pub varies: bool,
     /// Content-Security-Policy to be sent along, for built-in pages.
     pub policy: Option<&'static str>,
+}
+
+/// A file with the header lines that go with all of it, made once: they are the same for every request.
+#[derive(Clone, Debug)]
+pub struct Described {
+    meta: FileMeta,
+    lines: Box<[u8]>,
+}
+
+impl Described {
+    /// The file that `meta` describes.
+    pub fn new(meta: FileMeta) -> Self {
+        let mut lines = Vec::with_capacity(320);
+        push_lines(&mut lines, &meta, meta.len, meta.modified);
+        Described { lines: lines.into(), meta }
+    }
+
+    /// What is known of it.
+    pub fn meta(&self) -> &FileMeta {
+        &self.meta
+    }
 }
 
 impl FileMeta {
@@ -114,9 +126,10 @@ pub struct Plan {
     pub body: PlanBody,
 }
 
-/// Plans the answer to `request` for the file that `meta` describes and appends its head to `out`. `now_s`: seconds
-/// since 1970 by the wall clock.
-pub fn plan(request: &Request<'_>, meta: &FileMeta, now_s: u64, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Plan {
+/// Plans the answer to `request` for `file` and appends its head to `out`. `now_s`: seconds since 1970 by the wall
+/// clock.
+pub fn plan(request: &Request<'_>, file: &Described, now_s: u64, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Plan {
+    let meta = &file.meta;
     if let Err(status) = reads(request.method) {
         return short_text(out, status, envelope, b"This can only be read: GET, HEAD, OPTIONS.\n", |out| {
             push_field(out, "Allow", ALLOW_READ.as_bytes());
@@ -159,14 +172,10 @@ pub fn plan(request: &Request<'_>, meta: &FileMeta, now_s: u64, envelope: &Envel
         }
     };
     start_head(out, status, envelope);
-    push_body_fields(out, meta.content_type, len);
-    push_validators(out, meta, modified);
-    out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
-    if let Some(coding) = meta.coding.name() {
-        push_field(out, "Content-Encoding", coding.as_bytes());
-    }
-    if let Some(policy) = meta.policy {
-        push_field(out, "Content-Security-Policy", policy.as_bytes());
+    if status == 200 && modified == meta.modified {
+        out.extend_from_slice(&file.lines);
+    } else {
+        push_lines(out, meta, len, modified);
     }
     if status == 206 {
         out.extend_from_slice(b"Content-Range: bytes ");
@@ -202,6 +211,19 @@ fn short_text(
         out.extend_from_slice(text);
     }
     Plan { status, body: PlanBody::None }
+}
+
+/// What is said of `len` bytes of a file.
+fn push_lines(out: &mut Vec<u8>, meta: &FileMeta, len: u64, modified: Option<(u64, HttpDate)>) {
+    push_body_fields(out, meta.content_type, len);
+    push_validators(out, meta, modified);
+    out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+    if let Some(coding) = meta.coding.name() {
+        push_field(out, "Content-Encoding", coding.as_bytes());
+    }
+    if let Some(policy) = meta.policy {
+        push_field(out, "Content-Security-Policy", policy.as_bytes());
+    }
 }
 
 /// The fields that a 304 has in common with the 200 (RFC 9110, section 15.4.5).

@@ -112,6 +112,9 @@ pub struct Request<'a> {
     /// The peer wants the connection to stay open after the response (RFC 9112, section 9.3).
     pub keep_alive: bool,
     headers: &'a [httparse::Header<'a>],
+    /// The lengths of the fields' names, one bit each: most of the fields that are asked for are not there, and need
+    /// not be looked for.
+    lengths: u64,
 }
 
 impl<'a> Request<'a> {
@@ -149,6 +152,7 @@ impl<'a> Request<'a> {
             expects_continue: known.expects_continue && known.framing != Framing::None,
             keep_alive: known.keep_alive,
             headers,
+            lengths: headers.iter().fold(0, |lengths, h| lengths | length_bit(h.name)),
         })
     }
 
@@ -159,7 +163,8 @@ impl<'a> Request<'a> {
 
     /// Values of all fields called `name` (any case), in order.
     pub fn headers_named<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+        let headers = if self.lengths & length_bit(name) == 0 { &[] } else { self.headers };
+        headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
     }
 
     /// All fields, in order.
@@ -208,6 +213,11 @@ impl Method {
     }
 }
 
+/// See [`Request::lengths`]; all names of 63 bytes and more share a bit.
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
+}
+
 /// The non-empty elements of a comma-separated list, blanks around each removed.
 pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim).filter(|e| !e.is_empty())
@@ -243,22 +253,24 @@ pub fn is_valid_host(host: &str) -> bool {
             (literal.parse::<Ipv6Addr>().is_ok(), port)
         }
         None => {
-            let (name, port) = host.split_once(':').unwrap_or((host, ""));
-            (is_reg_name(name.as_bytes()) && (!name.is_empty() || host.is_empty()), port)
+            let end = host.bytes().position(|b| b == b':').unwrap_or(host.len());
+            let name = &host.as_bytes()[..end];
+            (is_reg_name(name) && (!name.is_empty() || host.is_empty()), host.get(end + 1..).unwrap_or_default())
         }
     };
     name_ok && (port.is_empty() || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()))
 }
 
-fn is_reg_name(mut name: &[u8]) -> bool {
-    loop {
-        match name {
-            [] => return true,
-            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => name = rest,
-            [b, rest @ ..] if b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(b) => name = rest,
-            _ => return false,
-        }
-    }
+fn is_reg_name(name: &[u8]) -> bool {
+    let mut escaped = name.split(|&b| b == b'%');
+    let plain = |part: &[u8]| {
+        let others = |b| matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=');
+        part.iter().all(|&b| b.is_ascii_alphanumeric() || others(b))
+    };
+    escaped.next().is_some_and(plain)
+        && escaped.all(
+            |part| matches!(part, [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() && plain(rest)),
+        )
 }
 
 const fn bad(what: &'static str) -> ProtoError {
@@ -329,8 +341,9 @@ impl<'a> Target<'a> {
 }
 
 fn split_query(target: &str) -> (&str, Option<&str>) {
-    match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    // a search for a char costs more than the few bytes of most targets do
+    match target.bytes().position(|b| b == b'?') {
+        Some(i) => (&target[..i], Some(&target[i + 1..])),
         None => (target, None),
     }
 }

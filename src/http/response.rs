@@ -141,16 +141,22 @@ pub fn start_head(out: &mut Vec<u8>, status: u16, envelope: &Envelope<'_>) {
     out.extend_from_slice(envelope.extra);
 }
 
-/// One line `name: value`. Control characters in the value are left out, so that no value can make a line of its own.
+/// One line `name: value` with a value of our own; one with bytes from elsewhere goes through [`push_foreign_field`].
 pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    debug_assert!(!value.iter().any(u8::is_ascii_control), "{name} would make a line of its own");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    if value.iter().any(u8::is_ascii_control) {
-        out.extend(value.iter().copied().filter(|b| !b.is_ascii_control()));
-    } else {
-        out.extend_from_slice(value);
-    }
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// One line `name: value`. Control characters in the value are left out, so that no value can make a line of its own.
+pub fn push_foreign_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if value.iter().any(u8::is_ascii_control) {
+        let clean: Vec<u8> = value.iter().copied().filter(|b| !b.is_ascii_control()).collect();
+        return push_field(out, name, &clean);
+    }
+    push_field(out, name, value);
 }
 
 /// The lines that go with a body: its type, its length, and that the type is not to be guessed.
@@ -253,7 +259,7 @@ impl Full {
         let mut says_cache = false;
         for (name, value) in &self.fields {
             says_cache |= name.eq_ignore_ascii_case("cache-control");
-            push_field(out, name, value.as_bytes());
+            push_foreign_field(out, name, value.as_bytes());
         }
         if !says_cache {
             out.extend_from_slice(b"Cache-Control: no-store\r\n");

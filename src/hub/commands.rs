@@ -51,6 +51,9 @@ pub(super) struct Named {
     reference: Ref,
     at: Moment,
     id: EventId,
+    device: Rc<str>,
+    command: Rc<str>,
+    args: Json,
     answer: Option<Rc<Event>>,
 }
 
@@ -145,6 +148,7 @@ impl Hub {
                     ToDevice::Command { command: command.clone(), args: args.clone(), id: event, by: by.user.clone() };
                 fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
             }
+            let (command, args) = (command.clone(), args.clone());
             d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });
         }
         if let (Some(reference), true) = (order.reference, self.refs.len() < REFS_MAX) {
@@ -153,6 +157,9 @@ impl Hub {
                 reference: reference.clone(),
                 at: now.mono,
                 id: event,
+                device: device.clone(),
+                command,
+                args,
                 answer: None,
             });
         }
@@ -163,13 +170,18 @@ impl Hub {
         Ordered { id: event, answer: None }
     }
 
-    /// What this session's reference means already.
+    /// What this session's reference means already. That of an emergency stop means nothing else, though something else
+    /// was named by it: a script that names all its commands alike stops the machine all the same.
     fn known_ref(&mut self, now: Now, id: SessionId, order: &Order<'_>) -> Option<Ordered> {
         while self.refs.front().is_some_and(|r| now.mono.since(r.at) >= REF_FOR) {
             self.refs.pop_front();
         }
         let reference = order.reference?;
-        let known = self.refs.iter().find(|r| r.session == id && r.reference == *reference)?;
+        let anyone = self.is_for_anyone(order.device, order.command);
+        let args = order.args.text();
+        let same = |r: &&Named| *r.device == *order.device && *r.command == *order.command && r.args == args;
+        let mut named = self.refs.iter().filter(|r| r.session == id && r.reference == *reference);
+        let known = named.find(|r| !anyone || same(r))?;
         let ordered = Ordered { id: known.id, answer: known.answer.clone() };
         if ordered.answer.is_none() {
             let all = self.devices.values_mut().flat_map(|d| &mut d.pending);

@@ -102,6 +102,10 @@ impl Hub {
     /// A device whose token is good says hello on the link `conn`. It is told `welcome`, and that nobody holds it. An
     /// older link of that name is told `bye` `replaced`.
     pub fn device_hello(&mut self, now: Now, conn: ConnId, hello: DeviceHello, fx: &mut Effects) {
+        if self.stopping {
+            // its token was being checked when all were told
+            return fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Shutdown }));
+        }
         let name = hello.name;
         self.device_down(now, &name, DeviceReason::Replaced, fx);
         self.forget_devices(&name);

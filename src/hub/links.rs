@@ -46,6 +46,9 @@ impl Hub {
         if let Stand::Ended(reason) = s.stand {
             return Err(NoLink::Seat(NoSeat::Ended(reason)));
         }
+        if self.stopping {
+            return Err(NoLink::Seat(NoSeat::Stopping));
+        }
         if spec.tab.as_ref().is_some_and(|tab| tab.n < s.lowest_of(&tab.name)) {
             return Err(NoLink::Ghost);
         }

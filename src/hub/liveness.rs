@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::msg::{Change, Evidence, LinkEnd, Moment, TcpHealth, Times};
 
 mod answers;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -59,7 +60,8 @@ pub enum Carrier {
     /// Requests and responses: no heartbeat; watched while output is unacknowledged, otherwise the kernel's
     /// keepalive watches.
     Response,
-    /// A link on a unix socket: heartbeats, but only its end tells whether the peer is there.
+    /// A link on a unix socket: heartbeats, but only its end tells whether the peer is there; and whether it takes what
+    /// it is sent.
     Application,
     /// The same, but its peer answers heartbeats (WebSocket): what it says tells.
     Answering,
@@ -68,7 +70,7 @@ pub enum Carrier {
 /// One look at a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sample {
-    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)); of [`Carrier::Answering`] those that the socket does not take.
+    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)); on a unix socket those that it does not take.
     pub outq: u32,
     /// TCP_INFO, when it was asked for. If the kernel refuses it: the default, which leads to no verdict.
     pub info: Option<TcpHealth>,
@@ -143,8 +145,11 @@ pub struct Liveness {
     /// The peer's receive window was closed at the newest look, and since when a probe of it is unanswered.
     window_closed: bool,
     unanswered_probe: Option<Moment>,
-    /// Since when the socket takes nothing; only of [`Carrier::Answering`].
-    blocked: Option<Moment>,
+    /// How much may be written before the peer's window closes.
+    room: room::Room,
+    /// Since when the peer takes nothing: output is held back so that its window stays open, or (of a unix socket)
+    /// the socket is full.
+    stuck: Option<Moment>,
     /// The caller was told to set the socket's options, so that probes of a closed window do not thin out.
     prepared: bool,
     /// Silence of the announced suspicion, at its longest.
@@ -156,8 +161,8 @@ pub struct Liveness {
     next_poll: Option<Moment>,
     next_nudge: Moment,
     next_info: Moment,
-    /// Retransmission timeout before any backoff.
-    rto: Duration,
+    /// Retransmission timeout before any backoff, in microseconds.
+    rto_us: u32,
     rtt_us: Option<u32>,
     own_gap: Option<(Moment, Duration)>,
 }
@@ -242,7 +247,8 @@ impl Liveness {
             empty_segs: None,
             window_closed: false,
             unanswered_probe: None,
-            blocked: None,
+            room: room::Room::default(),
+            stuck: None,
             prepared: false,
             suspected: None,
             stalled: false,
@@ -251,7 +257,7 @@ impl Liveness {
             next_poll: None,
             next_nudge: now,
             next_info: now,
-            rto: Duration::ZERO,
+            rto_us: 0,
             rtt_us: None,
             own_gap: None,
         };
@@ -289,6 +295,7 @@ impl Liveness {
     pub fn wrote(&mut self, now: Moment, bytes: usize) {
         self.written = self.written.wrapping_add(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.last_write = now;
+        self.room.wrote(bytes);
         if self.pending.is_none() && matches!(self.carrier, Carrier::Link | Carrier::Response) {
             self.pending = Some(now);
             if self.carrier == Carrier::Response {
@@ -332,7 +339,7 @@ impl Liveness {
     /// Looks at the connection. To be called when [`Liveness::due`] is reached; earlier does no harm.
     pub fn check(&mut self, rules: &Rules, now: Moment, sample: Sample) -> Outcome {
         match self.carrier {
-            Carrier::Application => return self.ticked(now, true),
+            Carrier::Application => return self.check_taking(rules, now, sample),
             Carrier::Answering => return self.check_answers(rules, now, sample),
             Carrier::Link | Carrier::Response => {}
         }
@@ -341,7 +348,7 @@ impl Liveness {
         }
         let acked = self.written.wrapping_sub(i64::from(sample.outq));
         if sample.outq == 0 || acked > self.acked {
-            return self.check_moving(now, sample, acked);
+            return self.check_moving(rules, now, sample, acked);
         }
         let waited = match self.pending {
             Some(since) => now.since(since),
@@ -384,7 +391,15 @@ impl Liveness {
     }
 
     /// All or some of what was outstanding has been acknowledged since the last look.
-    fn check_moving(&mut self, now: Moment, sample: Sample, acked: i64) -> Outcome {
+    fn check_moving(&mut self, rules: &Rules, now: Moment, sample: Sample, acked: i64) -> Outcome {
+        // Heartbeats are acknowledged, but what was said lies here.
+        let stuck = self.stuck.map_or(Duration::ZERO, |since| now.since(since));
+        if stuck >= rules.stalled_after * 2 && self.may_judge(now, rules.stalled_after) {
+            if !sample.drained {
+                return Outcome { ask: Some(Ask::Drain), ..Outcome::default() };
+            }
+            return self.ended(rules, now, None);
+        }
         let refresh = self.carrier == Carrier::Link && sample.outq == 0 && now >= self.next_info;
         match sample.info {
             None if refresh => return Outcome { ask: Some(Ask::Info), ..Outcome::default() },
@@ -409,9 +424,12 @@ impl Liveness {
         if let Some(silent) = self.suspected.take() {
             outcome.change = Some(Change::Recovered { silent });
             self.next_poll = self.stalled.then_some(now);
-        } else if self.stalled {
+        } else if self.stalled && self.stuck.is_none() {
             self.stalled = false;
             outcome.change = Some(Change::Moving);
+        } else if !self.stalled && stuck >= rules.stalled_after {
+            self.stalled = true;
+            outcome.change = Some(Change::Stalled);
         }
         outcome
     }
@@ -432,7 +450,8 @@ impl Liveness {
             return self.ticked(now, false);
         };
         let gone = verdict.silent >= verdict.limit;
-        let slow = self.carrier == Carrier::Link && !gone && waited >= rules.stalled_after * 2;
+        let stuck = self.stuck.map_or(waited, |since| waited.max(now.since(since)));
+        let slow = self.carrier == Carrier::Link && !gone && stuck >= rules.stalled_after * 2;
         if (gone || slow) && self.may_judge(now, verdict.limit) {
             if !drained {
                 return Outcome { ask: Some(Ask::Drain), ..Outcome::default() };
@@ -447,7 +466,7 @@ impl Liveness {
         if outcome.nudge {
             self.next_nudge = now + rules.nudge_every;
         }
-        outcome.change = self.change(rules, now, &verdict, waited);
+        outcome.change = self.change(rules, now, &verdict, stuck);
         self.next_poll = Some(now + self.pause(rules, &verdict));
         outcome
     }
@@ -457,7 +476,8 @@ impl Liveness {
         let unacked = health.unacked?;
         let pending = self.pending.unwrap_or(now);
         let unheard = now.since(self.alive.max(pending));
-        let stretched = |limit: Duration| limit.max((self.rto * 4).min(limit * STRETCH_MAX));
+        let rto = Duration::from_micros(self.rto_us.into());
+        let stretched = |limit: Duration| limit.max((rto * 4).min(limit * STRETCH_MAX));
         // A receiver may also close the window with segments in flight (RFC 9293, section 3.8.6).
         if unacked == 0 || health.send_window == Some(0) {
             // Not heard since the oldest output was written: the cut may have been up to a heartbeat before that.
@@ -508,7 +528,7 @@ impl Liveness {
     }
 
     /// What there is to tell of a connection without progress that is not judged (yet).
-    fn change(&mut self, rules: &Rules, now: Moment, verdict: &Verdict, waited: Duration) -> Option<Change> {
+    fn change(&mut self, rules: &Rules, now: Moment, verdict: &Verdict, stuck: Duration) -> Option<Change> {
         let Verdict { silent, suspect_after, .. } = *verdict;
         match self.suspected {
             None if silent >= suspect_after && self.may_judge(now, suspect_after) => {
@@ -522,7 +542,7 @@ impl Liveness {
             Some(longest) => self.suspected = Some(longest.max(silent)),
             None => {}
         }
-        if !self.stalled && self.carrier == Carrier::Link && self.suspected.is_none() && waited >= rules.stalled_after {
+        if !self.stalled && self.carrier == Carrier::Link && self.suspected.is_none() && stuck >= rules.stalled_after {
             self.stalled = true;
             return Some(Change::Stalled);
         }
@@ -599,7 +619,7 @@ impl Liveness {
             self.empty_segs = Some(count);
         }
         if let (Some(rto), 0, 0) = (health.rto_us, health.backoff, health.retransmits) {
-            self.rto = Duration::from_micros(rto.into());
+            self.rto_us = rto;
         }
         self.rtt_us = health.rtt_us.filter(|&us| us > 0).or(self.rtt_us);
     }
@@ -615,7 +635,7 @@ impl Liveness {
             return outcome;
         }
         let slot = self.slot(now);
-        if self.beat.is_some() && slot != self.beat_slot {
+        if self.beat.is_some() && slot != self.beat_slot && self.stuck.is_none() {
             self.beat_slot = slot;
             outcome.pulse = Some(Pulse::Beat);
         } else if self.pending.is_none() && now.since(self.last_write) >= self.period / 10 {

@@ -41,7 +41,7 @@ use std::time::Duration;
 
 use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, Message, Moment, Now, PeerAddr,
-    SessionId, What,
+    SessionId, Types, What,
 };
 use event_log::{EventLog, Slice};
 use seats::{Cue, Facts, Stand, Tell};
@@ -52,6 +52,9 @@ pub const BEAT: Duration = crate::config::BEAT;
 
 /// The shortest period between beats that is taken: nothing divides by zero, no loop spins.
 const BEAT_MIN: Duration = Duration::from_millis(1);
+
+/// About what a told event takes beside what people and devices may write at will: its names, its members, its frame.
+const EVENT_BYTES: u64 = 512;
 
 /// Everything that is known about who is here.
 #[derive(Debug)]
@@ -74,6 +77,8 @@ pub struct Hub {
     beat_start: Moment,
     /// Not later than the first thing that time itself changes; none if there is no such thing.
     next: Option<Moment>,
+    /// All have been told that the server stops.
+    stopping: bool,
 }
 
 impl Hub {
@@ -96,6 +101,7 @@ impl Hub {
             beat_base: seed.beat_base & ((1 << 48) - 1),
             beat_start: now.mono,
             next: None,
+            stopping: false,
         }
     }
 
@@ -164,8 +170,10 @@ impl Hub {
         self.next = self.soonest();
     }
 
-    /// The server stops: every link is told and closed. Nobody has left.
+    /// The server stops: every link is told and closed. Nobody has left. Who comes after this gets no seat, and a
+    /// device no welcome.
     pub fn shutdown(&mut self, now: Now, fx: &mut Effects) {
+        self.stopping = true;
         let why = CloseReason::Shutdown;
         self.devices_shutdown(now, fx);
         for (conn, link) in std::mem::take(&mut self.links) {
@@ -319,6 +327,11 @@ impl Hub {
     /// A part of the log: with an id (as text) the first `limit` events after it, else the last `limit`.
     pub fn log_since(&self, since: Option<&str>, limit: usize) -> Slice {
         self.log.since(since, limit)
+    }
+
+    /// About how many bytes it takes to tell a link of `types` what came after the event `last`.
+    pub fn replay_bytes(&self, last: &str, types: Types) -> u64 {
+        self.log.replay(last, types).unwrap_or_default().iter().map(|e| EVENT_BYTES + e.what.free_bytes()).sum()
     }
 
     /// What was counted since start.

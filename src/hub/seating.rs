@@ -16,7 +16,7 @@ const TURNED_AWAY_MAX: usize = 256;
 
 impl Hub {
     /// A complete request of session `id`: takes a seat if it needs one and has none. Returns the seat that it has.
-    /// Not to be called for `logout`, `bye`, `beat`, errors and open paths.
+    /// Not to be called for `logout`, `bye`, `beat`, errors and open paths. While the server stops pages need none.
     ///
     /// # Errors
     /// No seat, or no such session. Those inside are told `turned_away`.
@@ -26,8 +26,11 @@ impl Hub {
         if let Stand::Ended(reason) = s.stand {
             return Err(NoSeat::Ended(reason));
         }
+        if self.stopping {
+            return if matches!(asked, Asked::Page { .. } | Asked::Read) { Ok(None) } else { Err(NoSeat::Stopping) };
+        }
         s.used = now.mono;
-        if asked != Asked::Read {
+        if asked != Asked::Read && s.seat.is_none() {
             self.ensure_seat(now, id, fx)?;
         }
         if let Some(s) = self.sessions.get_mut(id) {
@@ -50,6 +53,9 @@ impl Hub {
         let s = self.sessions.get(id).filter(|s| !self.is_expired(now, s)).ok_or(NoSeat::Unknown)?;
         if let Stand::Ended(reason) = s.stand {
             return Err(NoSeat::Ended(reason));
+        }
+        if self.stopping {
+            return Err(NoSeat::Stopping);
         }
         if s.seat.is_some() {
             return Ok(());

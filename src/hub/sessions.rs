@@ -1,7 +1,8 @@
 //! Which request belongs to which session, and the end of sessions.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::chat::Bucket;
 use super::roster::Shown;
 use super::seats::{Cue, Stand};
 use super::{EvictError, Hub, Newcomer, SessionView};
+use crate::fnv::FnvMap;
 use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId,
 };
@@ -109,7 +111,7 @@ pub(super) struct Sessions {
     cookies: HashMap<[u8; 16], SessionId>,
     /// Sessions that a request without their cookie may join, by the keyed hash of what has to agree.
     /// Never iterated over.
-    joins: HashMap<u64, SessionId>,
+    joins: FnvMap<u64, SessionId>,
     key: RandomState,
     seats: BTreeMap<u16, SessionId>,
     /// Those without a seat, roughly by last use; exact when it matters.
@@ -209,11 +211,25 @@ impl Sessions {
     }
 
     fn agent_key(&self, user: &str, addr: PeerAddr, agent: &str) -> u64 {
-        self.key.hash_one((0u8, user, addr, agent))
+        self.join_key(0, user, addr, agent.as_bytes())
     }
 
     fn stale_key(&self, user: &str, addr: PeerAddr, cookie: &[u8; 16]) -> u64 {
-        self.key.hash_one((1u8, user, addr, cookie))
+        self.join_key(1, user, addr, cookie)
+    }
+
+    /// The parts run into each other: what a key stands for is compared as well.
+    fn join_key(&self, kind: u8, user: &str, addr: PeerAddr, mark: &[u8]) -> u64 {
+        let mut hasher = self.key.build_hasher();
+        hasher.write(user.as_bytes());
+        match addr {
+            PeerAddr::Ip(IpAddr::V4(ip)) => hasher.write(&ip.octets()),
+            PeerAddr::Ip(IpAddr::V6(ip)) => hasher.write(&ip.octets()),
+            PeerAddr::Unix => {}
+        }
+        hasher.write(mark);
+        hasher.write_u8(kind);
+        hasher.finish()
     }
 }
 

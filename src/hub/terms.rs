@@ -151,6 +151,8 @@ pub enum NoSeat {
     Ended(LeftReason),
     /// No such session (any more): its lifetime ended, or too many newer ones came.
     Unknown,
+    /// The server stops: pages on their way are still served, but nobody comes in any more.
+    Stopping,
 }
 
 /// Why a link was not opened.

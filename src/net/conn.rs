@@ -11,11 +11,12 @@ use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::link::Link;
 use crate::msg::{CloseReason, EventId, Moment, SessionId};
 use crate::net::devices::{HELLO_WITHIN, Talk};
-use crate::net::send_queue::SendQueue;
+use crate::net::send_queue::{Flush, SendQueue};
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
 use crate::routes::Admitted;
 use crate::routes::gate::Key;
+use crate::routes::reply::Caller;
 
 /// How long a connection that is being closed may take to hear our last words and to stop talking. Closing at once
 /// while its bytes lie unread would make the kernel say RST, which can take our last words away (RFC 9112, section 9.6).
@@ -65,6 +66,8 @@ pub struct Conn {
     pub parked: Option<Moment>,
     /// Whose it is, once a request said so.
     pub session: Option<SessionId>,
+    /// That session's user; outlives the session, for the log line of the connection's end.
+    pub user: Option<Rc<str>>,
     /// When it was accepted.
     pub opened: Moment,
     /// When what it is in the middle of began (see [`Conn::deadline`]).
@@ -157,6 +160,7 @@ impl Conn {
             closing: None,
             parked: None,
             session: None,
+            user: None,
             opened: now,
             since: now,
             taken: now,
@@ -166,6 +170,14 @@ impl Conn {
             rules: None,
             rtt_us: None,
             armed: Armed::default(),
+        }
+    }
+
+    /// A request on it was `caller`'s.
+    pub fn belongs_to(&mut self, caller: &Caller) {
+        if self.session != Some(caller.session) {
+            self.session = Some(caller.session);
+            self.user = Some(caller.user.clone());
         }
     }
 
@@ -232,6 +244,21 @@ impl Conn {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// Gives the kernel at most about `budget` bytes of what is owed: how that ended, and how many it took.
+    ///
+    /// # Errors
+    /// Those of [`SendQueue::flush`]; they end the connection.
+    pub fn flush(&mut self, budget: usize, now: Moment) -> io::Result<(Flush, u64)> {
+        let (flush, n) = self.output.flush(&self.stream, budget)?;
+        if n > 0 {
+            self.live.wrote(now, usize::try_from(n).unwrap_or(usize::MAX));
+            self.taken = now;
+            self.sent += n;
+        }
+        self.writable &= flush != Flush::Blocked;
+        Ok((flush, n))
     }
 
     /// The one next moment at which this connection wants to be looked at, and why; `None`: never.

@@ -125,17 +125,25 @@ pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     let max = world.site.config.devices.connections as usize;
     // whoever opens connections and says nothing must not keep the devices out; all on a unix socket have one address
     let crowd = stream.kind == Kind::Tcp && silent >= max.div_ceil(2);
-    let refused = crowd || inside >= max;
-    world.site.metrics.refused_limit += u64::from(refused);
-    if refused && turned_away >= TURNED_AWAY_MAX {
-        return; // so many are being told already that there is no room
+    let refused = if !world.site.config.seats.allows(from) {
+        Some(("address", "this address may not come here: it is in none of the ranges of seats.allow"))
+    } else if inside >= max {
+        Some(("busy", "too many devices are connected (devices.connections)"))
+    } else if crowd {
+        Some(("busy", "half of all connections of devices are from this address and have said no hello yet"))
+    } else {
+        None
+    };
+    world.site.metrics.refused_limit += u64::from(refused.is_some());
+    if refused.is_some() && turned_away >= TURNED_AWAY_MAX {
+        return; // so many are being told already that they may not come in
     }
     let phase = world.phase();
     let mut conn = Conn::new(stream, &world.devices.rules, now.mono, phase);
     conn.protocol = Protocol::Device(Box::default());
     conn.device = Some("-".into());
-    if refused {
-        refuse(&mut conn, now, CloseReason::Limit, "busy", "too many devices are connected (devices.connections)");
+    if let Some((error, message)) = refused {
+        refuse(&mut conn, now, CloseReason::Limit, error, message);
     }
     world.devices.connections += 1;
     if !server.register(now, conn) {

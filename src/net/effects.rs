@@ -76,7 +76,9 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
 fn waits(conn: &Conn, now: Now) -> bool {
     let long = conn.live.waiting(now.mono).is_some_and(|waited| waited >= HOLD_AFTER);
     // what is known may be a heartbeat old: ask
-    conn.missed_telemetry || (long && tcp::outq(conn.stream.as_fd()).is_ok_and(|bytes| bytes > 0))
+    conn.missed_telemetry
+        || conn.live.is_withheld()
+        || (long && tcp::outq(conn.stream.as_fd()).is_ok_and(|bytes| bytes > 0))
 }
 
 /// Says on a link why it ends, and ends it.
@@ -118,7 +120,7 @@ pub(super) fn turn_away(conn: &mut Conn, world: &mut World, now: Now, crowd: boo
 }
 
 /// The one line of a connection's end.
-pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: CloseReason) {
+pub(super) fn log_close(conn: &Conn, id: ConnId, now: Now, why: CloseReason) {
     if !log::log_enabled!(log::Level::Info) {
         return;
     }
@@ -129,9 +131,7 @@ pub(super) fn log_close(conn: &Conn, id: ConnId, world: &World, now: Now, why: C
         Protocol::Draining if conn.device.is_some() => "device",
         Protocol::Draining => "closing",
     };
-    let view = conn.session.and_then(|s| world.hub.session_view(s));
-    let user = view.as_ref().map_or("-", |v| &v.user);
-    let user = conn.device.as_deref().unwrap_or(user);
+    let user = conn.device.as_deref().or(conn.user.as_deref()).unwrap_or("-");
     log::info!(
         "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
         conn.stream.peer,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::http::files::encoding;
 use crate::http::files::path::{self, NoPath};
-use crate::http::files::{FileMeta, Plan, PlanBody, plan};
+use crate::http::files::{Described, Plan, PlanBody, plan};
 use crate::http::request::Request;
 use crate::http::response::{
     ALLOW_READ, Audience, Envelope, Full, HTML, end_head, push_body_fields, push_field, reads, start_head,
@@ -68,8 +68,8 @@ impl Served {
         Served { status, html: false, body }
     }
 
-    fn file(meta: &FileMeta, plan: Plan, body: Body) -> Self {
-        let html = meta.content_type == HTML && matches!(plan.status, 200 | 206 | 304);
+    fn file(file: &Described, plan: Plan, body: Body) -> Self {
+        let html = file.meta().content_type == HTML && matches!(plan.status, 200 | 206 | 304);
         Served { status: plan.status, html, body }
     }
 }
@@ -144,13 +144,13 @@ impl Site {
             let Some(page) = self.built_in.iter().find(|p| p.is_at(&key)) else {
                 return self.error(now, &NOT_FOUND, Some(request), envelope, out);
             };
-            let plan = plan(request, &page.meta, now.wall_ms / 1000, envelope, out);
-            return Served::file(&page.meta, plan, static_part(page.bytes, plan.body));
+            let plan = plan(request, &page.file, now.wall_ms / 1000, envelope, out);
+            return Served::file(&page.file, plan, static_part(page.bytes, plan.body));
         };
         match folder.cache.find(&folder.root, now, &key, encoding::preferred(request)) {
-            Found::File(meta, content) => {
-                let plan = plan(request, meta, now.wall_ms / 1000, envelope, out);
-                Served::file(meta, plan, part(content, meta.len, plan.body))
+            Found::File(file, content) => {
+                let plan = plan(request, file, now.wall_ms / 1000, envelope, out);
+                Served::file(file, plan, part(content, file.meta().len, plan.body))
             }
             Found::Directory => {
                 let mut location = path::encode(&key);
@@ -164,8 +164,8 @@ impl Site {
             }
             Found::Nothing => match self.built_in.iter().find(|p| p.is_at(&key)) {
                 Some(client) => {
-                    let plan = plan(request, &client.meta, now.wall_ms / 1000, envelope, out);
-                    Served::file(&client.meta, plan, static_part(client.bytes, plan.body))
+                    let plan = plan(request, &client.file, now.wall_ms / 1000, envelope, out);
+                    Served::file(&client.file, plan, static_part(client.bytes, plan.body))
                 }
                 None => self.error(now, &NOT_FOUND, Some(request), envelope, out),
             },
@@ -263,7 +263,7 @@ impl Folder {
         }
         let name = [&status.to_string(), ".html"].concat();
         match self.cache.find(&self.root, now, &name, [encoding::Coding::Identity].into_iter()) {
-            Found::File(meta, Content::Small(data)) => Some((meta.content_type, data)),
+            Found::File(file, Content::Small(data)) => Some((file.meta().content_type, data)),
             _ => {
                 match known {
                     Some(i) => self.absent[i].1 = now.mono,

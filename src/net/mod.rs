@@ -1,6 +1,7 @@
 //! The world: sockets, timers, files and the loop. Decides no policy, parses no bytes itself.
 pub mod clock;
 pub mod conn;
+mod crowd;
 mod devices;
 mod effects;
 pub mod files;

@@ -77,6 +77,30 @@ impl SendQueue {
         }
     }
 
+    /// Adds a chunk ahead of the others. Nothing may be half written: see [`SendQueue::mid_chunk`].
+    pub fn push_front(&mut self, chunk: Chunk) {
+        debug_assert!(!self.mid_chunk() && !chunk.is_empty());
+        self.owed = self.owed.saturating_add(chunk.len());
+        if let Some(next) = self.first.replace(chunk) {
+            self.rest.push_front(next);
+        }
+    }
+
+    /// How many bytes the chunks make that can go whole in `room`, from the first one on. What is left of a half-written
+    /// chunk counts always; so does the first one if `anyhow`.
+    pub fn whole(&self, room: u64, anyhow: bool) -> u64 {
+        let mut sum = 0;
+        for (n, chunk) in self.first.iter().chain(&self.rest).enumerate() {
+            let begun = n == 0 && (self.mid_chunk() || anyhow);
+            let len = chunk.len() - if n == 0 { self.sent } else { 0 };
+            if sum + len > room && !begun {
+                break;
+            }
+            sum += len;
+        }
+        sum
+    }
+
     /// Bytes not yet with the kernel.
     pub fn owed(&self) -> u64 {
         self.owed
@@ -146,9 +170,15 @@ impl SendQueue {
 
     /// One call for as many memory chunks as fit: how many bytes were taken, and how many were offered.
     fn write_memory(&self, stream: &Stream, budget: usize) -> io::Result<(usize, usize)> {
+        let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
+        if let (Some(Some(only)), true) = (self.first.as_ref().map(Chunk::memory), self.rest.is_empty()) {
+            // most responses are one piece: no list has to be made
+            let bytes = only.get(skip..).unwrap_or_default();
+            let bytes = &bytes[..bytes.len().min(budget)];
+            return Ok((stream.writev(&[IoSlice::new(bytes)], false)?, bytes.len()));
+        }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (mut count, mut asked, mut more) = (0, 0, false);
-        let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
         for chunk in self.first.iter().chain(&self.rest) {
             let Some(bytes) = chunk.memory() else {
                 // Let the head travel in the same segment as the beginning of the file.

@@ -164,10 +164,9 @@ fn decide(
         }
     };
     let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, &request));
-    conn.session = match &admitted {
-        Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) => Some(caller.session),
-        _ => conn.session,
-    };
+    if let Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) = &admitted {
+        conn.belongs_to(caller);
+    }
     let Protocol::Http(stage, exchange) = &mut conn.protocol else { return Some(len) };
     let admitted = match admitted {
         Ok(admitted) => admitted,
@@ -272,10 +271,10 @@ fn page(
     let mut head = std::mem::take(&mut world.head);
     head.clear();
     let date = world.date(now);
-    let extra = cookie_line(conn, world, admitted.caller.as_ref());
+    cookie_line(conn, world, admitted.caller.as_ref());
     let persist = Persist::of(request, close);
     let is_head = request.method == Method::Head;
-    let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
+    let envelope = Envelope { date: &date, persist, extra: &world.extra, is_head };
     let served = world.pages.serve(now, request, &envelope, &mut head);
     if matches!(served.status, 200 | 206 | 304) {
         let html = served.html && served.status == 200 && request.method == Method::Get;
@@ -322,13 +321,13 @@ fn respond(
     close: bool,
 ) {
     let date = world.date(now);
-    let extra = cookie_line(conn, world, caller);
+    cookie_line(conn, world, caller);
     let is_head = request.method == Method::Head;
     match reply {
         Reply::Full(mut full) => {
             world.pages.dress(now, &mut full);
             let persist = Persist::of(request, close);
-            let envelope = Envelope { date: &date, persist, extra: &extra, is_head };
+            let envelope = Envelope { date: &date, persist, extra: &world.extra, is_head };
             world.site.metrics.response(full.status);
             if full.status >= 400 && request.header("upgrade").is_some() {
                 // a page cannot see the status of its handshake: whoever looks for the reason finds it here
@@ -341,7 +340,7 @@ fn respond(
         }
         Reply::Stream { link, opening, beats } => {
             // the stream ends with the connection: nothing can follow it
-            let envelope = Envelope { date: &date, persist: Persist::Close, extra: &extra, is_head };
+            let envelope = Envelope { date: &date, persist: Persist::Close, extra: &world.extra, is_head };
             world.site.metrics.response(200);
             let mut out = Vec::with_capacity(384);
             start_head(&mut out, 200, &envelope);
@@ -359,7 +358,7 @@ fn respond(
             become_link(conn, world, now, link, beats, false);
         }
         Reply::Upgrade { link, accept, beats, carries } => {
-            let envelope = Envelope { date: &date, persist: Persist::Keep, extra: &extra, is_head };
+            let envelope = Envelope { date: &date, persist: Persist::Keep, extra: &world.extra, is_head };
             world.site.metrics.response(101);
             let mut out = Vec::with_capacity(256);
             start_head(&mut out, 101, &envelope);
@@ -377,7 +376,7 @@ fn respond(
         Reply::Hold { command, until } => {
             let persist = Persist::of(request, close);
             if let Protocol::Http(stage, _) = &mut conn.protocol {
-                *stage = Stage::Held(Box::new(Held { command, until, persist, extra }));
+                *stage = Stage::Held(Box::new(Held { command, until, persist, extra: world.extra.clone() }));
             }
         }
         Reply::Page | Reply::Later(_) => debug_assert!(false, "a page is served, a wait is waited, elsewhere"),
@@ -499,16 +498,16 @@ fn seated(world: &World, admitted: &Admitted) -> bool {
     view.is_some_and(|v| v.seat.is_some())
 }
 
-/// The line that gives a session its cookie, if this answer has to; empty if not.
-fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) -> Vec<u8> {
-    let mut line = Vec::new();
+/// Leaves in `world.extra` the line that gives a session its cookie, if this answer has to; nothing if not.
+fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) {
+    let mut line = std::mem::take(&mut world.extra);
+    line.clear();
     if let Some(cookie) = caller.and_then(|c| c.cookie) {
-        line.reserve(96);
         line.extend_from_slice(b"Set-Cookie: ");
         auth::push_session_cookie(&mut line, world.cookie_name(conn.port()), &cookie);
         line.extend_from_slice(b"\r\n");
     }
-    line
+    world.extra = line;
 }
 
 /// Calls a route with what it may see.

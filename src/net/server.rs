@@ -12,7 +12,10 @@
 //! Only [`Table::touch`] gives a `&mut Conn`, and what was touched is settled: flushed, closed if closing, re-armed.
 //! Nobody registers interest, arms a timer or schedules a close by hand, so nobody can forget to.
 
-use std::collections::{HashMap, VecDeque};
+mod orders;
+mod settle;
+
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
@@ -24,26 +27,23 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::config::Config;
 use crate::config::users::Users;
-use crate::metrics::Metrics;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
-use crate::net::files::Site as Pages;
+use crate::net::crowd::Crowd;
 use crate::net::hear::hear;
 use crate::net::listener::{Accept, Listener};
-use crate::net::send_queue::Flush;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
 use crate::net::{clock, devices, effects, serve, verdict};
 use crate::routes::gate::Gate;
-use crate::sys::process::{self, Signal, Signals};
+use crate::sys::process::Signals;
 use crate::sys::socket;
 use crate::sys::tcp::{self, Helps};
+use settle::Settled;
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
-/// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
-const WRITE_BUDGET: usize = 256 * 1024;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
 pub(super) const TURNED_AWAY_MAX: usize = 32;
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
@@ -64,7 +64,7 @@ pub struct Server {
     pub(super) conns: Table<Conn>,
     timers: Timers,
     ready: VecDeque<ConnId>,
-    per_address: HashMap<PeerAddr, u32>,
+    crowd: Crowd,
     /// Of the connections, those that are being told that they are too many.
     turned_away: usize,
     pub(super) world: World,
@@ -162,7 +162,7 @@ impl Server {
             conns: Table::new(max + 2 * TURNED_AWAY_MAX),
             timers: Timers::new(),
             ready: VecDeque::new(),
-            per_address: HashMap::new(),
+            crowd: Crowd::default(),
             turned_away: 0,
             world,
             stopping: None,
@@ -364,27 +364,28 @@ impl Server {
     fn welcome(&mut self, now: Now, stream: crate::net::stream::Stream) {
         let limits = &self.world.site.config.limits;
         let (max, per_address) = (limits.connections as usize, limits.per_address);
+        let per_network = per_address.max(limits.connections / 2);
         self.world.site.metrics.accepted += 1;
-        let from = self.per_address.entry(stream.peer).or_insert(0);
-        // all that come over a unix socket come from one proxy
-        let crowd = stream.peer != PeerAddr::Unix && *from >= per_address;
-        *from += 1;
         let peer = stream.peer;
+        let others = self.crowd.enter(peer);
+        // all that come over a unix socket come from one proxy
+        let crowd = peer != PeerAddr::Unix && others.at_address >= per_address;
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
         // who is being turned away takes nobody's place: else a crowd from one address would fill the house
         let inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
-        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max;
+        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
+        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max || others.in_network >= per_network;
         if crowd || inside >= max {
             self.world.site.metrics.refused_limit += 1;
             if self.turned_away >= TURNED_AWAY_MAX {
-                return leave(&mut self.per_address, peer);
+                return self.crowd.leave(peer);
             }
             self.turned_away += 1;
             effects::turn_away(&mut conn, &mut self.world, now, crowd);
         }
         if !self.register(now, conn) {
-            leave(&mut self.per_address, peer);
+            self.crowd.leave(peer);
         }
     }
 
@@ -417,10 +418,9 @@ impl Server {
         if conn.held && conn.is_link() {
             hear(conn, id, &mut self.world, now, &[]);
         } else if conn.readable && !conn.is_full() {
-            match serve::read(conn, id, &mut self.world, now) {
-                Ok(true) if conn.parked.is_some() => self.returned(now, id),
-                Ok(_) => {}
-                Err(e) => return verdict::broken(self, now, id, &e),
+            // what it means that a lost peer talks, the liveness rules say: they are due at once then
+            if let Err(e) = serve::read(conn, id, &mut self.world, now) {
+                return verdict::broken(self, now, id, &e);
             }
         }
         let Some(conn) = self.conns.touch(id) else { return };
@@ -476,7 +476,11 @@ impl Server {
         let mut any = false;
         while let Some((id, conn)) = self.conns.pop_touched() {
             any = true;
-            match settle_one(conn, &mut self.world.site.metrics, now) {
+            let settled = settle::one(conn, &mut self.world.site.metrics, now);
+            if conn.output.is_empty() && !self.world.site.rooms.is_empty() {
+                self.world.site.rooms.leave(id);
+            }
+            match settled {
                 Settled::Stays { more } => {
                     if more {
                         queue(&mut self.ready, conn, id);
@@ -532,151 +536,13 @@ impl Server {
             self.world.devices.connections -= 1;
         } else {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
-            leave(&mut self.per_address, conn.stream.peer);
+            self.crowd.leave(conn.stream.peer);
         }
+        self.world.site.rooms.leave(id);
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
-        effects::log_close(&conn, id, &self.world, now, why);
+        effects::log_close(&conn, id, now, why);
     }
-
-    /// What the operator of this machine wants. `Some`: how to end.
-    fn on_signals(&mut self, now: Now) -> Option<Ended> {
-        while let Some(signal) = self.signals.next() {
-            match signal {
-                Signal::Stop if self.stopping.is_some() => {
-                    log::warn!("stopping at once");
-                    return Some(Ended::AtOnce);
-                }
-                Signal::Stop => self.stop(now),
-                Signal::Reload => self.on_reload(now),
-            }
-        }
-        None
-    }
-
-    fn stop(&mut self, now: Now) {
-        log::info!("stopping drain_ms={}", self.world.site.config.drain.as_millis());
-        notify("STOPPING=1");
-        self.stopping = Some(now.mono + self.world.site.config.drain);
-        self.listeners.clear();
-        self.world.hub.shutdown(now, &mut self.world.fx);
-        let ids: Vec<ConnId> = self.conns.ids().collect();
-        for id in ids {
-            let _ = self.conns.touch(id); // settling closes those that are idle
-        }
-    }
-
-    fn on_reload(&mut self, now: Now) {
-        notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
-        match self.read_again() {
-            Ok((Reloaded { config, users, tokens }, pages)) => {
-                match users {
-                    Some(users) => {
-                        for user in self.world.site.gate.reload(users, config.auth.failures) {
-                            self.world.hub.user_changed(now, &user, &mut self.world.fx);
-                        }
-                    }
-                    None if self.world.site.config.auth.users.is_some() => {
-                        log::warn!("auth.users is not set any more: the users stay as they are until a restart");
-                    }
-                    None => {}
-                }
-                for entry in self.world.site.gate.users().iter() {
-                    let role = config.role_of(&entry.name);
-                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
-                }
-                let settings = crate::net::world::settings(&config);
-                self.world.hub.reload(now, settings, &mut self.world.fx);
-                for name in self.world.devices.reload(&config, tokens, &self.world.helps) {
-                    self.world.hub.device_changed(now, &name, &mut self.world.fx);
-                }
-                self.world.reload(Rc::new(config), pages);
-                for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
-                    // connections that come from now on inherit it
-                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.world.times) {
-                        log::warn!("keepalive: {}: {e}", door.listener.address());
-                    }
-                }
-                log::info!("reloaded");
-            }
-            Err(mistakes) => {
-                for mistake in &mistakes {
-                    log::error!("reload: {mistake}");
-                }
-                let s = if mistakes.len() == 1 { "" } else { "s" };
-                log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
-            }
-        }
-        notify("READY=1");
-    }
-
-    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
-        let Reloaded { config: read, users, tokens } = (self.reload)()?;
-        let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
-        // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
-        let mut config = (*self.world.site.config).clone();
-        config.www = read.www;
-        config.auth = crate::config::Auth {
-            users: read.auth.users,
-            operators: read.auth.operators,
-            viewers: read.auth.viewers,
-            admins: read.auth.admins,
-            ..config.auth
-        };
-        config.seats = read.seats;
-        config.liveness = read.liveness;
-        Ok((Reloaded { config, users, tokens }, pages))
-    }
-}
-
-/// What settling one connection came to.
-enum Settled {
-    /// It lives on; `more`: it has something to do in the next turn already.
-    Stays { more: bool },
-    /// It is closing, and all is said.
-    Said(CloseReason),
-    /// Its socket is broken.
-    Broken(io::Error),
-}
-
-fn settle_one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
-    let mut more = false;
-    conn.spared = conn.spared.min(conn.output.owed());
-    if !conn.output.is_empty() && conn.writable {
-        match conn.output.flush(&conn.stream, WRITE_BUDGET) {
-            Ok((flush, n)) => {
-                if n > 0 {
-                    conn.live.wrote(now.mono, usize::try_from(n).unwrap_or(usize::MAX));
-                    conn.taken = now.mono;
-                    conn.sent += n;
-                    metrics.bytes_out += n;
-                }
-                match flush {
-                    Flush::Empty => {}
-                    Flush::Blocked => conn.writable = false,
-                    Flush::Yield => more = true,
-                }
-            }
-            Err(e) => return Settled::Broken(e),
-        }
-    }
-    if conn.output.is_empty() {
-        match conn.closing {
-            // FIN is said: now the peer is heard out, until its own FIN or the deadline
-            Some(_) if matches!(conn.protocol, Protocol::Draining) => return Settled::Stays { more: false },
-            Some(why) => return Settled::Said(why),
-            None => {}
-        }
-        // what was held back while answers were owed: requests, or the end of the peer's stream
-        more |= match &conn.protocol {
-            Protocol::Http(Stage::Waiting(_) | Stage::Held(_), _) | Protocol::Draining => false,
-            Protocol::Http(..) => conn.peer_closed || conn.readable || conn.held,
-            Protocol::Link(_) => conn.readable || conn.held,
-            Protocol::Device(_) => conn.readable,
-        };
-    }
-    more |= conn.held && conn.is_link();
-    Settled::Stays { more }
 }
 
 /// Puts a connection on the ready queue, once.
@@ -687,24 +553,8 @@ fn queue(ready: &mut VecDeque<ConnId>, conn: &mut Conn, id: ConnId) {
     }
 }
 
-/// One connection less from `peer`.
-fn leave(per_address: &mut HashMap<PeerAddr, u32>, peer: PeerAddr) {
-    if let Some(n) = per_address.get_mut(&peer) {
-        *n -= 1;
-        if *n == 0 {
-            per_address.remove(&peer);
-        }
-    }
-}
-
 fn door_of(doors: &mut [Door], id: ConnId) -> Option<&mut Door> {
     doors.iter_mut().zip(FIRST_LISTENER..).find(|(_, n)| Table::<Conn>::outside(*n) == id).map(|(door, _)| door)
-}
-
-fn notify(state: &str) {
-    if let Err(e) = process::notify(state) {
-        log::warn!("notify: {e}");
-    }
 }
 
 fn token(id: ConnId) -> Token {

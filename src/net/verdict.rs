@@ -48,7 +48,7 @@ pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
 fn look(conn: &Conn) -> Sample {
     let outq = if conn.is_tcp() {
         tcp::outq(conn.stream.as_fd()).unwrap_or(0)
-    } else if conn.live.asks() && !conn.writable {
+    } else if !conn.writable {
         u32::try_from(conn.output.owed()).unwrap_or(u32::MAX)
     } else {
         0
@@ -124,6 +124,16 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
         Protocol::Device(_) if conn.is_link() => return conn.output.push(Chunk::Static(lines::PING)),
         _ => return,
     };
+    if conn.live.is_withheld() {
+        // past what waits, into the part of the peer's window that is kept for it
+        let heartbeat = link.heartbeat();
+        if !conn.output.mid_chunk() {
+            conn.output.push_front(Chunk::Static(heartbeat));
+            // an error is met again by whoever reads
+            world.site.metrics.bytes_out += conn.flush(heartbeat.len(), now.mono).map_or(0, |(_, n)| n);
+        }
+        return;
+    }
     match pulse {
         Pulse::Heartbeat => conn.output.push(Chunk::Static(link.heartbeat())),
         Pulse::Beat => {

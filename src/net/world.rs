@@ -19,6 +19,7 @@ use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Key, Outcome};
 use crate::routes::reply::{Load, Site, cookie_name};
+use crate::routes::rooms::Rooms;
 use crate::sys::process;
 use crate::sys::tcp::Helps;
 
@@ -61,6 +62,8 @@ pub struct World {
     pub buffer: Vec<u8>,
     /// Where every response head is written first.
     pub head: Vec<u8>,
+    /// Scratch: header lines beside those of the answer itself.
+    pub extra: Vec<u8>,
     /// The newest beat as encoded for each kind of link: kind, number, bytes. As many as there are kinds.
     pub beats: Vec<(&'static str, u64, Rc<[u8]>)>,
     /// The session cookie's name on the listener of the last answer that set one.
@@ -97,6 +100,7 @@ impl World {
             load: Load::default(),
             buffer: vec![0; READ_MAX],
             head: Vec::new(),
+            extra: Vec::new(),
             beats: Vec::new(),
             cookie_name: (None, cookie_name(None)),
             random,
@@ -108,6 +112,7 @@ impl World {
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
                 started: now,
                 secret: None,
+                rooms: Rooms::default(),
             },
         })
     }

@@ -47,7 +47,7 @@ fn host_name(host: &str) -> &str {
     let name = if host.starts_with('[') {
         host.split_once(']').map_or(host, |(v6, _)| &v6[1..])
     } else {
-        host.split_once(':').map_or(host, |(name, _)| name)
+        host.bytes().position(|b| b == b':').map_or(host, |end| &host[..end])
     };
     name.strip_suffix('.').unwrap_or(name)
 }

@@ -22,6 +22,7 @@ const RETRY_TAB: u32 = 1;
 
 /// The answer to a request that found no seat.
 pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full {
+    let retry = if request.query_value("tab").is_some() { RETRY_TAB } else { RETRY };
     match why {
         NoSeat::Full | NoSeat::PerUser => {}
         NoSeat::Ended(reason) => {
@@ -31,8 +32,11 @@ pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full 
             });
         }
         NoSeat::Unknown => return refusal(403, "signed_out", "this session is over; sign in again"),
+        NoSeat::Stopping => {
+            let full = refusal(503, "stopping", "this server is being stopped; try again in a moment");
+            return full.with("Retry-After", retry.to_string());
+        }
     }
-    let retry = if request.query_value("tab").is_some() { RETRY_TAB } else { RETRY };
     let seats = ctx.hub.seats_max();
     let accept = request.header("accept").unwrap_or_default();
     let full = if accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")) {

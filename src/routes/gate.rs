@@ -7,11 +7,12 @@
 //! decoded.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::users::{Hash, Users};
+use crate::fnv::FnvMap;
 use crate::msg::{Moment, PeerAddr};
 
 /// Credentials as remembered: a keyed hash of the `Authorization` value.
@@ -89,7 +90,7 @@ pub struct Gate {
     users: Users,
     decoy: Hash,
     failures: u32,
-    good: HashMap<Key, Rc<str>>,
+    good: FnvMap<Key, Rc<str>>,
     watched: HashMap<(PeerAddr, Key), Watch>,
 }
 
@@ -98,7 +99,7 @@ impl Gate {
     pub fn new(users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
         let secret = [RandomState::new(), RandomState::new()];
-        Gate { secret, users, decoy, failures, good: HashMap::new(), watched: HashMap::new() }
+        Gate { secret, users, decoy, failures, good: FnvMap::default(), watched: HashMap::new() }
     }
 
     /// Takes a new users file: credentials of users whose line changed or went are forgotten. Returns these users.
@@ -204,7 +205,11 @@ impl Gate {
     /// The name under which the credentials in an `Authorization` value are remembered: 128 bits that never leave, so
     /// nobody can look for a second value with the same ones.
     pub fn key(&self, authorization: &[u8]) -> Key {
-        [0, 1].map(|i: usize| self.secret[i].hash_one(authorization))
+        [0, 1].map(|i: usize| {
+            let mut hasher = self.secret[i].build_hasher();
+            hasher.write(authorization);
+            hasher.finish()
+        })
     }
 }
 

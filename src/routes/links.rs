@@ -26,7 +26,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
         Err(reply) => return reply,
     };
     let last = request.header("last-event-id").map(String::from_utf8_lossy).or_else(|| query(request, "last"));
-    let spec = LinkSpec { types, beats, last: last.map(|l| Rc::from(&*l)), tab };
+    let spec = LinkSpec { types, beats, last: replay(ctx, last, types), tab };
     let link = Sse::events(request.version != Version::Http10);
     let mut opening = Vec::new();
     link.opening(&mut opening);
@@ -40,6 +40,13 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
         }
     }
     Reply::Stream { link: Box::new(link), opening, beats }
+}
+
+/// The id after which to replay, if there is room for that; without it the page takes the snapshot.
+pub(super) fn replay(ctx: &mut Ctx<'_>, last: Option<Cow<'_, str>>, types: Types) -> Option<Rc<str>> {
+    let last = last?;
+    let bytes = ctx.hub.replay_bytes(&last, types);
+    ctx.site.rooms.take(ctx.peer.conn, bytes).then(|| Rc::from(&*last))
 }
 
 /// `POST /api/beat?tab=T`: `{"beat":N,"hold":["pump-1"]}`.

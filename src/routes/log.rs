@@ -2,7 +2,7 @@
 
 use crate::json;
 use crate::routes::links::query;
-use crate::routes::reply::{Call, Ctx, Reply, json};
+use crate::routes::reply::{Call, Ctx, Reply, json, refusal};
 
 /// Events in one answer, unless `limit` says otherwise.
 const LIMIT: usize = 100;
@@ -18,10 +18,14 @@ pub(super) fn show(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let since = query(call.request, "since");
     let slice = ctx.hub.log_since(since.as_deref(), limit);
     let epoch = ctx.hub.newest().epoch;
-    json(200, |o| {
+    let full = json(200, |o| {
         o.text("epoch", epoch.as_str());
         json::array(o.value("events"), &slice.events, |out, e| json::event(out, e));
         o.plain("gap", slice.gap);
-    })
-    .into()
+    });
+    if !ctx.site.rooms.take(ctx.peer.conn, full.body.len() as u64) {
+        let said = "too many others are being sent the log; try again in a moment, or ask for less";
+        return refusal(503, "busy", said).with("Retry-After", "1").into();
+    }
+    full.into()
 }

@@ -16,6 +16,7 @@ mod links;
 mod log;
 mod logout;
 pub mod reply;
+pub mod rooms;
 mod roster;
 mod session;
 mod socket;
@@ -230,7 +231,8 @@ pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, bod
     let nobody = Caller::nobody();
     let caller = admitted.caller.as_ref().unwrap_or(&nobody);
     let param = route.matches(request.path).unwrap_or_default();
-    (route.run)(ctx, &Call { request, param, caller, body })
+    let param = percent_encoding::percent_decode_str(param).decode_utf8_lossy();
+    (route.run)(ctx, &Call { request, param: &param, caller, body })
 }
 
 /// A file was found for a page request: takes the seat for it. `html`: it is an HTML page. `Err`: what to answer instead.

@@ -12,6 +12,7 @@ use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, EventId, Moment, Now, PeerAddr, Role, SessionId};
 use crate::routes::gate::{Gate, Job, Key};
+use crate::routes::rooms::Rooms;
 
 /// What the routes keep between requests.
 pub struct Site {
@@ -27,6 +28,8 @@ pub struct Site {
     pub started: Now,
     /// A secret that was drawn and not needed yet; nobody has seen it.
     pub secret: Option<[u8; 16]>,
+    /// Who is being sent something long.
+    pub rooms: Rooms,
 }
 
 /// The connection that a request came on.
@@ -93,7 +96,7 @@ impl Caller {
 pub struct Call<'a> {
     /// The request's head.
     pub request: &'a Request<'a>,
-    /// The part of the path that the route's `*` stands for; empty without one.
+    /// The part of the path that the route's `*` stands for, percent-escapes decoded; empty without one.
     pub param: &'a str,
     /// Who asks.
     pub caller: &'a Caller,

@@ -1,15 +1,13 @@
 //! `GET /api/socket`: everything that happens and what a page has to say, over one WebSocket. `GET /api/echo`, behind
 //! the setting `debug.echo`: one that sends back what it gets, for conformance tests.
 
-use std::rc::Rc;
-
 use crate::http::request::{Method, Request, Version};
 use crate::hub::{LinkSpec, NoLink};
 use crate::link::ws::{Echo, Ws, accept};
 use crate::msg::{CloseReason, Effect, Type};
 use crate::routes::events::types;
 use crate::routes::full;
-use crate::routes::links::{query, tab};
+use crate::routes::links::{query, replay, tab};
 use crate::routes::reply::{Call, Ctx, Full, Reply, refusal};
 
 pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
@@ -23,7 +21,7 @@ pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         (Err(reply), _) | (_, Err(reply)) => return reply,
     };
     let beats = types.has(Type::Beat);
-    let last = query(request, "last").map(|last| Rc::from(&*last));
+    let last = replay(ctx, query(request, "last"), types);
     let spec = LinkSpec { types, beats, last, tab };
     match ctx.hub.open_link(ctx.now, call.caller.session, ctx.peer.conn, spec, ctx.fx) {
         Ok(()) => {}

@@ -40,6 +40,11 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     text.gauge("boatswain_uptime_seconds", "Since the server started.", uptime);
     text.gauge("boatswain_seats", "Seats in all.", ctx.hub.seats_max());
     text.gauge("boatswain_seats_taken", "Seats taken.", ctx.hub.seats_taken());
+    text.counter(
+        "boatswain_replays_refused_total",
+        "Replays and pages of the log for which there was no room.",
+        ctx.site.rooms.refused(),
+    );
     text.gauge("boatswain_connections", "Connections open.", ctx.load.connections);
     text.gauge("boatswain_links", "Links open.", ctx.load.links);
     text.counter("boatswain_joined_total", "Seats that were taken.", counters.joined);

@@ -151,21 +151,6 @@ test('a frozen page leaves, and is back when it thaws', chromiumOnly, async () =
   await ann.sees('while you slept');
 });
 
-test('a page that hangs is stalled, not gone, and moves again', chromiumOnly, async () => {
-  const server = await Server.start({ tables: { liveness: 'page_after = "2s"' } });
-  const watcher = await Watcher.start(server);
-  const ann = await person(server.as('ann'));
-  await ann.live();
-  const from = now();
-  await until('she has had beats to answer', () => watcher.heard.filter(m => m.type === 'beat' && m.at > from).length > 3);
-  ann.run(() => { const end = performance.now() + 6000; while (performance.now() < end); }).catch(() => 0);
-  const stalled = await watcher.wait('stalled', 'ann');
-  assert.equal(stalled.layer, 'page');
-  await watcher.wait('moving', 'ann');
-  assert.equal(watcher.of('left', 'ann') || watcher.of('lost', 'ann'), undefined);
-  await never('she takes the time she hung for the server\'s', async () => await ann.state() !== 'open', 1000);
-});
-
 test('a server that is started anew finds its pages back at once, and they say what is missing', async () => {
   const server = await Server.start();
   const ann = await person(server.as('ann'));

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::clients::ROLE;
+use super::relay::NEAR;
 use super::space::{Actor, Armed, Line, Netns, Switch};
 
 /// Where the server listens.
@@ -14,6 +15,8 @@ const OBSERVER: usize = usize::MAX;
 const CHATTER: usize = usize::MAX - 1;
 const THE_SERVER: usize = usize::MAX - 2;
 const CLASSIC: usize = usize::MAX - 3;
+/// The relay of a cell is this plus its number.
+const RELAYS: usize = usize::MAX / 2;
 
 /// What the people of a cell were doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,6 +118,23 @@ pub struct Verdict {
     pub what: String,
 }
 
+/// A path that held packets back has also spoilt the kernel's idea of its round trip: so long.
+const REACH: Duration = Duration::from_secs(2);
+
+/// What was said of people who were there all the time.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    pub lost: usize,
+    /// Of those, how many while the path itself held packets back.
+    pub held: usize,
+    pub left: usize,
+    pub suspected: usize,
+    /// Time for which they were served, all together.
+    pub exposure: Duration,
+    /// The events `lost` and `left` themselves.
+    pub words: Vec<String>,
+}
+
 /// The bridge, the server, and somebody who watches.
 pub struct World {
     switch: Switch,
@@ -137,13 +157,26 @@ pub struct Cell {
     number: usize,
     ns: Option<Netns>,
     actor: Option<Actor>,
+    /// Carries their packets, instead of a cable.
+    relay: Option<Actor>,
     addresses: Vec<String>,
+    /// The shortest round trip that connecting took.
+    pub handshake: Duration,
     pub cut_at: Option<Instant>,
     stopped_at: Option<Instant>,
 }
 
 fn verbose() -> bool {
     std::env::var_os("VANISH_VERBOSE").is_some()
+}
+
+/// Where the server's own words go: with `VANISH_LOG`, to the end of that file.
+fn server_log() -> Stdio {
+    match std::env::var_os("VANISH_LOG") {
+        Some(path) => std::fs::File::options().create(true).append(true).open(path).expect("a file for the log").into(),
+        None if verbose() => Stdio::inherit(),
+        None => Stdio::null(),
+    }
 }
 
 fn myself(ns: &Netns, role: &str) -> Command {
@@ -174,7 +207,7 @@ impl World {
                 // The server ends when this process does, however that happens.
                 let mut command = Command::new("setpriv");
                 command.args(["--pdeathsig", "KILL", "nsenter", "-t", &server_ns.pid().to_string(), "-n", program]);
-                command.args(arguments).stderr(if verbose() { Stdio::inherit() } else { Stdio::null() });
+                command.args(arguments).stderr(server_log());
                 command.env("BOATSWAIN_WITHOUT", without);
                 command
             }
@@ -281,11 +314,23 @@ impl World {
 
     /// `count` people who are served when this returns.
     pub fn enter(&mut self, state: State, cut: Cut, count: usize) -> Cell {
+        self.enter_from(state, cut, count, Duration::ZERO)
+    }
+
+    /// The same for people `rtt` away; zero: by cable.
+    pub fn enter_from(&mut self, state: State, cut: Cut, count: usize, rtt: Duration) -> Cell {
         self.entered += 1;
         let number = self.entered;
-        let addresses: Vec<String> = (1..=count).map(|i| format!("10.83.{}.{i}", number + 1)).collect();
+        assert!(count < 255, "a cell has addresses for 254 people");
+        let net = if rtt.is_zero() { 83 } else { 84 };
+        let addresses: Vec<String> = (1..=count).map(|i| format!("10.{net}.{}.{i}", number + 1)).collect();
         let ns = Netns::new();
-        self.switch.plug(&ns, &World::port(number), &addresses, &World::mac(number));
+        let mut relay = None;
+        if rtt.is_zero() {
+            self.switch.plug(&ns, &World::port(number), &addresses, &World::mac(number));
+        } else {
+            relay = Some(self.relay(number, &ns, &addresses, rtt / 2));
+        }
         let mut command = myself(&ns, "victims");
         if cut == Cut::Nothing {
             command.env("VANISH_AGAIN", "1");
@@ -295,14 +340,68 @@ impl World {
             self.chatter = Some(Actor::start(&mut myself(&self.other_ns, "chatter"), CHATTER, &self.to));
         }
         let actor = Actor::start(&mut command, number, &self.to);
-        let cell =
-            Cell { state, cut, number, ns: Some(ns), actor: Some(actor), addresses, cut_at: None, stopped_at: None };
+        let mut cell = Cell {
+            state,
+            cut,
+            number,
+            ns: Some(ns),
+            actor: Some(actor),
+            relay,
+            addresses,
+            handshake: Duration::ZERO,
+            cut_at: None,
+            stopped_at: None,
+        };
         let up =
             |heard: &[Line]| heard.iter().filter(|l| l.from == number && l.text.starts_with("up")).count() == count;
         let served = self.wait(20, up);
         let refused = self.heard.iter().find(|l| l.text.starts_with("refused"));
         assert!(served, "{}/{}: not everybody was served ({refused:?})", state.word(), cut.word());
+        let ups = self.heard.iter().filter(|l| l.from == number && l.text.starts_with("up"));
+        let times = ups.filter_map(|l| l.text.rsplit(' ').next()?.parse().ok());
+        cell.handshake = Duration::from_micros(times.min().unwrap_or(0));
         cell
+    }
+
+    /// Connects the people in `ns` to the server by a path that takes so long each way.
+    fn relay(&mut self, number: usize, ns: &Netns, addresses: &[String], delay: Duration) -> Actor {
+        let (port, from) = (World::port(number), RELAYS + number);
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        command.args(["--exact", "role", "--nocapture"]).stderr(Stdio::inherit());
+        command.env(ROLE, "relay").env("RELAY_NAME", &port);
+        command.env("RELAY_PIDS", format!("{},{}", self._server_ns.pid(), ns.pid()));
+        command.env("RELAY_DELAY_US", delay.as_micros().to_string());
+        let relay = Actor::start(&mut command, from, &self.to);
+        assert!(self.wait(10, |heard| heard.iter().any(|l| l.from == from && l.text == "up")), "no relay");
+        let ip = |lines: String| format!("ip -batch - <<.\n{lines}.\n");
+        self._server_ns.sh(&ip(format!("link set {port} up\nroute add 10.84.{}.0/24 dev {port}\n", number + 1)));
+        let own: String = addresses.iter().map(|a| format!("addr add {a}/32 dev {NEAR}\n")).collect();
+        ns.sh(&ip(format!("{own}link set {NEAR} up\nroute add 10.83.0.1 dev {NEAR}\n")));
+        relay
+    }
+
+    /// From now on so many of 100 packets each way are lost on the way to the people of `cell`. 0: none. Returns the
+    /// moment before.
+    pub fn lose(&self, cell: &mut Cell, percent: u64) -> Instant {
+        let port = World::port(cell.number);
+        if let Some(relay) = &mut cell.relay {
+            let before = Instant::now();
+            relay.say(&format!("loss {percent}"));
+            return before;
+        }
+        let none = self.switch.unrule(&port).fire();
+        if percent == 0 {
+            return none;
+        }
+        let drop = |way: &str| format!("{way} \"{port}\" numgen random mod 100 < {percent} drop");
+        self.switch.rules(&port, &["iifname", "oifname"].map(drop)).fire()
+    }
+
+    /// When and for how long the path to `cell` itself held packets back, see [`super::relay`].
+    pub fn held<'a>(&'a self, cell: &Cell) -> impl Iterator<Item = (Instant, Duration)> + 'a {
+        let from = RELAYS + cell.number;
+        let lines = self.heard.iter().filter(move |l| l.from == from);
+        lines.filter_map(|l| Some((l.at, Duration::from_millis(l.text.strip_prefix("held ")?.parse().ok()?))))
     }
 
     /// They stop reading now.
@@ -318,6 +417,11 @@ impl World {
         let port = World::port(cell.number);
         let (to, from) = (format!("oifname \"{port}\" drop"), format!("iifname \"{port}\" drop"));
         Some(match cell.cut {
+            Cut::Rebooted if cell.relay.is_some() => panic!("only who has a cable can be rebooted"),
+            Cut::Both | Cut::ServerToClient | Cut::ClientToServer if cell.relay.is_some() => return None,
+            Cut::LinkDown if cell.relay.is_some() => {
+                cell.ns.as_ref()?.armed("ip", &["-batch", "-"], &format!("link set {NEAR} down\n"))
+            }
             Cut::Both | Cut::Rebooted => self.switch.rules(&port, &[to, from]),
             Cut::ServerToClient => self.switch.rules(&port, &[to]),
             Cut::ClientToServer => self.switch.rules(&port, &[from]),
@@ -330,6 +434,12 @@ impl World {
     pub fn cut(&mut self, cell: &mut Cell, armed: Option<Armed>) {
         let at = match (cell.cut, armed, &cell.actor) {
             (_, Some(armed), _) => armed.fire(),
+            (Cut::Both | Cut::ServerToClient | Cut::ClientToServer, None, _) => {
+                let before = Instant::now();
+                let relay = cell.relay.as_mut().expect("it was armed");
+                relay.say(&format!("cut {}", cell.cut.word()));
+                before
+            }
             (Cut::Killed, None, Some(actor)) => actor.signal("KILL"),
             (Cut::Halted, None, Some(actor)) => actor.signal("STOP"),
             _ => Instant::now(),
@@ -393,27 +503,68 @@ impl World {
         counts
     }
 
-    /// Idle connections of the people of `cell` with keepalive 1/1/2, beside.
-    pub fn classic(&mut self, cell: &Cell) -> Vec<Actor> {
+    /// Idle connections of the first `count` people of `cell` with keepalive 1/1/2, beside.
+    pub fn classic(&mut self, cell: &Cell, count: usize) -> Vec<Actor> {
         let server = Actor::start(&mut myself(&self._server_ns, "classic_server"), CLASSIC, &self.to);
         self.wait(10, |heard| heard.iter().any(|l| l.from == CLASSIC && l.text.starts_with("up")));
         let ns = cell.ns.as_ref().expect("they are there");
         let mut command = myself(ns, "classic_clients");
-        command.env("VANISH_ADDRESSES", cell.addresses.join(","));
+        command.env("VANISH_ADDRESSES", cell.addresses[..count].join(","));
         vec![server, Actor::start(&mut command, CLASSIC, &self.to)]
     }
 
-    /// How often somebody of `cell` was called lost, and how often the kernel's probes gave somebody up, so far.
-    pub fn alarms(&self, cell: &Cell) -> (usize, usize) {
-        let lost = |l: &&Line| {
-            let mut words = l.text.split(' ');
-            l.from == OBSERVER
-                && words.next() == Some("event")
-                && words.next() == Some("lost")
-                && words.next().is_some_and(|who| cell.addresses.iter().any(|a| a == who))
-        };
-        let classic = self.heard.iter().filter(|l| l.from == CLASSIC && l.text.starts_with("timeout")).count();
-        (self.heard.iter().filter(lost).count(), classic)
+    /// Tells the server's machine once and for all where the people of `cell` are: beyond some hundreds in one network
+    /// the kernel forgets neighbours and asks again.
+    pub fn introduce(&self, cell: &Cell) {
+        if cell.relay.is_some() {
+            return; // by a route
+        }
+        let mac = World::mac(cell.number);
+        let lines: String =
+            cell.addresses.iter().map(|a| format!("neigh replace {a} lladdr {mac} dev eth0 nud permanent\n")).collect();
+        self._server_ns.sh(&format!("ip -batch - <<.\n{lines}.\n"));
+    }
+
+    /// What happened to the people of `cell` from `since` on.
+    pub fn alarms(&self, cell: &Cell, since: Instant) -> Alarms {
+        let mut alarms = Alarms::default();
+        // Who is not served at a moment cannot be called lost then. Everybody is served in the beginning.
+        let mut served: HashMap<&str, Instant> = cell.addresses.iter().map(|a| (a.as_str(), since)).collect();
+        for line in self.heard.iter().filter(|l| l.at >= since) {
+            let mut words = line.text.split(' ');
+            let (kind, who) = match (line.from, words.next()) {
+                (OBSERVER, Some("event")) => (words.next().unwrap_or(""), words.next().unwrap_or("")),
+                (from, Some(word)) if from == cell.number => (word, words.next().unwrap_or("")),
+                _ => continue,
+            };
+            let Some(who) = cell.addresses.iter().find(|a| *a == who) else { continue };
+            match kind {
+                "up" => _ = served.entry(who).or_insert(line.at),
+                "lost" | "left" | "end" => {
+                    alarms.lost += usize::from(kind == "lost");
+                    let silent =
+                        words.next().and_then(|ms| ms.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
+                    let held = |(at, time): (Instant, Duration)| at + REACH + silent >= line.at && line.at + time >= at;
+                    alarms.held += usize::from(kind == "lost" && self.held(cell).any(held));
+                    alarms.left += usize::from(kind == "left");
+                    if kind != "end" {
+                        alarms.words.push(line.text.clone());
+                    }
+                    if let Some(at) = served.remove(who.as_str()) {
+                        alarms.exposure += line.at - at;
+                    }
+                }
+                "suspected" => alarms.suspected += 1,
+                _ => {}
+            }
+        }
+        alarms.exposure += served.values().map(|at| at.elapsed()).sum::<Duration>();
+        alarms
+    }
+
+    /// How often the kernel's probes gave somebody up from `since` on, see [`World::classic`].
+    pub fn classic_alarms(&self, since: Instant) -> usize {
+        self.heard.iter().filter(|l| l.at >= since && l.from == CLASSIC && l.text.starts_with("timeout")).count()
     }
 
     /// Undoes the cut of `cell`.

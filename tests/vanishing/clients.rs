@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `Basic` credentials of `operator:secret`.
 pub const CREDENTIALS: &str = "Authorization: Basic b3BlcmF0b3I6c2VjcmV0\r\n";
@@ -31,7 +31,7 @@ fn connect(from: Option<&str>, to: SocketAddr, rcvbuf: Option<usize>) -> std::io
 }
 
 /// Ends this child when its parent closes the pipe, and calls `on` for each line until then.
-fn obey(on: impl Fn(&str) + Send + 'static) {
+pub fn obey(on: impl Fn(&str) + Send + 'static) {
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             on(&line);
@@ -40,11 +40,11 @@ fn obey(on: impl Fn(&str) + Send + 'static) {
     });
 }
 
-fn var(name: &str) -> String {
+pub fn var(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
 }
 
-fn report(text: &str) {
+pub fn report(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "@{text}");
     let _ = out.flush();
@@ -69,8 +69,8 @@ fn head(stream: &mut BufReader<TcpStream>) -> std::io::Result<(String, usize)> {
     }
 }
 
-/// Many people in one namespace, each at an address of their own. Says `up ADDRESS` for each that is served, and
-/// `end ADDRESS` when its connection ends. `stop` on standard input: they stop reading.
+/// Many people in one namespace, each at an address of their own. Says `up ADDRESS MICROSECONDS` for each that is
+/// served, with the time that connecting took, and `end ADDRESS` when its connection ends. `stop` on standard input: they stop reading.
 pub fn victims() {
     let server: SocketAddr = var("VANISH_SERVER").parse().expect("an address");
     let mode = var("VANISH_MODE");
@@ -108,7 +108,9 @@ pub fn victims() {
 
 fn victim(address: &str, server: SocketAddr, mode: &str, reading: &AtomicBool) -> std::io::Result<()> {
     let rcvbuf = mode.starts_with("stopped").then_some(4096);
+    let asked = Instant::now();
     let stream = connect(Some(address), server, rcvbuf)?;
+    let up = format!("up {address} {}", asked.elapsed().as_micros());
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     if mode == "used" {
@@ -124,7 +126,7 @@ fn victim(address: &str, server: SocketAddr, mode: &str, reading: &AtomicBool) -
         _ => "/api/events?types=beat,said",
     };
     if mode == "socket" {
-        return page(address, writer, reader, reading);
+        return page(address, &up, writer, reader, reading);
     }
     writer.write_all(request(target).as_bytes())?;
     let (status, _) = head(&mut reader)?;
@@ -134,7 +136,7 @@ fn victim(address: &str, server: SocketAddr, mode: &str, reading: &AtomicBool) -
     }
     let mut buffer = vec![0; 16384];
     if reader.read(&mut buffer)? > 0 {
-        report(&format!("up {address}"));
+        report(&up);
     }
     if mode == "chatty" {
         // A peer that goes on talking: bytes that a subscriber's connection ignores.
@@ -161,6 +163,7 @@ fn victim(address: &str, server: SocketAddr, mode: &str, reading: &AtomicBool) -
 /// A page on a WebSocket that answers each beat as it comes.
 fn page(
     address: &str,
+    welcome: &str,
     mut writer: TcpStream,
     mut reader: BufReader<TcpStream>,
     reading: &AtomicBool,
@@ -192,7 +195,7 @@ fn page(
         let mut payload = vec![0; len];
         reader.read_exact(&mut payload)?;
         if !std::mem::replace(&mut up, true) {
-            report(&format!("up {address}"));
+            report(welcome);
         }
         let text = String::from_utf8_lossy(&payload);
         let answer = match (start[0], text.split_once("\"beat\",\"n\":")) {

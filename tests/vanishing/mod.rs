@@ -4,6 +4,7 @@
 pub mod cells;
 pub mod clients;
 pub mod detector;
+pub mod relay;
 pub mod space;
 
 /// Plays the role that the environment asks for; returns if there is none.
@@ -14,6 +15,7 @@ pub fn play_role() {
         Ok("chatter") => clients::chatter(),
         Ok("classic_server") => clients::classic_server(),
         Ok("classic_clients") => clients::classic_clients(),
+        Ok("relay") => relay::relay(),
         Ok("detector") => detector::detector(),
         _ => {}
     }
@@ -41,7 +43,7 @@ pub fn boatswain(profile: &str, without: &str) -> cells::Server {
     let settings = format!(
         "listen = [\"0.0.0.0:8080\"]\nwww = \"{folder}/www\"\n[auth]\nusers = \"{folder}/users\"\n\
          [seats]\nmax = 1000\nlinger = \"0s\"\n[liveness]\nprofile = \"{profile}\"\n\
-         [chat]\nrate = \"100/s\"\n[limits]\nconnections = 2000\nlink_queue = \"4MiB\"\n",
+         [chat]\nrate = \"100/s\"\n[limits]\nconnections = 4000\nlink_queue = \"4MiB\"\n",
         folder = folder.display()
     );
     write(folder.join("settings.toml"), settings.as_bytes());

@@ -34,7 +34,7 @@ fn planned_for(meta: &FileMeta, method: &str, lines: &[&str], now_s: u64) -> (Pl
     let date = http_date(now_s);
     let envelope = Envelope { date: &date, persist: Persist::Keep, extra: b"", is_head: method == "HEAD" };
     let mut out = Vec::new();
-    let plan = plan(&request, meta, now_s, &envelope, &mut out);
+    let plan = plan(&request, &Described::new(meta.clone()), now_s, &envelope, &mut out);
     (plan, String::from_utf8(out).unwrap())
 }
 

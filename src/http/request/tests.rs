@@ -313,3 +313,17 @@ fn no_bytes_whatsoever_make_it_panic() {
         status(&bent);
     }
 }
+
+#[test]
+fn a_field_is_found_by_its_name_whatever_its_length() {
+    for n in [1, 2, 31, 32, 33, 62, 63, 64, 65, 127, 200] {
+        let name = "x".repeat(n);
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{name}: here\r\n\r\n");
+        let mut room = slots();
+        let request = Request::parse(head.as_bytes(), &mut room, &HeadLimits::default()).unwrap();
+        assert_eq!(request.header(&name.to_uppercase()), Some(&b"here"[..]), "{n}");
+        for other in [n - 1, n + 1, n + 64].into_iter().filter(|&other| other != n) {
+            assert_eq!(request.header(&"x".repeat(other)), None, "{n} {other}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
-//! Links whose peer's kernel says nothing, because a proxy on this machine stands between ([`Carrier::Answering`]):
-//! each heartbeat asks for an answer, whatever the peer says is one, and silence decides.
+//! Links whose peer's kernel says nothing, because a proxy on this machine stands between. Of [`Carrier::Answering`]
+//! each heartbeat asks for an answer, whatever the peer says is one, and silence decides; of all, whether they take data.
 
 use super::{Ask, Carrier, HOLD_AFTER, Liveness, Outcome, Pulse, Rules, Sample, Verdict};
 use crate::msg::{Change, Evidence, Moment};
@@ -27,7 +27,7 @@ impl Liveness {
         if sample.outq > 0 {
             return self.blocked(rules, now, sample);
         }
-        self.blocked = None;
+        self.stuck = None;
         let silent = self.pending.map(|since| now.since(since)).unwrap_or_default();
         if silent >= rules.silence && self.may_judge(now, rules.silence) {
             if !sample.drained {
@@ -62,9 +62,22 @@ impl Liveness {
         outcome
     }
 
+    /// The same for a link whose peer answers nothing: only whether it takes what it is sent.
+    pub(super) fn check_taking(&mut self, rules: &Rules, now: Moment, sample: Sample) -> Outcome {
+        if sample.outq > 0 {
+            return self.blocked(rules, now, sample);
+        }
+        (self.stuck, self.next_poll) = (None, None);
+        let mut outcome = self.ticked(now, true);
+        if std::mem::take(&mut self.stalled) {
+            outcome.change = Some(Change::Moving);
+        }
+        outcome
+    }
+
     /// The socket takes nothing: nobody can answer what has not been sent. Not reading is no death.
     fn blocked(&mut self, rules: &Rules, now: Moment, sample: Sample) -> Outcome {
-        let waited = now.since(*self.blocked.get_or_insert(now));
+        let waited = now.since(*self.stuck.get_or_insert(now));
         self.pending = None;
         self.next_poll = Some(now + rules.heartbeat);
         if waited >= rules.stalled_after * 2 {
@@ -225,6 +238,21 @@ mod tests {
         assert_eq!(words(&told), ["Stalled", "Slow"]);
         assert!((32_000..33_100).contains(&told[0].0) && (62_000..63_100).contains(&told[1].0), "{told:?}");
         let told = run(&mut link(Some(ms(500))), 120_000, |_| Some(1), |at| (2000..40_000).contains(&at));
+        assert_eq!(words(&told), ["Stalled", "Moving"]);
+    }
+
+    #[test]
+    fn a_link_that_answers_nothing_stalls_and_is_slow_if_it_takes_nothing_and_is_never_lost() {
+        let open = || {
+            let mut live = link(Some(ms(500)));
+            live.become_link(Carrier::Application, &rules(), T0, Some(ms(500)));
+            live
+        };
+        assert_eq!(run(&mut open(), 120_000, |_| None, |_| false), []);
+        let told = run(&mut open(), 120_000, |_| None, |at| at > 2000);
+        assert_eq!(words(&told), ["Stalled", "Slow"]);
+        assert!((32_000..33_100).contains(&told[0].0) && (62_000..63_100).contains(&told[1].0), "{told:?}");
+        let told = run(&mut open(), 120_000, |_| None, |at| (2000..40_000).contains(&at));
         assert_eq!(words(&told), ["Stalled", "Moving"]);
     }
 

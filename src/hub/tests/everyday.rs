@@ -655,6 +655,21 @@ fn the_server_stops_and_nobody_has_left() {
 }
 
 #[test]
+fn while_the_server_stops_nobody_comes_in_and_pages_on_their_way_are_served() {
+    let mut w = World::new();
+    let ann = w.browser("ann", addr(1));
+    let now = w.now();
+    w.hub.shutdown(now, &mut w.fx);
+    for asked in [Asked::Link, Asked::Act] {
+        assert_eq!(w.ask(ann, asked), Err(NoSeat::Stopping));
+    }
+    assert_eq!(w.open(ann, 1, spec()), Err(NoLink::Seat(NoSeat::Stopping)));
+    assert_eq!(w.hub.seat_available(w.now(), ann), Err(NoSeat::Stopping));
+    assert_eq!((w.page(ann), w.ask(ann, Asked::Read)), (Ok(None), Ok(None)));
+    assert_eq!((w.roster().as_str(), w.hub.newest().seq, w.hub.deadline()), ("", 0, None));
+}
+
+#[test]
 fn what_was_waited_for_while_the_server_stood_still_is_waited_for_again() {
     let mut w = World::new();
     let ann = page_member(&mut w, "ann", 1);

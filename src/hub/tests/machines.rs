@@ -506,6 +506,16 @@ fn a_server_that_stops_says_safe_before_bye() {
 }
 
 #[test]
+fn a_device_whose_token_was_being_checked_when_the_server_stopped_is_told_bye() {
+    let mut w = World::new();
+    let now = w.now();
+    w.hub.shutdown(now, &mut w.fx);
+    w.device("pump", 50);
+    assert_eq!(w.machines.ended, [(conn(50), "shutdown".into())]);
+    assert_eq!((w.device_news(50), w.hub.devices_up(), w.hub.newest().seq), (vec![], 0, 0));
+}
+
+#[test]
 fn control_is_taken_by_one_and_the_others_are_told_who_has_it() {
     let (mut w, ann) = held();
     let bob = w.hub.members()[1].session;
@@ -862,6 +872,28 @@ fn the_same_reference_of_a_session_does_a_command_once_for_a_minute() {
     let ask = order(&w);
     assert_ne!(w.order(ann, &ask).expect("a new one").id, first.id);
     assert_eq!(w.machines.commands.len(), 2);
+}
+
+#[test]
+fn an_emergency_stop_gets_through_though_something_else_was_named_like_it() {
+    let (mut w, ann) = held();
+    let reference = Ref::from_json("1");
+    let ask = |w: &mut World, command: &str, args: &str| {
+        let args = Args::new(Some(json(args))).expect("an object");
+        let beat = Some(w.hub.beat_number(w.now()));
+        let order = Order { device: "pump", command, args: &args, beat, reference: reference.as_ref(), waiter: None };
+        w.order(ann, &order).expect("sent").id.seq
+    };
+    let start = ask(&mut w, "start", "{}");
+    assert_eq!(ask(&mut w, "speed", r#"{"rpm":1}"#), start, "named alike: done already");
+    let stop = ask(&mut w, "stop", "{}");
+    let hard = ask(&mut w, "stop", r#"{"hard":true}"#);
+    assert_eq!([stop, hard], [start + 1, start + 2]);
+    for id in [stop, hard] {
+        w.answers(50, id, true);
+    }
+    w.live(20_000);
+    assert_eq!((ask(&mut w, "stop", "{}"), ask(&mut w, "stop", r#"{"hard":true}"#)), (stop, hard), "these were done");
 }
 
 #[test]

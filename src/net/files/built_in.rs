@@ -1,7 +1,7 @@
 //! The pages in the binary: one table.
 
 use crate::http::files::encoding::Coding;
-use crate::http::files::{Etag, FileMeta, types};
+use crate::http::files::{Described, Etag, FileMeta, types};
 
 /// What the built-in pages may load and do: only what comes from this server, no code and no style within a page, and
 /// no other site around it.
@@ -16,7 +16,7 @@ pub(super) const CLIENT: &str = "boatswain.js";
 pub(super) struct Page {
     path: &'static str,
     pub(super) bytes: &'static [u8],
-    pub(super) meta: FileMeta,
+    pub(super) file: Described,
 }
 
 impl Page {
@@ -62,7 +62,7 @@ pub(super) fn pages() -> Vec<Page> {
             varies: false,
             policy: content_type.starts_with("text/html").then_some(POLICY),
         };
-        Page { path, bytes, meta }
+        Page { path, bytes, file: Described::new(meta) }
     };
     TABLE.iter().map(page).collect()
 }

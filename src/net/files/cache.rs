@@ -1,6 +1,5 @@
 //! What is known of files asked for lately, and the bytes of the small ones. Bounded in files and in bytes.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -8,8 +7,9 @@ use std::rc::Rc;
 
 use super::RECHECK;
 use super::root::{Facts, Kind, Root};
+use crate::fnv::FnvMap;
 use crate::http::files::encoding::Coding;
-use crate::http::files::{Etag, FileMeta, types};
+use crate::http::files::{Described, Etag, FileMeta, types};
 use crate::msg::{Moment, Now};
 use crate::sys::file::{Access, Obstacle, not_there};
 
@@ -25,7 +25,7 @@ const FILES_MAX: usize = 256;
 /// Files by their path below the root; a path that ends in `/` is the directory's `index.html`.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    files: HashMap<Box<str>, Known>,
+    files: FnvMap<Box<str>, Known>,
     /// Bytes of all variants kept.
     bytes: usize,
 }
@@ -41,7 +41,7 @@ struct Known {
 #[derive(Debug)]
 struct Variant {
     facts: Facts,
-    meta: FileMeta,
+    file: Described,
     /// Read when first asked for, if small.
     data: Option<Rc<[u8]>>,
     /// The bytes were read so soon after a change that they must be read again at the next check.
@@ -51,7 +51,7 @@ struct Variant {
 /// What a path leads to.
 pub(super) enum Found<'c> {
     /// A file, in the best of its encodings.
-    File(&'c FileMeta, Content),
+    File(&'c Described, Content),
     /// A directory, asked for without its slash.
     Directory,
     /// Nothing that is served.
@@ -109,7 +109,7 @@ impl Cache {
             }
         }
         let Some(known) = self.files.get(key) else { return Found::Nothing };
-        let best = liked.find_map(|c| known.variants.iter().position(|v| v.meta.coding == c)).unwrap_or(0);
+        let best = liked.find_map(|c| known.variants.iter().position(|v| v.file.meta().coding == c)).unwrap_or(0);
         let Some(variant) = known.variants.get(best) else { return Found::Nothing };
         if variant.data.is_some() || variant.facts.len > SMALL_MAX {
             return self.open_known(root, key, best);
@@ -129,12 +129,12 @@ impl Cache {
             return Found::Nothing;
         };
         if let Some(data) = &variant.data {
-            return Found::File(&variant.meta, Content::Small(Rc::clone(data)));
+            return Found::File(&variant.file, Content::Small(Rc::clone(data)));
         }
-        match open_regular(root, &file_path(key, variant.meta.coding)) {
+        match open_regular(root, &file_path(key, variant.file.meta().coding)) {
             Ok((file, facts)) => {
                 variant.take(facts);
-                Found::File(&variant.meta, Content::Large(file.into()))
+                Found::File(&variant.file, Content::Large(file.into()))
             }
             Err(e) => refused(e),
         }
@@ -142,7 +142,7 @@ impl Cache {
 
     /// Reads the bytes of a small variant and keeps them.
     fn load(&mut self, root: &Root, now: Now, key: &str, which: usize) -> io::Result<()> {
-        let Some(coding) = self.files.get(key).and_then(|k| k.variants.get(which)).map(|v| v.meta.coding) else {
+        let Some(coding) = self.files.get(key).and_then(|k| k.variants.get(which)).map(|v| v.file.meta().coding) else {
             return Ok(());
         };
         let (file, mut facts) = open_regular(root, &file_path(key, coding))?;
@@ -174,7 +174,7 @@ impl Cache {
                     .variants
                     .iter()
                     .zip(&seen)
-                    .all(|(v, (coding, facts))| v.meta.coding == *coding && v.facts == *facts && !v.is_young)
+                    .all(|(v, (coding, facts))| v.file.meta().coding == *coding && v.facts == *facts && !v.is_young)
         };
         if let Some(known) = self.files.get_mut(key) {
             if is_same(known) {
@@ -190,7 +190,7 @@ impl Cache {
             .into_iter()
             .map(|(coding, facts)| Variant {
                 facts,
-                meta: FileMeta {
+                file: Described::new(FileMeta {
                     len: facts.len,
                     modified: FileMeta::modified_at(facts.modified.0),
                     etag: etag(&facts),
@@ -198,7 +198,7 @@ impl Cache {
                     coding,
                     varies,
                     policy: None,
-                },
+                }),
                 data: None,
                 is_young: false,
             })
@@ -235,9 +235,12 @@ impl Variant {
     fn take(&mut self, facts: Facts) {
         if self.facts != facts {
             self.facts = facts;
-            self.meta.len = facts.len;
-            self.meta.modified = FileMeta::modified_at(facts.modified.0);
-            self.meta.etag = etag(&facts);
+            self.file = Described::new(FileMeta {
+                len: facts.len,
+                modified: FileMeta::modified_at(facts.modified.0),
+                etag: etag(&facts),
+                ..self.file.meta().clone()
+            });
         }
     }
 }

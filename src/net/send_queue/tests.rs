@@ -273,3 +273,41 @@ fn a_peer_that_is_gone_is_an_error_and_no_signal() {
     queue.push(Chunk::Static(b"x"));
     assert_eq!(queue.flush(&stream, 100).unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
+
+#[test]
+fn what_is_put_in_front_goes_first_and_the_rest_stays_whole() {
+    let (ours, mut theirs) = pair();
+    let mut queue = SendQueue::new();
+    queue.push(Chunk::Static(b"one "));
+    queue.push(Chunk::Static(b"two"));
+    queue.push_front(Chunk::Static(b"beat "));
+    assert_eq!(queue.owed(), 12);
+    assert_eq!(queue.flush(&ours, 5).unwrap(), (Flush::Yield, 5));
+    let mut got = Vec::new();
+    drain(&mut theirs, &mut got);
+    assert_eq!(got, b"beat ");
+    assert!(!queue.mid_chunk());
+    queue.push_front(Chunk::Static(b"beat "));
+    assert_eq!(queue.flush(&ours, 100).unwrap(), (Flush::Empty, 12));
+    drain(&mut theirs, &mut got);
+    assert_eq!(got, b"beat beat one two");
+    let mut empty = SendQueue::new();
+    empty.push_front(Chunk::Static(b"x"));
+    assert_eq!((empty.owed(), empty.is_empty()), (1, false));
+}
+
+#[test]
+fn only_whole_chunks_fit_unless_one_is_begun_or_is_to_go_anyhow() {
+    let (ours, _theirs) = pair();
+    let mut queue = SendQueue::new();
+    assert_eq!(queue.whole(100, true), 0);
+    for bytes in [&b"12345"[..], b"678", b"9"] {
+        queue.push(Chunk::Static(bytes));
+    }
+    let fits: Vec<u64> = [0, 4, 5, 7, 8, 9, 100].iter().map(|&room| queue.whole(room, false)).collect();
+    assert_eq!(fits, [0, 0, 5, 5, 8, 9, 9]);
+    assert_eq!((queue.whole(0, true), queue.whole(4, true), queue.whole(8, true)), (5, 5, 8));
+    queue.flush(&ours, 2).unwrap();
+    // three bytes of the first one are left, and must follow
+    assert_eq!((queue.whole(0, false), queue.whole(5, false), queue.whole(6, false)), (3, 3, 6));
+}

@@ -1,0 +1,107 @@
+//! What the operator of this machine orders by signals: stop, stop at once, read everything again.
+
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use super::{Ended, Reloaded, Server};
+use crate::msg::{ConnId, Now};
+use crate::net::files::Site as Pages;
+use crate::sys::process::{self, Signal};
+use crate::sys::tcp;
+
+impl Server {
+    /// What the operator of this machine wants. `Some`: how to end.
+    pub(super) fn on_signals(&mut self, now: Now) -> Option<Ended> {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                Signal::Stop if self.stopping.is_some() => {
+                    log::warn!("stopping at once");
+                    return Some(Ended::AtOnce);
+                }
+                Signal::Stop => self.stop(now),
+                Signal::Reload => self.on_reload(now),
+            }
+        }
+        None
+    }
+
+    fn stop(&mut self, now: Now) {
+        log::info!("stopping drain_ms={}", self.world.site.config.drain.as_millis());
+        notify("STOPPING=1");
+        self.stopping = Some(now.mono + self.world.site.config.drain);
+        self.listeners.clear();
+        self.world.hub.shutdown(now, &mut self.world.fx);
+        let ids: Vec<ConnId> = self.conns.ids().collect();
+        for id in ids {
+            let _ = self.conns.touch(id); // settling closes those that are idle
+        }
+    }
+
+    fn on_reload(&mut self, now: Now) {
+        notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
+        match self.read_again() {
+            Ok((Reloaded { config, users, tokens }, pages)) => {
+                match users {
+                    Some(users) => {
+                        for user in self.world.site.gate.reload(users, config.auth.failures) {
+                            self.world.hub.user_changed(now, &user, &mut self.world.fx);
+                        }
+                    }
+                    None if self.world.site.config.auth.users.is_some() => {
+                        log::warn!("auth.users is not set any more: the users stay as they are until a restart");
+                    }
+                    None => {}
+                }
+                for entry in self.world.site.gate.users().iter() {
+                    let role = config.role_of(&entry.name);
+                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
+                }
+                let settings = crate::net::world::settings(&config);
+                self.world.hub.reload(now, settings, &mut self.world.fx);
+                for name in self.world.devices.reload(&config, tokens, &self.world.helps) {
+                    self.world.hub.device_changed(now, &name, &mut self.world.fx);
+                }
+                self.world.reload(Rc::new(config), pages);
+                for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
+                    // connections that come from now on inherit it
+                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.world.times) {
+                        log::warn!("keepalive: {}: {e}", door.listener.address());
+                    }
+                }
+                log::info!("reloaded");
+            }
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    log::error!("reload: {mistake}");
+                }
+                let s = if mistakes.len() == 1 { "" } else { "s" };
+                log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
+            }
+        }
+        notify("READY=1");
+    }
+
+    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
+        let Reloaded { config: read, users, tokens } = (self.reload)()?;
+        let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
+        // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
+        let mut config = (*self.world.site.config).clone();
+        config.www = read.www;
+        config.auth = crate::config::Auth {
+            users: read.auth.users,
+            operators: read.auth.operators,
+            viewers: read.auth.viewers,
+            admins: read.auth.admins,
+            ..config.auth
+        };
+        config.seats = read.seats;
+        config.liveness = read.liveness;
+        Ok((Reloaded { config, users, tokens }, pages))
+    }
+}
+
+fn notify(state: &str) {
+    if let Err(e) = process::notify(state) {
+        log::warn!("notify: {e}");
+    }
+}
