@@ -83,6 +83,7 @@ fn a_handshake_that_is_none_gets_the_right_status() {
         (format!("{UPGRADE}Sec-WebSocket-Key: {KEY}\r\n"), 400, "key"),
         (format!("{UPGRADE}Content-Length: 1\r\n\r\nx"), 400, "body"),
         (format!("{UPGRADE}Origin: http://evil.test\r\n"), 403, "origin"),
+        (format!("{UPGRADE}Origin: http://{}\r\nOrigin: http://evil.test\r\n", server.addr), 403, "origin"),
         (format!("{UPGRADE}Sec-Fetch-Site: cross-site\r\n"), 403, "origin"),
     ] {
         let (got, error, answer) = status(&fields);
