@@ -9,17 +9,19 @@
 //   dedicated Worker ticks; it is this same file, so that a page with a strict content security policy can have it.
 // - Beats are answered in the message handler, never from a timer: an answer proves that this page can act.
 // - Every URL is absolute and without credentials: fetch refuses relative ones on a page opened as http://user:password@board/.
-// - A WebSocket hides why it was refused: then the server is asked by fetch, on a URL that would open a link too. While
-//   nothing at all comes back most tries in Chromium are WebSockets: there a new fetch waits for the connection that the
-//   last one began, whose packets come less and less often. Firefox holds back WebSockets that have failed: there all are fetches.
+// - A WebSocket hides why it was refused: then the server is asked by fetch, on a URL that would open a link too.
+// - While nothing at all comes back, the kernel repeats what it sent less and less often. So a new connection is begun each
+//   AGAIN_MS. In Chromium a WebSocket is one at once, while a fetch waits for the connection that the last one began. Firefox
+//   lets one WebSocket wait for the last one: there fetches feel the way, without credentials, so that the WebSocket
+//   which follows does not wait for what they left behind. Beside those one fetch is patient: there are slow networks.
 // - A request that was given up may still arrive seconds later. So nothing is queued for a link that is not there, and
 //   every connection carries this page's name and a rising number.
 
 const TICK_MS = 200;          // how often the Worker looks at the time
 const SILENT_MS = 2750;       // an open link without a sign of life is lost; with one tick more it is under 3 s
-const PATIENT_MS = 3000;      // longest wait for a connection; most tries are hastier, since a new one sends at once
-const HASTY_MS = 500;         //   what the kernel would send again only after a second or more
-const AGAIN_MS = 800;         // from one try to the next
+const PATIENT_MS = 3000;      // longest wait for a connection;
+const HASTY_MS = 500;         //   the shortest, for a board that answered fast before
+const AGAIN_MS = 600;         // from one try to the next
 const ANSWER_MS = 5000;       // longest wait for the answer to what this page asked
 const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
 const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
@@ -55,7 +57,8 @@ export function connect(options = {}) {
   let number = 0, round = 0, refs = 0;                   // of connections; of tries: what belongs to an older one is ignored; of questions
   let state = 'connecting', cause, over = false, away = false;  // over: final, until a click. away: hidden for good or frozen
   let carrier = null, knocking = null;                   // the connection; or the question whether there could be one
-  let open = false, mute = false, took = 0, heard = 0, began = 0, limit = 0, retryAt = 0, tries = 0, ticked = now();
+  let open = false, took = 0, heard = 0, began = 0, limit = 0, retryAt = 0, ticked = now();
+  let mute = false, reached = false, patient = 0;        // nothing at all comes back; but a feeler got an answer; until when one is patient
   let socketFails = 0;                                   // WebSockets in a row that failed though the server would have us
   let beat = null, beatMs = 500, toldHold = false;
   const firstBeat = [];                                  // who waits for one
@@ -80,7 +83,7 @@ export function connect(options = {}) {
     close() { over = true; leave(); worker?.terminate(); stopListening.abort(); },
   };
 
-  // -------------------------------------------------------------------------------------------- connections
+  // ---- connections ----
 
   function attempt() {
     const me = ++round;
@@ -90,12 +93,9 @@ export function connect(options = {}) {
   }
 
   function begin() {
-    mute = false;
-    tries++;
     heard = began = now();
     retryAt = 0;
-    // There are slow networks: the first try of a page is patient, and some of the others.
-    limit = tries % 8 === 0 || !last ? PATIENT_MS : Math.min(Math.max(HASTY_MS, 3 * took), PATIENT_MS);
+    limit = last ? Math.min(Math.max(HASTY_MS, 3 * took), PATIENT_MS) : PATIENT_MS;
   }
 
   const link = () => ({ n: number, ...last && { last } });
@@ -157,6 +157,19 @@ export function connect(options = {}) {
   }
   let carrierFailed = null;
 
+  /** Finds out whether anything answers at all; if so it is time for a link. */
+  async function feel(wait) {
+    const stop = new AbortController(), key = {}, from = now();
+    asked.set(key, { fail: () => stop.abort(), until: from + wait });
+    try { await fetch(at('/healthz'), { credentials: 'omit', cache: 'no-store', signal: stop.signal }); } catch { return; } finally { asked.delete(key); }
+    if (!mute || over || away) return;
+    mute = false;
+    reached = true;
+    took = now() - from;
+    drop();
+    attempt();
+  }
+
   /** The link, or the try at one, is over. */
   function broken(reason, wait) {
     const was = open;
@@ -164,7 +177,7 @@ export function connect(options = {}) {
     if (over || away) return;
     // The first try comes at once: mostly the server or the network is there. So does the question why a link was refused.
     retryAt = was || wait === 0 ? now() + (wait ?? TICK_MS) : carrierFailed && reason === 'closed' ? now() : Math.max(began + AGAIN_MS, now());
-    if (was) tries = 0;
+    mute = false;
     if (was || reason === 'unreachable') become('lost', { reason });
   }
 
@@ -183,7 +196,6 @@ export function connect(options = {}) {
       a.fail('lost', 'The link broke: nobody knows whether this arrived.');
     }
   }
-
 
   function end(reason, message) {
     over = true;
@@ -209,7 +221,6 @@ export function connect(options = {}) {
     if (!away || over) return;
     away = false;
     recall();
-    tries = 0;
     become('connecting', {});
     attempt();
   }
@@ -222,9 +233,15 @@ export function connect(options = {}) {
     if (over || away) return;
     if (open ? t - heard > Math.max(SILENT_MS, 3.5 * beatMs) : (carrier || knocking) && t - began > limit) {
       broken(open ? 'silent' : 'unreachable', 0);
-      mute = true;
+      mute = !reached;
+      reached = false;
     }
-    if (!carrier && !knocking && retryAt && t >= retryAt - TICK_MS / 2) if (mute && FRESH && tries % 3) attempt(); else knock();
+    if (carrier || knocking || !retryAt || t < retryAt - TICK_MS / 2) return;
+    if (!mute) return void knock();
+    const due = t > patient;
+    if (due) patient = t + PATIENT_MS;
+    if (due || !FRESH) feel(due ? PATIENT_MS : HASTY_MS);
+    if (FRESH) attempt(); else retryAt = t + AGAIN_MS;
   }
 
   function become(what, why) {
@@ -234,7 +251,7 @@ export function connect(options = {}) {
     call(options.onState, what, why);
   }
 
-  // -------------------------------------------------------------------------------------------- what is heard
+  // ---- what is heard ----
 
   function hear(text) {
     heard = now();
@@ -265,7 +282,7 @@ export function connect(options = {}) {
   async function greet(m) {
     const me = round, first = !last, restarted = !first && epochOf(last) !== epochOf(m.id);
     open = true;
-    tries = 0;
+    mute = reached = false;
     took = now() - began;
     if (carrier.send) socketFails = 0;
     board.you = m.you;
@@ -341,7 +358,7 @@ export function connect(options = {}) {
     call(options.onEvent, { type: 'devices' }, false);
   }
 
-  // --------------------------------------------------------------------------------------------- what is asked
+  // ---- what is asked ----
 
   /** Sends `message` over the WebSocket, or posts `[path, body]` where there is none. */
   function ask(message, [path, body]) {
@@ -441,7 +458,7 @@ export function connect(options = {}) {
     return url;
   }
 
-  // -------------------------------------------------------------------------------------------------- begin
+  // ---- begin ----
 
   const stopListening = new AbortController(), until = { signal: stopListening.signal };
   const hurry = () => { if (!carrier && !knocking && retryAt && !document.hidden) retryAt = now(); };

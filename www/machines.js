@@ -1,37 +1,23 @@
-// The machines: how each is, what it measures, who controls it and what it can be told. Forms come from what a device
-// says of itself (`describe`); what anyone may do at any time (an emergency stop) is always in reach at the page's foot.
-import { $, choose, clock, el, number, seconds, shown, t, write } from './words.js';
+// The machines: how each is, what it measures, who controls it, what it can be told. Forms come from what a device says of
+// itself (`describe`); what anyone may do at any time (an emergency stop) is at the page's foot.
+import { $, announce, choose, clock, el, now, number, seconds, shown, t, write } from './words.js';
 
 const SPAN_S = 180;            // seconds that a plot shows at most,
 const SPAN_MIN_S = 30;         //   and at least
 const WIDE = 300, HIGH = 44;   // of its drawing
 const KEEP = 4;                // answers shown on a card
 const STOPS = 3;               // emergency stops with a button of their own; more share one
-const DRAW_MS = 150;           // between drawings
 const OFFER_MS = 10_000;       // how long an offer stands
+const AGED_MS = 10_000;        // from when on values have their time beside them
 
-export function machines(board, announce) {
+export function machines(board) {
   const cards = new Map();     // by name
-  const isMine = d => !!d.holder && d.holder.session === board.you?.session;
   const live = () => board.state === 'open';
 
   function heard(e, old) {
-    if (e.type === 'telemetry') { cards.get(e.device)?.measure(e.values); soon(); }
-    else if (e.type === 'hello' || e.type === 'devices') show();
+    if (e.type === 'telemetry') cards.get(e.device)?.measure(e.values, true);
     else if (e.type === 'offered') { if (e.to.session === board.you?.session) cards.get(e.device)?.offered(e.from.user); }
-    else if (e.device && !old) show();
-  }
-
-  let drawing = false, drawn = 0;
-  /** Draws with the next picture of the screen, a few times a second, and never while nobody sees the page. */
-  function soon() {
-    if (drawing) return;
-    drawing = true;
-    setTimeout(() => requestAnimationFrame(() => {
-      drawing = false;
-      drawn = performance.now();
-      for (const card of cards.values()) card.draw();
-    }), drawn + DRAW_MS - performance.now());
+    else if (e.type === 'hello' || e.type === 'devices' || e.device && !old) show();
   }
 
   /** Makes cards for new devices and for those with other commands than before; brings the rest up to date. */
@@ -39,22 +25,21 @@ export function machines(board, announce) {
     const list = [...board.devices.values()].sort((a, b) => a.name.localeCompare(b.name));
     for (const [name, card] of cards) if (!board.devices.has(name)) { card.element.remove(); cards.delete(name); }
     list.forEach((device, i) => {
-      const shape = JSON.stringify(device.describe || {});
+      const shape = JSON.stringify(device.describe);
       let card = cards.get(device.name);
       if (card?.shape !== shape) {
         card?.element.remove();
         card = makeCard(device.name, device.describe || {}, shape);
         cards.set(device.name, card);
-        card.measure(device.telemetry || {});
       }
       const place = $('devices').children[i];
       if (place !== card.element) $('devices').insertBefore(card.element, place || null);
       card.renew(device);
     });
-    const any = list.length > 0, tab = $('views').querySelector('[data-view=machines]');
-    if (any && tab.hidden) tab.click();              // they are what one comes for
-    $('machines').hidden = tab.hidden = !any;
-    document.body.classList.toggle('with-machines', any);
+    const none = !list.length, tab = $('views').querySelector('[data-view=machines]');
+    if (!none && tab.hidden) tab.click();              // they are what one comes for
+    $('machines').hidden = tab.hidden = none;
+    document.body.classList.toggle('with-machines', !none);
     showStops(list);
   }
 
@@ -64,8 +49,8 @@ export function machines(board, announce) {
     if (JSON.stringify(stops) === stopsShown) return;
     stopsShown = JSON.stringify(stops);
     const pull = s => cards.get(s.device)?.run(s.command, {}, true);
-    const button = (label, action) => el('button', { type: 'button', className: 'stop', textContent: label, onclick: action });
-    $('stops').replaceChildren($('stops-title'), ...stops.length > STOPS
+    const button = (label, onclick) => el('button.stop', { onclick }, label);
+    $('stop-buttons').replaceChildren(...stops.length > STOPS
       ? [button(t('stop_more'), async () => {
         const which = await choose(t('stop_which'), stops.map((s, i) => ({ value: String(i), label: s.label, danger: true })));
         if (which) pull(stops[which]);
@@ -75,40 +60,46 @@ export function machines(board, announce) {
   }
 
   function makeCard(name, describe, shape) {
-    const id = unique(), plots = new Map();
-    const state = el('span', { className: 'chip' }), who = el('p', { className: 'holder' }), buttons = el('div', { className: 'row' });
-    const gauges = el('dl', { className: 'gauges' }), said = el('ol', { className: 'answers' });
+    const plots = new Map(), state = el('span'), who = el('p.holder'), buttons = el('div.row');
+    const gauges = el('dl.gauges'), aged = el('p.soft'), said = el('ol.answers');
     const commands = Object.entries(describe.commands || {}).map(([command, what]) => makeForm(command, what, args => run(command, args, what.anyone)));
     commands.sort((a, b) => a.order - b.order);
-    const element = el('article', { className: 'machine', 'aria-labelledby': id },
-      el('div', { className: 'head' }, el('h3', { id, textContent: name }), state),
-      el('div', { className: 'control' }, who, buttons), gauges, el('div', { className: 'commands' }, ...commands.map(c => c.element)), said);
-    let was = '', offer = null;
+    const element = el('article.machine', { 'aria-label': name, tabIndex: -1 },
+      el('div.head', el('h3', name), state),
+      el('div.control', who, buttons), gauges, aged, el('div.commands', ...commands.map(c => c.element)), said);
+    let was = '', offer = null, fresh = null, measured = -AGED_MS;
     for (const key of Object.keys(describe.telemetry || {})) plot(key);
 
     function renew(device) {
-      const down = device.state === 'down', mine = isMine(device), holder = device.holder;
-      if (offer && (mine || performance.now() > offer.until)) offer = null;
-      element.className = `machine ${device.state}${mine ? ' mine' : ''}`;
-      state.className = 'chip ' + ({ up: 'present', suspect: 'suspect' }[device.state] || 'gone');
-      write(state, t('is_' + device.state) + (device.since && device.state !== 'up' ? ' ' + t('since', { time: clock(device.since) }) : ''));
-      write(who, offer ? t('offers', offer) : !holder ? t('free') : mine ? t('held_here') : t('held', holder));
+      const { holder } = device, down = device.state === 'down', on = live() && device.state === 'up';
+      const mine = !!holder && holder.session === board.you?.session, theirs = board.members.get(holder?.session)?.state;
+      if (offer && (mine || now() > offer.until)) offer = null;
+      element.classList.toggle('mine', mine);
+      state.className = 'chip ' + device.state;
+      write(state, t(device.state) + (device.state === 'up' ? '' : ' ' + t('since', { time: clock(device.since) })));
+      write(who, offer ? t('offers', offer) : !holder ? t('free') : mine ? t('held_here') : t('held', holder) + (!theirs || theirs === 'present' ? '' : ` (${t(theirs)})`));
       const key = [mine, holder?.user, device.state, live(), board.you?.role, board.you?.session, !!offer].join();
       if (key !== was) {
         was = key;
         const focused = buttons.contains(document.activeElement) && document.activeElement.value;
         buttons.replaceChildren(...controlButtons(mine, holder, down));
-        if (focused) (buttons.querySelector(`[value=${focused}]:enabled`) || element.querySelector('button:enabled'))?.focus();
+        // Not to another button: a second press of the same key would undo the first.
+        if (focused) (buttons.querySelector(`[value=${focused}]:enabled`) || element).focus();
       }
       for (const c of commands) c.enable(!down && (c.anyone || live() && mine));
-      if (down || !live()) for (const p of plots.values()) p.gap();
+      if (on !== fresh) {
+        fresh = on;
+        if (on) measure(device.telemetry || {}); else for (const p of plots.values()) p.gap();
+      }
+      if (!document.hidden) for (const p of plots.values()) p.draw();
+      write(aged, now() - measured > AGED_MS && device.telemetry_at ? t('values_of', { time: clock(device.telemetry_at) }) : '');
     }
 
     function controlButtons(mine, holder, down) {
       if (!board.you || board.you.role === 'viewer') return [];
       const failed = what => e => note('no', t('refusal', { command: t(what), message: e.message }));
       const act = what => board.control(name, what).catch(failed(what));
-      const button = (what, className, action = () => act(what)) => el('button', { type: 'button', value: what, className, textContent: t(what), disabled: !live() || down, onclick: action });
+      const button = (what, className, onclick = () => act(what)) => el('button', { value: what, className, disabled: !live() || down, onclick }, t(what));
       if (mine) return [button('release', 'quiet'), button('give', 'quiet', give)];
       const all = [button('take', holder && !offer ? 'quiet' : '')];
       if (holder && board.you.role === 'admin') all.push(button('force', 'danger', async () => {
@@ -122,19 +113,26 @@ export function machines(board, announce) {
       }
     }
 
-    /** Gives a command and shows, here, what comes of it. */
+    /** Gives a command and shows what comes of it: here, and for an emergency stop also beside its button. */
     async function run(command, args, anyone) {
-      const began = performance.now(), label = command + (Object.keys(args).length ? ` (${shown(args)})` : '');
-      const li = note('wait', t('wait', { command: label }));
-      const end = (kind, text) => { li.className = kind; write(li.lastChild, text); announce(text); };
+      const began = now(), fill = { command: command + (Object.keys(args).length ? ` (${shown(args)})` : '') }, li = note('', '');
+      const tell = (kind, text) => {
+        li.className = kind;
+        write(li.lastChild, text);
+        if (!anyone) return kind && announce(text);
+        $('stopped').className = kind;
+        write($('stopped'), `${clock(new Date())} ${name}: ${text}`);
+      };
+      tell('', t('wait', fill));
       try {
         const { answer } = await (anyone ? board.stop : board.command)(name, command, args), e = await answer;
-        end(e.ok ? 'yes' : 'no', t(e.ok === null ? 'gone' : e.ok ? 'ok' : 'no', { command: label, s: seconds(performance.now() - began) }) + (e.ok !== null && e.result ? ': ' + shown(e.result) : ''));
-      } catch (e) { end('no', t('refusal', { command: label, message: e.message })); }
+        if (e.ok === null) tell('no', t('gone', fill));
+        else tell(e.ok ? 'yes' : 'no', t(e.ok ? 'ok' : 'no', fill) + ` (${seconds(now() - began)})` + (e.result ? ': ' + shown(e.result) : ''));
+      } catch (e) { tell('no', t(e.error === 'lost' || e.error === 'timeout' ? 'gone' : 'refusal', { ...fill, message: e.message })); }
     }
 
     function note(kind, text) {
-      const li = el('li', { className: kind }, el('time', { textContent: clock(new Date()) }), el('span', { textContent: text }));
+      const li = el('li', { className: kind }, el('time', clock(new Date())), el('span', text));
       said.append(li);
       while (said.childElementCount > KEEP) said.firstElementChild.remove();
       return li;
@@ -145,52 +143,54 @@ export function machines(board, announce) {
       return plots.get(key);
     }
 
+    function measure(values, just) {
+      if (just) measured = now();
+      for (const key in values) plot(key).add(values[key]);
+    }
+
     return {
-      element, shape, renew, run,
-      measure(values) { for (const key in values) plot(key).add(values[key]); },
-      draw() { for (const p of plots.values()) p.draw(); },
-      offered(user) { offer = { user, until: performance.now() + OFFER_MS }; announce(t('offers', offer)); renew(board.devices.get(name)); },
+      element, shape, renew, run, measure,
+      offered(user) { offer = { user, until: now() + OFFER_MS }; announce(t('offers', offer)); renew(board.devices.get(name)); },
     };
   }
 
   function second() {
-    for (const [name, card] of cards) if (board.devices.has(name)) card.renew(board.devices.get(name));
-    soon();
+    for (const device of board.devices.values()) cards.get(device.name)?.renew(device);
   }
 
   return { heard, second };
 }
 
-const unique = () => 'x' + Math.random().toString(36).slice(2);
-
 /** The form of one command: a field an argument, a slider too where there is a range. */
 function makeForm(command, what, send) {
-  const fields = Object.entries(what.args || {}).map(([name, spec]) => makeField(name, spec));
-  const button = el('button', { type: 'submit', textContent: command, className: what.anyone ? 'stop' : '' });
-  const element = el('form', { className: fields.length ? 'command with' : 'command', onsubmit: e => {
+  const fields = Object.entries(what.args || {}).map(([name, spec]) => makeField(name, spec)), any = fields.length > 0;
+  const button = el('button', { className: what.anyone ? 'stop' : '' }, command);
+  const onsubmit = e => {
     e.preventDefault();
     send(Object.fromEntries(fields.map(f => [f.name, f.value()]).filter(([, v]) => v !== undefined)));
-  } }, ...fields.map(f => f.element), button);
-  return { element, anyone: !!what.anyone, order: what.anyone ? 2 : fields.length ? 1 : 0, enable(on) { button.disabled = !on; for (const f of fields) f.enable(on); } };
+  };
+  return {
+    element: el(any ? 'form.command.with' : 'form.command', { onsubmit }, ...fields.map(f => f.element), button),
+    anyone: !!what.anyone, order: what.anyone ? 2 : any ? 1 : 0,
+    enable(on) { for (const x of [button, ...fields.flatMap(f => f.inputs)]) x.disabled = !on; },
+  };
 }
 
 function makeField(name, spec) {
-  const id = unique(), required = !spec.optional, isNumber = spec.type === 'number' || spec.type === 'integer';
-  const { min = '', max = '' } = spec, ranged = isNumber && min !== '' && max !== '', step = spec.type === 'integer' ? 1 : 'any';
-  let input, slider = null;
-  if (spec.choices) input = el('select', { id, required }, el('option', { value: '', textContent: t('choose') }), ...spec.choices.map((c, i) => el('option', { value: String(i), textContent: shown(c) })));
-  else if (spec.type === 'boolean') input = el('input', { id, type: 'checkbox' });
-  else if (!isNumber) input = el('input', { id, type: 'text', required });
-  else input = el('input', { id, type: 'number', inputMode: 'decimal', required, min, max, step });
-  if (ranged) {
-    slider = el('input', { type: 'range', min, max, step: step === 1 ? 1 : (max - min) / 300, value: min, 'aria-label': name });
-    slider.oninput = () => { input.value = String(Number(Number(slider.value).toPrecision(4))); };
+  const required = !spec.optional, isNumber = spec.type === 'number' || spec.type === 'integer';
+  const { min = '', max = '' } = spec, step = spec.type === 'integer' ? 1 : 'any', inputs = [];
+  const input = spec.choices ? el('select', { required }, el('option', { value: '' }, t('choose')), ...spec.choices.map((c, i) => el('option', { value: i }, shown(c)))) :
+    el('input', spec.type === 'boolean' ? { type: 'checkbox' } : isNumber ? { type: 'number', required, min, max, step } : { required });
+  inputs.push(input);
+  if (isNumber && !spec.choices && min !== '' && max !== '') {
+    const slider = el('input', { type: 'range', min, max, step: step === 1 ? 1 : (max - min) / 300, value: min, 'aria-label': name });
+    slider.oninput = () => { input.value = Number(Number(slider.value).toPrecision(4)); };
     input.oninput = () => { slider.value = input.value; };
+    inputs.push(slider);
   }
   const hint = (isNumber && (min !== '' || max !== '') ? ` ${min} … ${max}` : '') + (required ? '' : ' ' + t('optional'));
   return {
-    name, element: el('div', { className: 'field' }, el('label', { for: id }, name, el('small', { textContent: hint })), el('div', { className: 'row' }, input, slider)),
-    enable(on) { input.disabled = !on; if (slider) slider.disabled = !on; },
+    name, inputs, element: el('label.field', name, el('small', hint), el('span.row', ...inputs)),
     value: () => input.type === 'checkbox' ? input.checked : input.value === '' ? undefined : spec.choices ? spec.choices[input.value] : isNumber ? Number(input.value) : input.value,
   };
 }
@@ -198,21 +198,18 @@ function makeField(name, spec) {
 /** One measured value: large, and as it was in the last minutes. */
 function makePlot(name, unit) {
   const svg = (tag, a) => { const e = document.createElementNS('http://www.w3.org/2000/svg', tag); for (const k in a) e.setAttribute(k, a[k]); return e; };
-  const path = svg('path', {}), picture = svg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: 'none', role: 'img' });
+  const path = svg('path'), picture = svg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: 'none', role: 'img' });
   picture.append(path);
-  const value = el('span', { className: 'value', textContent: '–' }), low = el('small'), high = el('small');
-  const frame = el('div', { className: 'plot', hidden: true }, picture, el('div', { className: 'scale' }, high, low));
-  const element = el('div', { className: 'gauge' }, el('dt', { textContent: name }), el('dd', {}, value, ' ', el('small', { textContent: unit }), frame));
+  const value = el('span.value', '–'), low = el('small'), high = el('small'), frame = el('div.plot', { hidden: true }, picture, el('div.scale', high, low));
+  const element = el('div.gauge', el('dt', name), el('dd', value, ' ', el('small', unit), frame));
   const seen = [];               // an entry a second: {at, min, max, last}, or {at, gap}
-  let newest, fresh = false, drawnAt = 0;
-  const second = () => Math.floor(performance.now() / 1000);
+  const second = () => Math.floor(now() / 1000);
 
   return {
     element,
     add(v) {
       element.classList.remove('old');
-      newest = v;
-      fresh = true;
+      write(value, shown(v));
       if (typeof v !== 'number') return;
       const at = second(), top = seen.at(-1);
       if (top?.at === at && !top.gap) Object.assign(top, { min: Math.min(top.min, v), max: Math.max(top.max, v), last: v });
@@ -225,10 +222,8 @@ function makePlot(name, unit) {
       if (seen.length && !seen.at(-1).gap) seen.push({ at: second(), gap: true });
     },
     draw() {
-      if (fresh) write(value, shown(newest));
       const points = seen.filter(p => !p.gap), end = second();
-      if (!points.length || !fresh && end === drawnAt) return;
-      drawnAt = end;
+      if (!points.length) return;
       frame.hidden = false;
       const min = Math.min(...points.map(p => p.min)), max = Math.max(...points.map(p => p.max)), flat = max - min < 1e-9;
       const span = Math.min(SPAN_S, Math.max(SPAN_MIN_S, end - seen[0].at));
@@ -241,8 +236,7 @@ function makePlot(name, unit) {
       path.setAttribute('d', pen ? `${d}L${x(end)} ${y(pen.last)}` : d);     // a value holds until the next one
       write(low, flat ? '' : number(min));
       write(high, number(max));
-      if (fresh) picture.setAttribute('aria-label', t('trend', { name, now: shown(newest), min: number(min), max: number(max), unit }));
-      fresh = false;
+      picture.setAttribute('aria-label', t('trend', { name, now: value.textContent, min: number(min), max: number(max), unit }));
     },
   };
 }

@@ -1,42 +1,40 @@
 // The built-in panel: who is on board, what they say, what happened. The machines are in machines.js, the link in boatswain.js.
 import { connect } from './boatswain.js';
-import { $, announce, choose, clock, dayOf, el, has, millis, named, seconds, shown, t, write } from './words.js';
+import { $, announce, choose, clock, dayOf, el, has, millis, named, now, seconds, shown, t, write } from './words.js';
 import { machines } from './machines.js';
 
-const HISTORY = 300;        // events from before, asked for when the page opens
+const HISTORY = 300;        // events from before the page was opened
 const LINES_MAX = 600;      // lines kept in the log
-const REFRESH_MS = 5000;    // round trips are in no event: asked for so often, while somebody looks
+const REFRESH_MS = 5000;    // round trips are in no event: asked for while somebody looks
 const QUIET_MS = 1500;      // without a sign of life the lamp says so; the link is lost soon after
 
-let why = {}, since = performance.now(), asOf = null;   // why the link is as it is, since when, and when the data was true
+let since = now(), asOf = 0;                            // since when the link is as it is; when something was last heard
 let refreshAt = 0, newestDay = '', drawn = '';
 const notes = new Map();                                // session -> {since} or {layer, at}: what messages say beyond the state
 const commands = new Map();                             // id -> command: what an answer answers
 
 const board = connect({ history: HISTORY, onState, onEvent });
-const cards = machines(board, announce);
+const cards = machines(board);
 
-// ---------------------------------------------------------------------------------------------------- the link
+// ---- the link ----
 
-function onState(state, reason) {
-  const before = document.body.dataset.state;
-  if (state !== before) { since = performance.now(); document.body.dataset.state = state; }
-  if (state !== 'open' && before === 'open') asOf = new Date();
-  why = reason;
-  const [text, bad] =
-    state === 'full' ? [t('full', reason.seats || { taken: '?', max: '?' })] :
-    state === 'lost' ? [reason.reason === 'refused' ? t('lost_refused', reason) : named('lost', reason.reason), true] :
-    state === 'signed_out' ? [has('over_' + reason.reason) ? t('over_' + reason.reason) : reason.message || t('over_signed_out')] : [''];
-  const banner = $('banner'), hadFocus = document.activeElement === $('enter');
-  banner.hidden = !text;
-  banner.classList.toggle('bad', !!bad);
+function onState(state, why) {
+  const before = document.body.dataset.state, out = state === 'signed_out', open = state === 'open';
+  if (state !== before) { since = now(); document.body.dataset.state = state; }
+  const text =
+    state === 'full' ? t('full', why.seats || {}) :
+    state === 'lost' ? why.reason === 'refused' ? t('lost_refused', why) : named('lost', why.reason) :
+    out ? has('over_' + why.reason) ? t('over_' + why.reason) : why.message || t('over_expired') : '';
+  const hadFocus = document.activeElement === $('enter');
+  $('banner').hidden = !text;
   write($('banner-text'), text);
-  $('enter').hidden = state !== 'signed_out';
-  if (hadFocus && $('enter').hidden) $('text').focus();
-  if (state === 'signed_out') { notes.clear(); $('members').replaceChildren(); write($('seats'), ''); }
+  $('enter').hidden = !out;
+  if (hadFocus && !out) $('text').focus();
+  if (out) { $('members').replaceChildren(); write($('seats'), ''); }
+  if (out || open) notes.clear();
+  if (open) refreshAt = now() + 1000;
   if (state === 'full' && before !== 'full') refresh();
-  if (state === 'open') { notes.clear(); asOf = null; refreshAt = performance.now() + 1000; }
-  $('send').disabled = state !== 'open';
+  $('send').disabled = !open;
   $('logout').hidden = !board?.you;
   document.title = { open: '', full: '◌ ', lost: '✕ ', signed_out: '■ ', connecting: '… ' }[state] + location.host;
   second();
@@ -44,38 +42,34 @@ function onState(state, reason) {
 
 function onEvent(e, old) {
   if (e.type === 'telemetry') return cards.heard(e);
-  if (e.type === 'hello') {
-    write($('me'), t('me', { ...e.you, role: named('role', e.you.role) }));
-    $('logout').hidden = false;
-    for (const m of e.members) if (m.state !== 'present') notes.set(m.session, {});
-  } else if (e.type === 'gap') { put(gapLine(t(e.restarted ? 'restarted' : 'gap'))); }
+  if (e.type === 'hello') write($('me'), t('me', { ...e.you, role: named('role', e.you.role) }));
+  else if (e.type === 'gap') put(gapLine(t(e.restarted ? 'restarted' : 'gap')));
   else if (e.member && !e.id) {
     const s = e.member.session;
-    if (e.type === 'suspected') notes.set(s, { since: performance.now() - e.silent_ms });
+    if (e.type === 'suspected') notes.set(s, { since: now() - e.silent_ms });
     else if (e.type === 'stalled') notes.set(s, { layer: e.layer, at: new Date() });
     else notes.delete(s);
   }
-  if (e.id && e.type !== 'hello') line(e, old);
+  if (e.id) line(e, old);
   cards.heard(e, old);
   showMembers();
 }
 
-/** What changes by time alone. On the way it looks after the round trips. */
+/** What changes by time alone. */
 function second() {
-  const state = board?.state, t0 = performance.now(), silence = board?.silence;
-  const quiet = state === 'open' && silence > QUIET_MS;
+  const state = board?.state, open = state === 'open', silence = board?.silence, quiet = open && silence > QUIET_MS, waits = now() - since;
+  if (open) asOf = Date.now() - silence;
   document.body.classList.toggle('quiet', quiet);
-  write($('lamp-text'), t('state_' + (state || 'connecting')) + (quiet ? ' · ' + t('quiet', { s: seconds(silence) }) : ''));
-  const waits = state === 'lost' || state === 'full' ? t0 - since : 0;
-  write($('banner-time'), waits > 2000 ? `(${seconds(Math.floor(waits / 1000) * 1000)})` : '');
-  $('as-of').hidden = !asOf || state === 'signed_out' || state === 'full';
-  if (asOf) write($('as-of'), t('as_of', { time: clock(asOf) }));
+  $('lamp').className = 'chip ' + (quiet ? 'suspect' : { open: 'present', lost: 'stalled', signed_out: 'stalled' }[state]);
+  write($('lamp'), t('state_' + (state || 'connecting')) + (quiet ? ' · ' + t('quiet', { s: seconds(silence) }) : ''));
+  write($('banner-time'), waits > 2000 && state !== 'signed_out' ? `(${seconds(Math.floor(waits / 1000) * 1000)})` : '');
+  write($('as-of'), asOf && (state !== 'full' || board.devices.size) ? t('as_of', { time: clock(asOf) }) : '');
   if (!board) return;
   for (const li of $('members').children) {
     const m = board.members.get(li.dataset.session);
     if (m && m.state === 'suspect') write(li.querySelector('.why'), reason(m));
   }
-  if (!document.hidden && t0 >= refreshAt && (state === 'open' || state === 'full')) { refreshAt = t0 + REFRESH_MS; refresh(); }
+  if (!document.hidden && now() >= refreshAt && (open || state === 'full')) { refreshAt = now() + REFRESH_MS; refresh(); }
   cards.second();
 }
 
@@ -87,16 +81,17 @@ async function refresh() {
   showMembers();
 }
 
-// -------------------------------------------------------------------------------------------------- the people
+// ---- the people ----
 
 function reason(m) {
   const note = notes.get(m.session) || {};
-  if (m.state === 'suspect') return note.since === undefined ? '' : t('why_suspect', { s: seconds(performance.now() - note.since) });
-  if (m.state === 'stalled') return t('why_' + (note.layer || 'stuck')) + (note.at ? ', ' + t('since', { time: clock(note.at) }) : '');
+  if (m.state === 'suspect') return note.since === undefined ? '' : t('why_suspect', { s: seconds(now() - note.since) });
+  if (m.state === 'stalled') return note.at ? t('why_' + note.layer) + ', ' + t('since', { time: clock(note.at) }) : '';
   return (m.links ? '' : t('why_nolink') + ', ') + t('since', { time: clock(m.since) });
 }
 
 function showMembers() {
+  if (board.state === 'signed_out') return;
   const list = [...board.members.values()].sort((a, b) => a.seat - b.seat);
   write($('seats'), board.seats ? t('seats', board.seats) : '');
   const key = JSON.stringify([list, [...notes], [...board.devices.values()].map(d => [d.name, d.holder?.session]), board.you?.session]);
@@ -109,19 +104,13 @@ function showMembers() {
 
 function member(m) {
   const mine = m.session === board.you?.session;
-  const holds = [...board.devices.values()].filter(d => d.holder?.session === m.session).map(d => d.name);
-  const li = el('li', { className: m.state, title: m.agent || '' },
-    el('span', { className: 'seat' }, el('span', { className: 'unseen', textContent: t('seat', { n: '' }) }), String(m.seat)),
-    el('div', { className: 'who' },
-      el('b', { textContent: mine ? t('you', m) : m.user }),
-      el('small', { textContent: `${named('role', m.role)} · ${m.addr}` }),
-      holds.length ? el('small', { className: 'holds', textContent: t('controls', { devices: holds.join(', ') }) }) : null),
-    el('div', { className: 'presence' },
-      el('span', { className: 'chip ' + m.state, textContent: t(m.state) }),
-      el('small', { className: 'why', textContent: reason(m) })),
-    el('div', { className: 'far' },
-      el('span', { title: t('round_trip') }, el('span', { className: 'unseen', textContent: t('round_trip') + ' ' }), m.rtt_ms === null || m.rtt_ms === undefined ? '–' : millis(m.rtt_ms)),
-      board.you?.role === 'admin' && !mine ? el('button', { type: 'button', className: 'quiet small', textContent: t('evict'), onclick: () => evict(m) }, el('span', { className: 'unseen', textContent: ' ' + m.user })) : null));
+  const holds = [...board.devices.values()].filter(d => d.holder?.session === m.session).map(d => d.name).join(', ');
+  const li = el('li.' + m.state, { title: m.agent || '' },
+    el('span.seat', el('span.unseen', t('seat', { n: '' })), m.seat),
+    el('div.who', el('b', mine ? t('you', m) : m.user), el('small', `${named('role', m.role)} · ${m.addr}`), holds && el('small.holds', t('controls', { devices: holds }))),
+    el('div.presence', el('span.chip.' + m.state, t(m.state)), el('small.why', reason(m))),
+    el('div.far', el('span', { title: t('round_trip') }, el('span.unseen', t('round_trip') + ' '), (m.rtt_ms ?? null) === null ? '–' : millis(m.rtt_ms)),
+      board.you?.role === 'admin' && !mine && el('button.quiet', { onclick: () => evict(m) }, t('evict'), el('span.unseen', ' ' + m.user))));
   li.dataset.session = m.session;
   return li;
 }
@@ -131,38 +120,35 @@ async function evict(m) {
   await board.request('POST', `/api/members/${m.session}/evict`).catch(e => refuse(t('not_done', e)));
 }
 
-// ----------------------------------------------------------------------------------------------------- the log
+// ---- the log ----
+
+const CALM = ['taken', 'released', 'given', 'forced'];      // ends of control that its holder or an admin wanted
 
 /** An event as a sentence; '' for one that is told elsewhere. */
 function sentence(e) {
-  const user = e.member?.user ?? e.holder?.user ?? e.by?.user ?? e.user;
+  const was = e.was?.user, user = e.member?.user ?? e.holder?.user ?? e.by?.user ?? e.user ?? was;
   switch (e.type) {
     case 'joined': return t(e.returned ? 'returned' : 'joined', e.member);
-    case 'left': return has('left_' + e.reason) ? t('left_why', { user, why: t('left_' + e.reason) }) : t('left', { user });
+    case 'left': return t('left', { user }) + (e.reason === 'closed' ? '' : `: ${named('left', e.reason)}`);
     case 'lost': return t('lost', { user, s: seconds(e.after_ms), why: named('evidence', e.evidence) });
     case 'turned_away': return t('turned_away', e);
-    case 'device': return e.state === 'suspect' ? t('device_silent', e) : e.state === 'up' ? t('device_up', e) : t('device_down_why', { ...e, why: named('down', e.reason) });
-    case 'control': {
-      const fill = { user, was: e.was?.user, device: e.device };
-      if (e.reason === 'released') return t('released', { ...fill, user: e.was?.user });
-      return ['taken', 'given', 'forced'].includes(e.reason) ? t(e.reason, fill) : t('ended', { ...fill, why: named('end', e.reason) });
-    }
+    case 'device': return `${e.device}: ` + t(e.state) + (e.state === 'down' ? `, ${named('down', e.reason)}` : '');
+    case 'control': return t(CALM.includes(e.reason) ? e.reason : e.reason === 'device' ? 'ended' : 'ended_safe', { user, was, device: e.device, why: named('end', e.reason) });
     case 'commanded': {
       const args = shown(e.args);
       commands.set(e.id, e.command);
-      return t('commanded', { user, device: e.device, command: e.command + (args ? ` (${args})` : '') });
+      return `${user} → ${e.device}: ${e.command}` + (args && ` (${args})`);
     }
     case 'answered': {
       const result = e.ok === null ? '' : shown(e.result), command = commands.get(e.to) || '';
-      const text = t(e.ok === null ? 'unknown' : e.ok ? 'done' : 'failed', { device: e.device, command });
-      return text + (result ? ': ' + result : '') + (e.late ? ` (${t('late')})` : '');
+      return `${e.device}: ` + t(e.ok === null ? 'gone' : e.ok ? 'ok' : 'no', { command }) + (result ? ': ' + result : '') + (e.late ? ` (${t('late')})` : '');
     }
     default: return '';
   }
 }
 
 const GRAVE = e => e.type === 'lost' || e.type === 'device' && e.state === 'down' || e.type === 'answered' && !e.ok ||
-  e.type === 'control' && !['taken', 'released', 'given', 'forced'].includes(e.reason);
+  e.type === 'control' && !CALM.includes(e.reason);
 
 function line(e, old) {
   const text = e.type === 'said' ? e.text : sentence(e);
@@ -171,13 +157,11 @@ function line(e, old) {
   if (newestDay && today !== newestDay) put(gapLine(today));
   newestDay = today;
   const mine = e.from && e.from.session === board.you?.session;
-  put(el('li', { className: e.type === 'said' ? mine ? 'said mine' : 'said' : GRAVE(e) ? 'note grave' : 'note' },
-    el('time', { dateTime: e.time, textContent: clock(e.time) }),
-    el('p', {}, e.from ? el('b', { textContent: e.from.user }) : null, text)), mine && !old);
-  if (!old && !mine && e.type !== 'commanded' && e.type !== 'answered') announce(e.from ? t('says', { user: e.from.user, text }) : text);
+  put(el(e.from ? mine ? 'li.mine' : 'li' : GRAVE(e) ? 'li.note.grave' : 'li.note', el('time', clock(e.time)), el('p', e.from && el('b', e.from.user), text)), mine && !old);
+  if (!old && !mine && e.type !== 'commanded' && e.type !== 'answered') announce(e.from ? `${e.from.user}: ${text}` : text);
 }
 
-const gapLine = text => el('li', { className: 'gap', textContent: text });
+const gapLine = text => el('li.gap', text);
 
 function put(li, follow) {
   const box = $('scroll'), atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60, log = $('log');
@@ -186,7 +170,7 @@ function put(li, follow) {
   if (atEnd || follow) box.scrollTop = box.scrollHeight;
 }
 
-// ------------------------------------------------------------------------------------------------- what is done
+// ---- what is done ----
 
 function refuse(text) { write($('refused'), text); }
 
@@ -200,10 +184,10 @@ $('form').onsubmit = async event => {
     await board.say(text);
     if (box.value === text) box.value = '';
   } catch (e) {
-    refuse(e.error === 'lost' || e.error === 'timeout' ? t('unknown_sent') : t('not_sent', e));
+    refuse(e.error === 'lost' || e.error === 'timeout' ? t('unknown_sent') : t('not_done', e));
   }
   $('send').disabled = board.state !== 'open';
-  box.focus();
+  if ([$('send'), document.body].includes(document.activeElement)) box.focus();
 };
 $('text').onkeydown = e => {
   if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); $('form').requestSubmit(); }
@@ -217,10 +201,10 @@ for (const button of $('views').querySelectorAll('button')) button.onclick = () 
 /** On a phone: which of the three is seen. */
 function look(view) {
   document.body.dataset.view = view;
-  for (const b of $('views').querySelectorAll('button')) if (b.dataset.view === view) b.setAttribute('aria-current', 'true'); else b.removeAttribute('aria-current');
+  for (const b of $('views').querySelectorAll('button')) b.ariaCurrent = b.dataset.view === view;
   if (view === 'talk') $('scroll').scrollTop = $('scroll').scrollHeight;
 }
 
 $('board').textContent = location.host;
 setInterval(second, 500);       // only words about time hang on this
-onState(board.state, why);
+onState(board.state, {});

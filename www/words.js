@@ -1,16 +1,16 @@
-// The page's language, and how times, numbers and elements are made in it. One file a language in lang/.
+// The page's language (a file each in lang/), and how times, numbers and elements are made.
 const LANGUAGES = ['en', 'zh', 'ru'];
 
 const wanted = (navigator.languages || [navigator.language]).map(l => l.slice(0, 2).toLowerCase());
-export const language = wanted.find(l => LANGUAGES.includes(l)) || 'en';
-const words = (await import(`./lang/${language}.js`)).default;
+const language = wanted.find(l => LANGUAGES.includes(l)) || 'en';
+const words = Object.fromEntries((await import(`./lang/${language}.js`)).default.split('\n').map(line => line.split(/: (.*)/)));
 
-/** The sentence for `key`, with what stands in {braces} filled in. */
-export const t = (key, fill = {}) => (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => fill[name] ?? all);
+/** The sentence for `key`, with what stands in {braces} filled in, be it another sentence. */
+export const t = (key, fill = {}) => (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => fill[name] ?? (has(name) ? t(name, fill) : all));
 /** Whether there is a word for `key`. */
 export const has = key => key in words;
 /** The word for what the server names by `word`, such as a reason; that word itself if it is new to this page. */
-export const named = (kind, word) => words[`${kind}_${word}`] ?? String(word ?? '');
+export const named = (kind, word) => has(`${kind}_${word}`) ? t(`${kind}_${word}`) : String(word ?? '');
 
 const time = new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 const day = new Intl.DateTimeFormat(language, { weekday: 'long', day: 'numeric', month: 'long' });
@@ -30,13 +30,15 @@ export const shown = value =>
   Array.isArray(value) ? value.map(shown).join(', ') :
   Object.entries(value).map(([k, v]) => `${k} ${shown(v)}`).join(', ');
 
-/** An element. Whatever comes from users only ever goes in as text. */
-export function el(tag, properties, ...children) {
-  const e = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties || {})) {
-    if (name.startsWith('aria-') || name === 'role' || name === 'for') e.setAttribute(name, value); else e[name] = value;
+/** An element: `el('b.new', {title}, text, other)`. Whatever comes from users only ever goes in as text. */
+export function el(tag, ...parts) {
+  const [name, ...classes] = tag.split('.'), e = document.createElement(name);
+  e.classList.add(...classes);
+  for (const part of parts) {
+    if ((part ?? false) === false) continue;
+    if (typeof part !== 'object' || part instanceof Node) e.append(part);
+    else for (const [key, value] of Object.entries(part)) if (key in e) e[key] = value; else e.setAttribute(key, value);
   }
-  e.append(...children.filter(c => c !== null && c !== undefined));
   return e;
 }
 
@@ -44,32 +46,31 @@ export function el(tag, properties, ...children) {
 export function write(element, text) { if (element.textContent !== text) element.textContent = text; }
 
 export const $ = id => document.getElementById(id);
+export const now = () => performance.now();
 
-let busy = false;
-const waiting = [];
-/** Tells people who cannot see the page; one thing at a time, and if too much happens only the newest. */
+let told = 0, next;
+/** Tells people who cannot see the page; if too much happens only the newest. */
 export function announce(text) {
-  waiting.push(text);
-  if (waiting.length > 2) waiting.shift();
-  if (busy) return;
-  busy = true;
-  const say = () => {
-    const next = waiting.shift();
-    busy = next !== undefined;
-    if (busy) { $('announce').textContent = next; setTimeout(say, 1500); }
-  };
-  say();
+  const wait = told + 1500 - now();
+  clearTimeout(next);
+  if (wait > 0) { next = setTimeout(announce, wait, text); return; }
+  told = now();
+  $('announce').textContent = text;
 }
 
-/** Asks a question with some answers to choose from; the chosen one's value, or '' for none. */
+let answer = () => 0;
+/** Asks a question with some answers to choose from; the chosen one's value, or '' for none. The stops stay in reach meanwhile. */
 export function choose(question, choices) {
   const dialog = $('ask');
+  answer('');                                           // to an older question
   write($('ask-text'), question);
-  $('ask-choices').replaceChildren(...choices.map(({ value, label, danger }) => el('button', { type: 'submit', value, textContent: label, className: danger ? 'danger' : '' })));
-  dialog.returnValue = '';
-  dialog.showModal();
-  return new Promise(done => dialog.addEventListener('close', () => done(dialog.returnValue), { once: true }));
+  $('ask-choices').replaceChildren(...choices.map(({ value, label, danger }) => el('button', { value, className: danger ? 'danger' : '' }, label)));
+  if (!dialog.open) dialog.show();
+  if (choices.length === 1) $('ask-no').focus();        // so that a second press of the same key does not say yes
+  return new Promise(done => { answer = done; });
 }
+$('ask').onsubmit = e => answer(e.submitter.value);
+$('ask').onkeydown = e => { if (e.key === 'Escape') $('ask-no').click(); };
 
 document.documentElement.lang = language;
 for (const e of document.querySelectorAll('[data-t]')) e.textContent = t(e.dataset.t);

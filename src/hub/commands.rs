@@ -20,6 +20,8 @@ pub const PENDING_MAX: usize = 16;
 const PENDING_ANYONE_MAX: usize = 64;
 /// Commands answered `unknown` whose real answer would still be known.
 const NULLED_MAX: usize = 64;
+/// Requests that wait for the answer to one command; of more the oldest is not told, and gives up by itself.
+const WAITERS_MAX: usize = 256;
 /// How long the same `ref` of a session means the same command.
 const REF_FOR: Duration = Duration::from_secs(60);
 /// References remembered. When there are so many, commands with a new one are refused: forgetting one could run a
@@ -39,6 +41,18 @@ pub(super) struct Pending {
     anyone: bool,
     /// Requests that wait for the answer.
     waiters: Vec<ConnId>,
+}
+
+impl Pending {
+    /// The request on `conn` waits for the answer, too.
+    fn wait(&mut self, conn: ConnId) {
+        if !self.waiters.contains(&conn) {
+            if self.waiters.len() >= WAITERS_MAX {
+                self.waiters.remove(0);
+            }
+            self.waiters.push(conn);
+        }
+    }
 }
 
 /// Commands that were answered `unknown`, the newest last.
@@ -105,7 +119,7 @@ impl Hub {
             // pressed again: it is on its way
             let same = |p: &&mut Pending| p.anyone && *p.command == *order.command && p.args == args;
             if let Some(pending) = d.pending.iter_mut().find(same) {
-                pending.waiters.extend(order.waiter);
+                order.waiter.into_iter().for_each(|conn| pending.wait(conn));
                 return Ok(Ordered { id: pending.id, answer: None });
             }
             if d.pending.iter().filter(|p| p.anyone).count() >= PENDING_ANYONE_MAX {
@@ -186,7 +200,7 @@ impl Hub {
         if ordered.answer.is_none() {
             let all = self.devices.values_mut().flat_map(|d| &mut d.pending);
             for pending in all.filter(|p| p.id == ordered.id) {
-                pending.waiters.extend(order.waiter);
+                order.waiter.into_iter().for_each(|conn| pending.wait(conn));
             }
         }
         Some(ordered)

@@ -7,7 +7,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{ControlError, ControlSettings, Controlled, Hub, Means, Take};
+use super::{ControlError, Controlled, Hub, Means, Take};
+use crate::config::Control;
 use crate::msg::{
     ControlReason, DeviceEffect, DeviceState, Effect, Effects, Member, Message, Moment, Now, Passing, Presence, Role,
     SessionId, ToDevice, Type, What,
@@ -130,7 +131,7 @@ impl Hold {
     }
 
     /// When control ends if nothing happens, and why.
-    fn end(&self, control: &ControlSettings, linger: Duration) -> (Moment, ControlReason) {
+    fn end(&self, control: &Control, linger: Duration) -> (Moment, ControlReason) {
         let left = self.unlinked.map(|since| (since + linger.min(LINGER_MAX), ControlReason::Left));
         let kept = match self.keep {
             Keep::Lease { until, .. } => (until, ControlReason::Lease),

@@ -388,18 +388,6 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
     }
 }
 
-/// The hub's settings of control, by `config`.
-pub(super) fn control_settings(config: &Config) -> crate::hub::ControlSettings {
-    let control = &config.control;
-    crate::hub::ControlSettings {
-        page_after: control.page_after,
-        max_silence: control.max_silence,
-        lease_max: control.lease_max,
-        command_age: control.command_age,
-        answer_after: control.answer_after,
-    }
-}
-
 /// A link whose output was held back has room again: the newest of what it has missed.
 pub(super) fn catch_up(conn: &mut Conn, world: &mut world::World) {
     let Protocol::Link(link) = &conn.protocol else { return };

@@ -66,7 +66,7 @@ for (const seconds of (process.env.CUTS || '5,20').split(',').map(Number)) {
     const knew = states.find(s => s[0] === 'lost')[1] - at, back = states.find(s => s[0] === 'open')[1] - healed;
     t.diagnostic(`others knew after ${Math.round(lost.at - atHere)} ms, the page after ${knew} ms, back after ${back} ms`);
     assert.ok(lost.at - atHere < 3100 && knew < 3100, 'known within 3 s');
-    assert.ok(back < 1300, 'back within 1 s');
+    assert.ok(back < 1000, 'back within 1 s');
     assert.deepEqual(states.map(s => s[0]), ['lost', 'open'], 'no wavering');
     const joined = await watcher.wait('joined', 'ann', healedHere);
     assert.equal(joined.returned, seconds < 30);

@@ -145,10 +145,10 @@ export class Watcher {
   async wait(type, user, from = 0, limit = SOON) { return until(`others hear ${type} of ${user}`, () => this.of(type, user, from), limit); }
 }
 
-/** A simulated pump behind `boatswain link`, as in `boatswain --demo`. */
-export async function device(server, name) {
+/** A simulated pump behind `boatswain link`, as in `boatswain --demo`; or another program. */
+export async function device(server, name, program = [BIN, 'pump']) {
   const door = await until('a door for devices', () => /listening addr=(\S+) kind=devices/.exec(server.log)?.[1]);
-  const d = spawn(BIN, ['link', '--server', door, '--name', name, '--', BIN, 'pump'], { stdio: ['ignore', 'ignore', 'ignore'] });
+  const d = spawn(BIN, ['link', '--server', door, '--name', name, '--', ...program], { stdio: ['ignore', 'ignore', 'ignore'] });
   later(() => d.kill('SIGTERM'));
   await until(`${name} is up`, async () => (await server.ask('GET', '/api/devices')).json().some(x => x.name === name && x.state === 'up'));
   return d;

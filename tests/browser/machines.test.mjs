@@ -35,11 +35,11 @@ test('control is taken, a command given and answered, and everyone sees who did 
   await take(ann);
   await until('bob sees who has it', async () => /ann controls it/.test(await bob.text('.holder')));
   await press(ann, 'start');
-  await answers(ann, /start: done in [\d.]+ (ms|s): rpm/);
+  await answers(ann, /start: done \([\d.]+ (ms|s)\): rpm/);
   await fill(ann, 'speed', 1500);
   await answers(ann, /speed \(rpm 1,500\): done/);
   await bob.sees('ann → pump-1: speed (rpm 1,500)');
-  await bob.sees('pump-1: speed done');
+  await bob.sees('pump-1: speed: done');
   for (const p of [ann, bob]) {
     await p.page.bringToFront();           // nothing is drawn that nobody sees
     await until('both see it turn', async () => /1,500[\s\S]*running/.test(await p.text('.gauges')));
@@ -76,6 +76,63 @@ test('an emergency stop is anybody\'s, a viewer\'s too, at any time', async () =
   const stops = watcher.heard.filter(e => e.type === 'commanded' && e.command === 'stop' && e.by.user === 'viewer');
   assert.equal(stops.length, 1, 'sent over two ways, done once');
   await Promise.all([ann.page.close(), viewer.page.close()]);
+});
+
+test('an emergency stop is in reach whatever is looked at or asked, and says beside its button what came of it', async () => {
+  const ann = await person('ann');
+  await ann.page.setViewport({ width: 390, height: 700 });
+  await ann.page.bringToFront();
+  await take(ann);
+  await press(ann, 'start');
+  await until('it runs', async () => (await pump()).telemetry.state === 'running');
+  await press(ann, 'Offer…');
+  await until('the question', () => ann.run(() => document.querySelector('#ask').open));
+  await ann.page.click('#stops button');                  // with the mouse: nothing may lie over it
+  await until('it stands', async () => (await pump()).telemetry.state !== 'running');
+  await until('the outcome', async () => /^\d\d:\d\d:\d\d pump-1: stop: done/.test(await ann.text('#stopped')));
+  await ann.page.keyboard.press('Escape');
+  await ann.run(() => document.querySelector('#views [data-view=talk]').click());
+  await ann.page.click('#stops button');
+  await until('it is seen in another view too', () => ann.run(() => !document.querySelector('#machines').checkVisibility() && document.querySelector('#stopped').checkVisibility()));
+  await ann.page.close();
+  assert.deepEqual(ann.trouble, []);
+});
+
+test('a question that nobody answered is not answered by the next one\'s yes', async () => {
+  const ann = await person('ann'), admin = await person('admin');
+  await take(ann);
+  await until('the admin sees both', async () => /ann controls it/.test(await admin.text('.holder')) && /Evict\s+ann/.test(await admin.text('#members')));
+  await admin.run(() => [...document.querySelectorAll('#members button')].find(b => b.innerText.includes('ann')).click());
+  await until('a question about a seat', async () => /Take the seat away from ann/.test(await admin.text('#ask-text')));
+  await press(admin, 'Take by force');
+  await until('a question about a machine', async () => /Take pump-1 away from ann/.test(await admin.text('#ask-text')));
+  await admin.run(() => document.querySelector('#ask-choices button').click());
+  await until('control', async () => /You control it/.test(await admin.text('.holder')));
+  await never('somebody is evicted', async () => !(await server.roster()).some(m => m.user === 'ann'), 1000);
+  await Promise.all([ann.page.close(), admin.page.close()]);
+});
+
+test('a key that is pressed twice takes control, and does not give it back', async () => {
+  const ann = await person('ann');
+  await ann.page.bringToFront();
+  await ann.run(() => [...document.querySelectorAll('.control button')].find(b => b.innerText === 'Take control').focus());
+  await ann.page.keyboard.press('Enter');
+  await until('control', async () => /You control it/.test(await ann.text('.holder')));
+  await ann.page.keyboard.press('Enter');
+  await never('control is gone', async () => (await pump()).holder === null, 1000);
+  assert.ok(await ann.run(() => document.activeElement.matches('.machine')), 'the focus is on the machine');
+  await ann.page.close();
+});
+
+test('values that nobody renews have their time beside them', async () => {
+  const own = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]' } });
+  const program = `echo '{"describe":{"telemetry":{"level":"m"}}}'; echo '{"telemetry":{"level":4.2}}'; while read -r l; do case $l in *ping*) echo "$l" | sed s/ping/pong/;; esac; done`;
+  await device(own, 'tank-1', ['sh', '-c', program]);
+  const ann = await Person.at(await one.createBrowserContext(), own.as('ann'));
+  await ann.live();
+  await until('its value', async () => /4.2/.test(await ann.text('.gauges')));
+  await until('its time', async () => /values of \d\d:\d\d:\d\d/.test(await ann.text('.machine')), 15_000);
+  assert.match(await ann.text('.machine .chip'), /^up$/, 'the machine is well all the same');
 });
 
 test('a reload keeps control, and the machine is told nothing', async () => {
@@ -165,7 +222,7 @@ test('a machine that goes is down on the page, with its reason, and comes back w
   await until('it is up', async () => /up/.test(await ann.text('.machine .chip')));
   link.kill('SIGKILL');
   await until('it is down', async () => /down since/.test(await ann.text('.machine .chip')));
-  await ann.sees('pump-9 is down');
+  await ann.sees('pump-9: down');
   assert.ok(await ann.run(() => [...document.querySelectorAll('.machine button')].every(b => b.disabled)), 'nothing can be asked of it');
   await device(own, 'pump-9');
   await until('it is up again', async () => /^up$/.test(await ann.text('.machine .chip')));
@@ -181,4 +238,7 @@ test('whoever finds no seat has the emergency stops all the same', async () => {
   await until('she is told', async () => /Full house/.test(await ann.text('h1')));
   await until('a stop', () => ann.run(() => { const b = document.querySelector('#stops button'); b?.click(); return b?.innerText === 'stop pump-1'; }));
   await until('it is commanded', async () => (await small.events()).some(e => e.type === 'commanded' && e.command === 'stop' && e.by.user === 'ann'));
+  await until('and she is told', async () => /^stop pump-1: ✓$/.test(await ann.text('#said')));
+  await small.stop('KILL');
+  await until('she is told that the board is gone', async () => /does not answer/.test(await ann.text('#silent')) && await ann.text('#who') === '');
 });
