@@ -20,7 +20,7 @@ debian() {
     }
     # a console without a getty: it is for what the kernel says
     ln -sf /dev/null "$root/etc/systemd/system/serial-getty@ttyAMA0.service"
-    mke2fs -q -F -t ext4 -d "$root" "$disk.part" 1G || die "mke2fs could not make $disk.part, see above"
+    mke2fs -q -F -t ext4 -d "$root" "$disk.part" 1G >/dev/null || die "mke2fs could not make $disk.part, see above"
     rm -rf "$root"
     guest "$1" "$disk.part" guest.make
     unshare --net "$machine/start" <>/dev/null >"$BOARD_DIR/debian-$1.log" 2>&1

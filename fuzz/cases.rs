@@ -15,10 +15,14 @@ use boatswain::http::files::{Described, Etag, FileMeta, PlanBody, path, plan};
 use boatswain::http::request::{HeadLimits, Method, Request, slots};
 use boatswain::http::response::{Envelope, Persist, http_date, push_complaint};
 use boatswain::json;
+use boatswain::link::lines::{Line, Lines, RESULT_MAX, name_fault};
 use boatswain::link::page::{self, Ask};
 use boatswain::link::sse::Sse;
 use boatswain::link::ws::{Echo, Ws};
-use boatswain::link::{Link, Step, lines::Lines};
+use boatswain::link::{Link, Step};
+use boatswain::msg::FromDevice;
+use boatswain::routes::chat::{self, Unread};
+use boatswain::routes::devices::{self, CommandWish, ControlWish};
 use boatswain::routes::reply::read_cookie;
 
 /// A function that reads bytes and must not mind which.
@@ -33,6 +37,8 @@ pub const ALL: &[(&str, Case)] = &[
     ("config", config),
     ("users", users),
     ("links", links),
+    ("lines", lines),
+    ("bodies", bodies),
     ("page", page_json),
     ("ranges", ranges),
 ];
@@ -192,11 +198,71 @@ pub fn links(data: &[u8]) {
         assert_eq!(whole, steps(&mut *open(), &input.chunks(piece).collect::<Vec<_>>()), "in pieces of {piece}");
         assert_eq!(whole, steps(&mut *open(), &input.chunks(1).collect::<Vec<_>>()), "byte by byte");
     }
-    let mut lines = Lines::default();
-    let mut rest = input;
-    while let Ok(Decoded::Got { used, .. }) = lines.decode(rest) {
-        assert!(used > 0 && used <= rest.len());
-        rest = &rest[used..];
+}
+
+/// What devices say.
+pub fn lines(data: &[u8]) {
+    let Some((input, piece)) = cut(data) else { return };
+    let whole = said(&[input]);
+    assert_eq!(whole, said(&input.chunks(piece).collect::<Vec<_>>()), "in pieces of {piece}");
+    assert_eq!(whole, said(&input.chunks(1).collect::<Vec<_>>()), "byte by byte");
+    for line in whole.iter().flatten() {
+        match line {
+            Ok(FromDevice::Hello(hello)) => {
+                assert_eq!(name_fault(&hello.name), None);
+                assert!(serde_json::from_str::<serde_json::Value>(hello.describe.text()).is_ok());
+            }
+            Ok(FromDevice::Telemetry(values)) => {
+                assert!(values.iter().all(|(name, value)| !name.is_empty() && !value.starts_with(['{', '['])));
+            }
+            Ok(FromDevice::Answer { result, .. }) => {
+                assert!(result.len() <= RESULT_MAX && serde_json::from_str::<serde_json::Value>(result).is_ok());
+            }
+            Ok(_) => {}
+            Err(bad) => assert!(!bad.error.is_empty() && !bad.message.is_empty()),
+        }
+    }
+}
+
+/// Every line, and last, if the bytes are no lines any more, why.
+fn said(pieces: &[&[u8]]) -> Vec<Result<Line, &'static str>> {
+    let (mut lines, mut seen, mut input) = (Lines::default(), Vec::new(), Vec::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            match lines.decode(&input) {
+                Ok(Decoded::Need) => break,
+                Ok(Decoded::Got { msg, used }) => {
+                    assert!(used > 0 && used <= input.len());
+                    input.drain(..used);
+                    seen.push(Ok(msg));
+                }
+                Err(e) => {
+                    seen.push(Err(e.what));
+                    return seen;
+                }
+            }
+        }
+    }
+    seen
+}
+
+/// The bodies of what is said, controlled and commanded by POST; before the first line break the content type.
+pub fn bodies(data: &[u8]) {
+    let mut parts = data.splitn(2, |b| *b == b'\n');
+    let (kind, body) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match chat::read((!kind.is_empty()).then_some(kind), body) {
+        Ok(text) => assert!(text.len() <= body.len(), "no escape is shorter than what it stands for"),
+        Err(Unread::Utf8) => assert!(std::str::from_utf8(body).is_err()),
+        Err(Unread::Shape | Unread::Type) => assert!(!kind.is_empty()),
+    }
+    let Ok(map) = devices::object(body) else { return };
+    if let Err(denied) = ControlWish::read(&map) {
+        assert_eq!((denied.status, denied.word), (400, "shape"));
+    }
+    match CommandWish::read(&map) {
+        Ok(wish) => assert!(wish.reference.is_none_or(|r| r.json().len() <= 128)),
+        Err(denied) => assert_eq!((denied.status, denied.word), (400, "shape")),
     }
 }
 

@@ -210,6 +210,36 @@ fn a_replay_longer_than_the_queue_makes_nobody_slow() {
 }
 
 #[test]
+fn a_long_replay_reaches_who_takes_little_at_a_time() {
+    let server = Setup::default().table("chat", "rate = \"1000/s\"").start();
+    let mut ann = Client::browser(&server, "ann", "A");
+    let mut first = ann.link("/api/events?types=said");
+    let id = first.wait("hello").data["id"].as_str().unwrap().to_string();
+    drop(first);
+    // Each is longer than the window ever is.
+    let (many, long) = (40, 1900);
+    for i in 0..many {
+        ann.say(&format!("{i} {}", "\u{20ac}".repeat(long)));
+    }
+    ann.say("the end");
+    // Its window is small and mostly closed, but it reads.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.addr.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(ann.head("GET", &format!("/api/events?types=said&last={id}"), "").as_bytes()).unwrap();
+    let (mut got, mut some, until) = (Vec::new(), [0; 1000], Instant::now() + 2 * SOON);
+    while !got.windows(7).any(|w| w == b"the end") {
+        assert!(Instant::now() < until, "{} bytes came", got.len());
+        let n = stream.read(&mut some).unwrap();
+        got.extend_from_slice(&some[..n]);
+    }
+    let heard = String::from_utf8_lossy(&got).matches("event: said").count();
+    assert_eq!(heard, many + 1);
+}
+
+#[test]
 fn whoever_asks_for_the_log_again_and_again_and_reads_nothing_fills_no_memory() {
     let setup = Setup::default().table("chat", "rate = \"1000/s\"").table("limits", "connections = 300");
     let server = setup.start();

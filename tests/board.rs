@@ -63,38 +63,42 @@ fn everyday_the_board_does_what_a_server_does() {
     }
 }
 
-/// Rows of the table in docs/board.md: ten people each.
-const CELLS: &[(State, Cut)] = &[
-    (State::Idle, Cut::LinkDown),
-    (State::Idle, Cut::Both),
-    (State::Idle, Cut::ServerToClient),
-    (State::Idle, Cut::ClientToServer),
-    (State::Idle, Cut::Killed),
-    (State::Idle, Cut::Halted),
-    (State::Busy, Cut::LinkDown),
-    (State::Busy, Cut::Both),
-    (State::Busy, Cut::ServerToClient),
-    (State::Busy, Cut::ClientToServer),
+/// Rows of the table in docs/board.md: ten people each. A few at a time: an emulated core is soon busy.
+const CELLS: &[&[(State, Cut)]] = &[
+    &[
+        (State::Idle, Cut::LinkDown),
+        (State::Idle, Cut::Both),
+        (State::Idle, Cut::ServerToClient),
+        (State::Idle, Cut::ClientToServer),
+    ],
+    &[(State::Idle, Cut::Killed), (State::Idle, Cut::Halted), (State::Busy, Cut::LinkDown), (State::Busy, Cut::Both)],
+    &[(State::Busy, Cut::ServerToClient), (State::Busy, Cut::ClientToServer)],
+    &[(State::Stopped(6), Cut::Both), (State::Stopped(6), Cut::LinkDown), (State::Stopped(6), Cut::Nothing)],
 ];
 
-#[test]
-fn vanished_people_are_announced_in_time_and_nobody_else() {
-    let Some(mut world) = board("matrix", false) else { return };
-    // The emulator is this machine's: what its scheduler adds is not the rules' doing.
-    let promised = Duration::from_millis(3000 + 400);
+/// Cuts the cables of `groups` and prints a row a cell. Whoever is gone is to be announced within `promised` of it, and
+/// nobody else at all: what was wrong with that.
+fn cables(world: &mut World, groups: &[&[(State, Cut)]], promised: impl Fn(State) -> Duration) -> Vec<String> {
     let mut wrong = Vec::new();
     println!("| state/cut | seconds until the others are told: min/median/p99 |");
-    // A few at a time: an emulated core is soon busy.
-    for group in CELLS.chunks(4) {
+    for group in groups {
         let mut cells: Vec<Cell> = group.iter().map(|&(state, cut)| world.enter(state, cut, 10)).collect();
-        world.rest(Duration::from_secs(3));
+        let mut before = 3;
+        for cell in &mut cells {
+            if let State::Stopped(seconds) = cell.state {
+                world.stop_reading(cell);
+                before = before.max(seconds);
+            }
+        }
+        world.rest(Duration::from_secs(before));
         for cell in &mut cells {
             let armed = world.arm(cell);
             world.rest(Duration::from_millis(130));
             world.cut(cell, armed);
         }
         for cell in &cells {
-            let verdicts = world.verdicts(cell, Duration::from_secs(6));
+            let promised = promised(cell.state);
+            let verdicts = world.verdicts(cell, promised + Duration::from_secs(3));
             let name = format!("{}/{}", cell.state.word(), cell.cut.word());
             println!("| {name} | {} |", summary(&verdicts));
             for v in verdicts {
@@ -108,6 +112,33 @@ fn vanished_people_are_announced_in_time_and_nobody_else() {
             }
         }
     }
+    wrong
+}
+
+/// The emulator is this machine's: what its scheduler adds is not the rules' doing.
+const PROMISED: Duration = Duration::from_millis(3000 + 400);
+
+#[test]
+fn vanished_people_are_announced_in_time_and_nobody_else() {
+    let Some(mut world) = board("matrix", false) else { return };
+    let wrong = cables(&mut world, CELLS, |_| PROMISED);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn vanished_people_are_announced_without_the_nudge_too() {
+    // This kernel has no TCP_RTO_MAX_MS either: the worst that there is.
+    let Some(mut world) = board("matrix nudge", false) else { return };
+    let kernel = world.console("log kernel", "log ", 30).unwrap_or_default();
+    assert!(kernel.contains(" no-nudge ") && kernel.contains("about as long again"), "{kernel}");
+    let groups: &[&[(State, Cut)]] = &[
+        &[(State::Idle, Cut::Both), (State::Idle, Cut::Halted), (State::Busy, Cut::ServerToClient)],
+        &[(State::Stopped(6), Cut::Both), (State::Stopped(6), Cut::Nothing)],
+    ];
+    let wrong = cables(&mut world, groups, |state| match state {
+        State::Stopped(seconds) => PROMISED + Duration::from_secs(seconds),
+        _ => PROMISED,
+    });
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -181,6 +212,44 @@ fn everyday_a_device_is_commanded_and_its_loss_is_told() {
     // Asking takes its time too.
     assert!(after < Duration::from_millis(3000 + 900), "{after:?}");
     drop(pump);
+}
+
+/// The board as the device: its own `boatswain link`, and the LEDs of examples/leds.sh, which BusyBox's shell runs.
+#[test]
+fn everyday_the_board_s_own_lamps_are_a_device_and_go_dark_when_nobody_controls_them() {
+    let Some(mut world) = board("everyday", false) else { return };
+    let link =
+        "boatswain link --server 127.0.0.1:7070 --name pump-2 --token-file /tmp/token -- sh /usr/bin/leds.sh /tmp/leds";
+    let started = world.console(
+        &format!(
+            "mkdir -p /tmp/leds/red; cd /tmp/leds/red; echo 7 >brightness; echo 255 >max_brightness; cd /; \
+             echo secret >/tmp/token; {link} </dev/null >/tmp/link 2>&1 & tell linking"
+        ),
+        "linking",
+        20,
+    );
+    assert!(started.is_some(), "the console is stuck");
+    wait_for_devices(&world, "up", 1);
+    let lamp =
+        |world: &mut World| world.console("tell red $(cat /tmp/leds/red/brightness)", "red", 20).unwrap_or_default();
+    assert_eq!(lamp(&mut world), "0", "nobody knows what was before: dark");
+    let json = ["-H", "Content-Type: application/json"];
+    let (control, command) = (format!("{DEVICES}/pump-2/control"), format!("{DEVICES}/pump-2/command?wait=5s"));
+    let taken = curl(&world, &[&json[..], &["-d", r#"{"action":"take","lease":"5s"}"#, &control]].concat());
+    let set = r#"{"command":"set","args":{"led":"red","to":200}}"#;
+    let done = curl(&world, &[&json[..], &["-d", set, &command]].concat());
+    let lit = Instant::now();
+    assert!(done.contains("\"ok\":true"), "control: {taken}, command: {done}");
+    assert_eq!(lamp(&mut world), "200");
+    println!("link: the board's own lamp is up, and lit by {done}");
+    // The lease runs out; nobody renews it.
+    while lamp(&mut world) != "0" {
+        assert!(lit.elapsed() < Duration::from_secs(15), "still lit");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let after = lit.elapsed();
+    assert!(after > Duration::from_secs(3), "dark after {after:?}, before the lease was over");
+    println!("link: dark {:.1} s later, when a lease of 5 s had run out", after.as_secs_f64());
 }
 
 /// Prints the figures of docs/board.md; fails where one is beyond its budget.

@@ -76,7 +76,10 @@ fn wanted(arguments: &[String], name: &str) -> bool {
 
 /// Runs it as an operator would, as an admin; what it printed, if it failed.
 fn run(script: &Path) -> Result<String, String> {
-    let server: Server = Setup::default().table("seats", "max = 4\nreserved = 0").start();
+    let setup = Setup::default().table("devices", "listen = [\"127.0.0.1:0\"]");
+    let server: Server = setup.table("seats", "max = 4\nreserved = 0").start();
+    let devices = server.wait_log("kind=devices");
+    let devices = devices.split("addr=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
     let done = Command::new("sh")
         .arg(script)
         .env_clear()
@@ -84,6 +87,7 @@ fn run(script: &Path) -> Result<String, String> {
         .env("BASE", server.base())
         .env("AUTH", auth("admin"))
         .env("GUEST", auth("bob"))
+        .env("DEVICES", devices)
         .stdin(Stdio::null())
         .output()
         .map_err(|e| format!("sh: {e}"))?;

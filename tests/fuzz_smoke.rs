@@ -41,7 +41,23 @@ const SEEDS: &[(&str, &[&[u8]])] = &[
         &[
             b"\x03\x81\x84\x01\x02\x03\x04zzzz\x89\x80\x01\x02\x03\x04\x88\x82\x00\x00\x00\x00\x03\xe8",
             b"\x01\x01\x81\x00\x00\x00\x00{\x80\x81\x00\x00\x00\x00}\x82\xfe\x00\x7e\x00\x00\x00\x00abc",
+        ],
+    ),
+    (
+        "lines",
+        &[
             b"\x09{\"hello\":\"pump-1\",\"proto\":1}\n{\"telemetry\":{\"rpm\":1}}\r\n{\"ping\":7}\n",
+            b"\x04{\"hello\":\"p\",\"token\":\"x\",\"describe\":{\"commands\":{\"go\":{\"args\":{\"n\":{\"type\":\"integer\",\"min\":0}}},\"stop\":{\"anyone\":true}}}}\n",
+            b"\x11{\"answer\":\"k3x9a1-42\",\"ok\":true,\"result\":{\"a\":[1,null]}}\n\n{\"bye\":\"x\"}\n{\"pong\":1}\nno\n",
+        ],
+    ),
+    (
+        "bodies",
+        &[
+            b"text/plain; charset=utf-8\nvalve 3 is open \xc3\xa9",
+            b"application/json\n{\"text\":\"a\\u00e9\\n\"}",
+            b"\n{\"action\":\"take\",\"lease\":\"30s\",\"to\":null}",
+            b"application/json\n{\"command\":\"speed\",\"args\":{\"rpm\":900},\"beat\":17,\"ref\":\"x\"}",
         ],
     ),
     (

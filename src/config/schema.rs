@@ -122,7 +122,7 @@ pub(super) fn slots(c: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
         ("limits.connections", Count32(&mut c.limits.connections, KEPT_FOR_SEATED + 1..=50_000)),
         ("limits.per_address", Count32(&mut c.limits.per_address, 1..=50_000)),
         ("limits.header_bytes", Size(&mut c.limits.header_bytes, 1 << 10..=1 << 20)),
-        ("limits.headers", Count(&mut c.limits.headers, 8..=1000)),
+        ("limits.headers", Count(&mut c.limits.headers, 8..=256)),
         ("limits.body_bytes", Size(&mut c.limits.body_bytes, 1 << 10..=16 << 20)),
         ("limits.header_timeout", Time(&mut c.limits.header_timeout, ms(100, HOUR * 1000))),
         ("limits.body_timeout", Time(&mut c.limits.body_timeout, ms(100, HOUR * 1000))),

@@ -281,6 +281,8 @@ fn a_wrong_value_is_told_with_place_setting_and_example() {
         ("seats.plain = \"0s\"", "1:16", "out of range; it must be from \"1s\""),
         ("drain = \"2h\"", "1:10", "out of range; it must be \"0s\" or from \"1ms\" to \"1m\""),
         ("seats.max = \"4\"", "1:14", "seats.max: expected a number, found a string; write 4 without quotes"),
+        // more than that there is no room for, whatever is set
+        ("limits.headers = 257", "1:18", "257 is out of range; it must be from 8 to 256"),
         ("seats.max = 0", "1:13", "0 is out of range; it must be from 1 to 1000"),
         ("seats.max = -1", "1:13", "-1 is out of range"),
         ("seats.max = 70000", "1:13", "out of range"),

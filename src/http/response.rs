@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::request::{Method, Request, Version};
 use crate::codec::ProtoError;
+use crate::json::Object;
 
 /// A date as HTTP writes it (IMF-fixdate; RFC 9110, section 5.6.7).
 pub type HttpDate = [u8; 29];
@@ -224,11 +225,8 @@ impl Full {
         match audience {
             Audience::Program => {
                 let mut body = Vec::with_capacity(message.len() + 40);
-                body.extend_from_slice(b"{\"error\":");
-                push_json_string(&mut body, word);
-                body.extend_from_slice(b",\"message\":");
-                push_json_string(&mut body, message);
-                body.extend_from_slice(b"}\n");
+                Object::open(&mut body).text("error", word).text("message", message);
+                body.push(b'\n');
                 Full::new(status, JSON, body)
             }
             Audience::Browser => {
@@ -351,19 +349,6 @@ fn push_html_text(out: &mut Vec<u8>, text: &str) {
             _ => out.push(b),
         }
     }
-}
-
-fn push_json_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for b in text.bytes() {
-        match b {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            0..=0x1f | 0x7f => out.push(b' '),
-            _ => out.push(b),
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]

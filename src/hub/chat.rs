@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{ChatSettings, Hub, SayError};
+use super::{Hub, SayError};
+use crate::config::Chat;
 use crate::msg::{Effects, EventId, Moment, Now, SessionId, What};
 
 /// The least burst: a person who pastes a few lines is no flood, however slow the rate.
@@ -18,9 +19,9 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// Takes one message's worth, or says when there will be one.
-    pub(super) fn take(&mut self, now: Moment, chat: &ChatSettings) -> Result<(), Duration> {
-        let count = u64::from(chat.rate_count.max(1));
-        let per = u64::try_from(chat.rate_per.as_micros()).unwrap_or(u64::MAX).max(1);
+    pub(super) fn take(&mut self, now: Moment, chat: &Chat) -> Result<(), Duration> {
+        let count = u64::from(chat.rate.count.max(1));
+        let per = u64::try_from(chat.rate.per.as_micros()).unwrap_or(u64::MAX).max(1);
         let one = (per / count).max(1);
         let burst = BURST_MIN.max(1_000_000 / one);
         let depth = Duration::from_micros(one.saturating_mul(burst - 1));

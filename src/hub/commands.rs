@@ -20,11 +20,16 @@ pub const PENDING_MAX: usize = 16;
 const PENDING_ANYONE_MAX: usize = 64;
 /// Commands answered `unknown` whose real answer would still be known.
 const NULLED_MAX: usize = 64;
+/// Requests that wait for the answer to one command; of more the oldest is not told, and gives up by itself.
+const WAITERS_MAX: usize = 256;
 /// How long the same `ref` of a session means the same command.
 const REF_FOR: Duration = Duration::from_secs(60);
 /// References remembered. When there are so many, commands with a new one are refused: forgetting one could run a
 /// command twice.
 const REFS_MAX: usize = 2048;
+/// Of these, emergency stops take places only while fewer are taken: anybody may send as many as they like, and nobody's
+/// other commands are to be refused for it. A stop may be done twice.
+const REFS_OF_STOPS: usize = REFS_MAX / 2;
 /// What is answered when nobody can know.
 const UNKNOWN: &str = "\"unknown\"";
 
@@ -39,6 +44,18 @@ pub(super) struct Pending {
     anyone: bool,
     /// Requests that wait for the answer.
     waiters: Vec<ConnId>,
+}
+
+impl Pending {
+    /// The request on `conn` waits for the answer, too.
+    fn wait(&mut self, conn: ConnId) {
+        if !self.waiters.contains(&conn) {
+            if self.waiters.len() >= WAITERS_MAX {
+                self.waiters.remove(0);
+            }
+            self.waiters.push(conn);
+        }
+    }
 }
 
 /// Commands that were answered `unknown`, the newest last.
@@ -105,7 +122,7 @@ impl Hub {
             // pressed again: it is on its way
             let same = |p: &&mut Pending| p.anyone && *p.command == *order.command && p.args == args;
             if let Some(pending) = d.pending.iter_mut().find(same) {
-                pending.waiters.extend(order.waiter);
+                order.waiter.into_iter().for_each(|conn| pending.wait(conn));
                 return Ok(Ordered { id: pending.id, answer: None });
             }
             if d.pending.iter().filter(|p| p.anyone).count() >= PENDING_ANYONE_MAX {
@@ -151,7 +168,8 @@ impl Hub {
             let (command, args) = (command.clone(), args.clone());
             d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });
         }
-        if let (Some(reference), true) = (order.reference, self.refs.len() < REFS_MAX) {
+        let places = if anyone { REFS_OF_STOPS } else { REFS_MAX };
+        if let (Some(reference), true) = (order.reference, self.refs.len() < places) {
             self.refs.push_back(Named {
                 session: id,
                 reference: reference.clone(),
@@ -186,7 +204,7 @@ impl Hub {
         if ordered.answer.is_none() {
             let all = self.devices.values_mut().flat_map(|d| &mut d.pending);
             for pending in all.filter(|p| p.id == ordered.id) {
-                pending.waiters.extend(order.waiter);
+                order.waiter.into_iter().for_each(|conn| pending.wait(conn));
             }
         }
         Some(ordered)

@@ -10,8 +10,12 @@
 use std::time::Duration;
 
 use crate::msg::{Change, Evidence, LinkEnd, Moment, TcpHealth, Times};
+use judging::Verdict;
+use parked::Parked;
 
 mod answers;
+mod judging;
+mod parked;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -167,34 +171,11 @@ pub struct Liveness {
     own_gap: Option<(Moment, Duration)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Parked {
-    since: Moment,
-    /// It never stopped talking, so only an acknowledgement of ours means that it is back.
-    one_way: bool,
-    heard: bool,
-}
-
-/// What a close look says.
-struct Verdict {
-    /// How long nothing proved the peer alive.
-    silent: Duration,
-    /// How long that may last, and what it then proves.
-    limit: Duration,
-    evidence: Evidence,
-    suspect_after: Duration,
-}
-
 /// Phases are multiples of this, so that links share wake-ups: waking costs a board more than the beat it wakes for, and
 /// ten members in five phases cost half of what they do in twenty-five.
 const PHASE_GRID: Duration = Duration::from_millis(100);
 /// The round-trip time of a healthy link is refreshed so often.
 const INFO_EVERY: Duration = Duration::from_secs(10);
-/// A peer whose own delays raise the retransmission timeout stretches its verdict by no more than this factor.
-const STRETCH_MAX: u32 = 3;
-/// A parked socket is nudged so often: a peer that is back is then heard within about a second on every kernel.
-const PARKED_NUDGE: Duration = Duration::from_secs(1);
-
 impl Rules {
     /// The rules that follow from `times` on a kernel with these helps.
     pub fn new(times: &Times, has_rto_max: bool, has_nudge: bool) -> Rules {
@@ -471,62 +452,6 @@ impl Liveness {
         outcome
     }
 
-    /// What a close look says of a connection with output outstanding; `None` if the kernel tells too little.
-    fn judge(&mut self, rules: &Rules, now: Moment, health: &TcpHealth) -> Option<Verdict> {
-        let unacked = health.unacked?;
-        let pending = self.pending.unwrap_or(now);
-        let unheard = now.since(self.alive.max(pending));
-        let rto = Duration::from_micros(self.rto_us.into());
-        let stretched = |limit: Duration| limit.max((rto * 4).min(limit * STRETCH_MAX));
-        // A receiver may also close the window with segments in flight (RFC 9293, section 3.8.6).
-        if unacked == 0 || health.send_window == Some(0) {
-            // Not heard since the oldest output was written: the cut may have been up to a heartbeat before that.
-            let unheard_at_all = if self.alive < pending { rules.heartbeat } else { Duration::ZERO };
-            let limit = stretched(rules.zero_window.saturating_sub(unheard_at_all));
-            return Some(self.judge_closed_window(rules, now, health.probes, unheard, limit));
-        }
-        self.unanswered_probe = None;
-        self.window_closed = false;
-        let limit = stretched(rules.silence);
-        // A peer that our retransmissions and nudges reach answers them with progress or with segments without data.
-        // One that sends data only does not hear us. Where the kernel does not count them, lack of progress is left.
-        let (deaf, deaf_limit) = match health.empty_segs_in {
-            Some(_) => (now.since(self.answered.max(pending)), limit),
-            None => (now.since(pending), stretched(rules.one_way)),
-        };
-        let suspect_after = rules.suspect_after;
-        let talks = unheard < limit / 2;
-        Some(if talks && (deaf_limit == limit || deaf >= deaf_limit) {
-            Verdict { silent: deaf.max(unheard), limit: deaf_limit, evidence: Evidence::OneWay, suspect_after }
-        } else {
-            let silent = if deaf_limit == limit { deaf.max(unheard) } else { unheard };
-            Verdict { silent, limit, evidence: Evidence::NoAck, suspect_after }
-        })
-    }
-
-    /// The same with a closed window: the peer lives as long as it answers the probes of it.
-    fn judge_closed_window(
-        &mut self,
-        rules: &Rules,
-        now: Moment,
-        probes: u8,
-        unheard: Duration,
-        limit: Duration,
-    ) -> Verdict {
-        self.window_closed = true;
-        let silent = if rules.has_nudge || (rules.has_rto_max && self.prepared) {
-            unheard
-        } else if probes > 0 {
-            // Probes thin out, so silence alone says nothing: only an unanswered probe does.
-            let since = *self.unanswered_probe.get_or_insert(now);
-            now.since(since).min(unheard)
-        } else {
-            self.unanswered_probe = None;
-            Duration::ZERO
-        };
-        Verdict { silent, limit, evidence: Evidence::NoAck, suspect_after: rules.zero_window_suspect }
-    }
-
     /// What there is to tell of a connection without progress that is not judged (yet).
     fn change(&mut self, rules: &Rules, now: Moment, verdict: &Verdict, stuck: Duration) -> Option<Change> {
         let Verdict { silent, suspect_after, .. } = *verdict;
@@ -575,34 +500,6 @@ impl Liveness {
         outcome.end = Some(LinkEnd::Lost { after, evidence: verdict.evidence });
         self.parked = Some(Parked { since: now, one_way, heard: false });
         self.next_poll = Some(now + rules.heartbeat);
-        outcome
-    }
-
-    fn check_parked(&mut self, rules: &Rules, now: Moment, sample: Sample, parked: Parked) -> Outcome {
-        let mut outcome = Outcome { hold: true, ..Outcome::default() };
-        let acked = self.written.wrapping_sub(i64::from(sample.outq)) > self.acked;
-        let heard = match sample.info {
-            _ if acked || (parked.heard && !parked.one_way) => true,
-            None => {
-                outcome.ask = Some(Ask::Info);
-                return outcome;
-            }
-            Some(health) => {
-                self.learn(now, &health);
-                if parked.one_way { self.answered > parked.since } else { self.alive > parked.since }
-            }
-        };
-        if heard {
-            outcome.returned = true;
-            self.next_poll = None;
-            return outcome;
-        }
-        let over = now.since(parked.since) >= rules.returned_within;
-        self.next_poll = (!over).then(|| now + rules.heartbeat);
-        outcome.nudge = rules.has_nudge && now >= self.next_nudge;
-        if outcome.nudge {
-            self.next_nudge = now + PARKED_NUDGE;
-        }
         outcome
     }
 

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::{Asked, NoSeat, SeatSettings};
+use super::{Asked, NoSeat};
+use crate::config::Seats;
 use crate::msg::{Evidence, LeftReason, Moment, Role};
 
 /// After a reset nothing is announced for so long: a reloading browser may reset its old connection a moment before
@@ -268,7 +269,7 @@ pub struct Taken {
 }
 
 /// Whether one more of `role` may sit.
-pub fn admits(seats: &SeatSettings, taken: Taken, role: Role) -> Result<(), NoSeat> {
+pub fn admits(seats: &Seats, taken: Taken, role: Role) -> Result<(), NoSeat> {
     if seats.per_user > 0 && taken.of_user >= seats.per_user {
         return Err(NoSeat::PerUser);
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::config::{Chat, Control, Seats};
 use crate::describe::Args;
 use crate::msg::{
     ConnId, ControlReason, DeviceReason, Epoch, Event, EventId, Evidence, LeftReason, Member, PeerAddr, Ref, Role,
@@ -12,8 +13,8 @@ use crate::msg::{
 /// The settings that matter here.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
-    /// Of the seats.
-    pub seats: SeatSettings,
+    /// Of the seats; `reserved` is 0 if no admins are configured. Which addresses may come is not asked here.
+    pub seats: Seats,
     /// A session unused for so long is forgotten (`auth.lifetime`); one with a link is in use.
     pub lifetime: Duration,
     /// A page that answered beats and stops for so long is stalled (`liveness.page_after`); zero: off.
@@ -23,56 +24,11 @@ pub struct Settings {
     /// Between two beats: 500 ms, or the profile's heartbeat if that is longer. At least 1 ms.
     pub beat: Duration,
     /// Of the chat.
-    pub chat: ChatSettings,
+    pub chat: Chat,
     /// Of control.
-    pub control: ControlSettings,
+    pub control: Control,
     /// `devices.silent_after`.
     pub silent_after: Duration,
-}
-
-/// `[control]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ControlSettings {
-    /// No page has named the device in an answer to a beat for so long, though one could.
-    pub page_after: Duration,
-    /// ... and at latest so long after the newest beat that was answered so.
-    pub max_silence: Duration,
-    /// The longest lease.
-    pub lease_max: Duration,
-    /// An older beat makes a command stale.
-    pub command_age: Duration,
-    /// A command not answered for so long is answered `unknown`.
-    pub answer_after: Duration,
-}
-
-/// `[seats]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct SeatSettings {
-    /// Seats in all.
-    pub max: u16,
-    /// Of one user; 0: no limit.
-    pub per_user: u16,
-    /// Kept for admins; 0 if no admins are configured.
-    pub reserved: u16,
-    /// A seat waits so long after the last link closed in order.
-    pub linger: Duration,
-    /// A session without a link keeps its seat so long after its last request.
-    pub plain: Duration,
-    /// Zero: never; else a session without page, chat or command for so long is evicted.
-    pub idle: Duration,
-}
-
-/// `[chat]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ChatSettings {
-    /// Events of the chat kept for replay; as many of presence beside them.
-    pub history: usize,
-    /// Characters of one message.
-    pub text_max: usize,
-    /// So many messages ...
-    pub rate_count: u32,
-    /// ... in so long, for each session.
-    pub rate_per: Duration,
 }
 
 /// What chance gives to one run.

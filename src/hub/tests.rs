@@ -11,24 +11,26 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
+use crate::config::{Chat, Control, Rate, Seats};
 use crate::msg::{Change, Effect, Epoch, Evidence, LinkEnd, Member, Passing, PeerAddr, Presence, Role, Types};
 
 pub(super) fn settings() -> Settings {
     Settings {
-        seats: SeatSettings {
+        seats: Seats {
             max: 10,
             per_user: 0,
             reserved: 0,
             linger: Duration::from_secs(3),
             plain: Duration::from_secs(60),
             idle: Duration::ZERO,
+            allow: Vec::new(),
         },
         lifetime: Duration::from_secs(12 * 3600),
         page_after: Duration::from_secs(10),
         returned_within: Duration::from_secs(30),
         beat: Duration::from_millis(500),
-        chat: ChatSettings { history: 500, text_max: 2000, rate_count: 5, rate_per: Duration::from_secs(1) },
-        control: ControlSettings {
+        chat: Chat { history: 500, text_max: 2000, rate: Rate { count: 5, per: Duration::from_secs(1) } },
+        control: Control {
             page_after: Duration::from_secs(3),
             max_silence: Duration::from_secs(5),
             lease_max: Duration::from_secs(60),

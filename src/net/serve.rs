@@ -32,8 +32,8 @@ const PIPELINE_MAX: u64 = 64 * 1024;
 /// Bytes of a body that travel in one piece with their head.
 const JOIN_MAX: usize = 2048;
 
-/// Reads once and serves what came. Whether bytes came.
-pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io::Result<bool> {
+/// Reads once and serves what came.
+pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io::Result<()> {
     let mut buffer = std::mem::take(&mut world.buffer);
     let got = conn.read(&mut buffer);
     if let Ok(n @ 1..) = got {
@@ -41,7 +41,7 @@ pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io
         take(conn, id, world, now, &buffer[..n]);
     }
     world.buffer = buffer;
-    Ok(got? > 0)
+    got.map(|_| ())
 }
 
 /// Takes `bytes` in.

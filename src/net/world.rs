@@ -5,16 +5,16 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::Config;
 use crate::config::users::Users;
+use crate::config::{Config, Seats};
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
 use crate::hub::liveness::Rules;
-use crate::hub::{ChatSettings, Hub, SeatSettings, Seed, Settings};
+use crate::hub::{Hub, Seed, Settings};
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, Epoch, Now, Times};
 use crate::net::conn::Patience;
-use crate::net::devices::{self, Devices};
+use crate::net::devices::Devices;
 use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Key, Outcome};
@@ -157,27 +157,15 @@ impl World {
 
 /// The hub's settings by `config`.
 pub fn settings(config: &Config) -> Settings {
-    let seats = &config.seats;
+    let reserved = if config.has_admins() { config.seats.reserved } else { 0 };
     Settings {
-        seats: SeatSettings {
-            max: seats.max,
-            per_user: seats.per_user,
-            reserved: if config.has_admins() { seats.reserved } else { 0 },
-            linger: seats.linger,
-            plain: seats.plain,
-            idle: seats.idle,
-        },
+        seats: Seats { reserved, ..config.seats.clone() },
         lifetime: config.auth.lifetime,
         page_after: config.liveness.page_after,
         returned_within: config.liveness.returned_within,
         beat: config.liveness.beat(),
-        chat: ChatSettings {
-            history: config.chat.history,
-            text_max: config.chat.text_max,
-            rate_count: config.chat.rate.count,
-            rate_per: config.chat.rate.per,
-        },
-        control: devices::control_settings(config),
+        chat: config.chat.clone(),
+        control: config.control.clone(),
         silent_after: config.devices.silent_after,
     }
 }

@@ -54,29 +54,48 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs_f64().ceil().max(1.0) as u64
 }
 
-/// The text in the body, by its content type.
+/// The text in the body of a POST, or what to answer.
 fn text(call: &Call<'_>) -> Result<String, Full> {
-    let shape = r#"the body is {"text":"..."}"#;
-    let kind = call.request.header("content-type").unwrap_or(b"text/plain");
-    let kind = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-    match kind.as_slice() {
-        b"text/plain" => match std::str::from_utf8(call.body) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(refusal(400, "utf8", "the text is not UTF-8")),
-        },
-        b"application/json" => match serde_json::from_slice::<serde_json::Value>(call.body) {
-            Ok(serde_json::Value::Object(map)) => match map.get("text") {
-                Some(serde_json::Value::String(text)) => Ok(text.clone()),
-                _ => Err(refusal(400, "shape", shape)),
-            },
-            _ => Err(refusal(400, "shape", shape)),
-        },
-        _ => {
+    read(call.request.header("content-type"), call.body).map_err(|why| match why {
+        Unread::Utf8 => refusal(400, "utf8", "the text is not UTF-8"),
+        Unread::Shape => refusal(400, "shape", r#"the body is {"text":"..."}"#),
+        Unread::Type => {
             let host = call.request.host.filter(|h| !h.is_empty()).unwrap_or("HOST");
             let said = format!(
                 "send it as text: curl -u USER -H 'Content-Type: text/plain' -d 'hello' http://{host}/api/chat"
             );
-            Err(refusal(415, "type", &said))
+            refusal(415, "type", &said)
         }
+    })
+}
+
+/// Why a body has no text in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unread {
+    /// Text that is no UTF-8.
+    Utf8,
+    /// JSON of another shape.
+    Shape,
+    /// Neither text nor JSON.
+    Type,
+}
+
+/// The text in a body of this content type; without one it is plain text.
+///
+/// # Errors
+/// Why there is none.
+pub fn read(content_type: Option<&[u8]>, body: &[u8]) -> Result<String, Unread> {
+    let kind = content_type.unwrap_or(b"text/plain");
+    let kind = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    match kind.as_slice() {
+        b"text/plain" => std::str::from_utf8(body).map(str::to_owned).map_err(|_| Unread::Utf8),
+        b"application/json" => match serde_json::from_slice::<serde_json::Value>(body) {
+            Ok(serde_json::Value::Object(mut map)) => match map.remove("text") {
+                Some(serde_json::Value::String(text)) => Ok(text),
+                _ => Err(Unread::Shape),
+            },
+            _ => Err(Unread::Shape),
+        },
+        _ => Err(Unread::Type),
     }
 }

@@ -180,7 +180,7 @@ impl CommandWish {
     ///
     /// # Errors
     /// What shape it has to have.
-    fn read(map: &Map<String, Value>) -> Result<CommandWish, Denied> {
+    pub fn read(map: &Map<String, Value>) -> Result<CommandWish, Denied> {
         let shape = |message: &str| Denied::new(400, "shape", message);
         let command = map.get("command").and_then(Value::as_str);
         let command =
@@ -334,7 +334,10 @@ fn no_control(device: &str, holder: Option<std::rc::Rc<Member>>) -> Denied {
 }
 
 /// The JSON object in a body.
-fn object(body: &[u8]) -> Result<Map<String, Value>, Denied> {
+///
+/// # Errors
+/// That it has to be one.
+pub fn object(body: &[u8]) -> Result<Map<String, Value>, Denied> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Denied::new(400, "shape", "the body has to be a JSON object")),

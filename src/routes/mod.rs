@@ -6,7 +6,7 @@
 //! [`answer`] when the body is, and [`page_seat`] when a file was found.
 
 pub mod access;
-mod chat;
+pub mod chat;
 pub mod devices;
 mod events;
 mod evict;

@@ -320,9 +320,9 @@ fn withheld() -> Sim {
 #[test]
 fn who_takes_nothing_but_heartbeats_is_stalled_and_then_slow() {
     let mut sim = withheld();
-    sim.until(64_900, Peer::Well(1)).expect(&[("stalled", 35_000..=35_600)]);
     // Beats would want an answer, and cost more of the window.
     let before = sim.live.beat_slot;
+    sim.until(64_900, Peer::Well(1)).expect(&[("stalled", 35_000..=35_600)]);
     assert!(sim.pulses.iter().filter(|&&at| at > 5000).count() >= 119, "{}", sim.pulses.len());
     sim.until(66_000, Peer::Well(1)).expect(&[("slow", 65_000..=65_600)]);
     assert_eq!(sim.live.beat_slot, before);

@@ -1,6 +1,7 @@
 //! The transition table: one row for each rule of the seats. Times in milliseconds; the moment of the cue is 100 s.
 
 use super::*;
+use crate::config::Config;
 
 const NOW: u64 = 100_000;
 
@@ -382,14 +383,7 @@ fn what_is_told_agrees_with_who_sits_for_every_state_and_cue() {
 
 #[test]
 fn who_may_sit_down() {
-    let seats = |max, per_user, reserved| SeatSettings {
-        max,
-        per_user,
-        reserved,
-        linger: Duration::ZERO,
-        plain: Duration::ZERO,
-        idle: Duration::ZERO,
-    };
+    let seats = |max, per_user, reserved| Seats { max, per_user, reserved, ..Config::default().seats };
     let taken = |all, admins, of_user| Taken { all, admins, of_user };
     let rows = [
         // settings, taken (all, admins, own), role, answer

@@ -3,6 +3,7 @@
 #   BASE   the server, e.g. http://127.0.0.1:8080        (default)
 #   AUTH   user:password of somebody who may come in     (needed)
 #   GUEST  user:password of a second user                (some scripts; they say so)
+#   DEVICES, TOKEN   where devices connect, HOST:PORT, and the token of check-device (device.sh)
 #   FILE   a file that is no HTML page                   (default /style.css, which is built in)
 
 BASE=${BASE:-http://127.0.0.1:8080}

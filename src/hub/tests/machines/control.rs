@@ -1,0 +1,329 @@
+//! Who controls a device, and the dead man's switch.
+
+use super::*;
+
+#[test]
+fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_nobody_decided_it() {
+    type Act = fn(&mut World, SessionId);
+    // What happens at 10 s, when control has ended, what the device hears before `control -`, and why.
+    let table: &[(&str, u64, &str, &str, Act)] = &[
+        ("released", 10_000, "", "released", |w, ann| {
+            w.release(ann, "pump").unwrap();
+        }),
+        ("cable cut", 12_300, "safe lost ann 2300", "lost", |w, _| {
+            w.freeze(1).live(11_200).suspect(1, 1_200).live(12_300).lose(1, 2_300, Evidence::NoAck);
+        }),
+        ("reset", 10_200, "safe lost ann 300", "lost", |w, _| {
+            w.freeze(1).lose(1, 100, Evidence::Reset);
+        }),
+        ("browser killed", 13_000, "safe left ann 3000", "left", |w, _| {
+            w.freeze(1).fin(1);
+        }),
+        ("evicted", 10_000, "safe left ann 0", "left", |w, ann| {
+            let admin = w.browser("admin", addr(9));
+            w.page(admin).expect("a seat");
+            w.freeze(1);
+            let now = w.now();
+            w.hub.evict(now, admin, ann, &mut w.fx).expect("evicted");
+        }),
+        ("logged out", 10_000, "safe left ann 0", "left", |w, ann| {
+            w.freeze(1);
+            let now = w.now();
+            w.hub.logout(now, ann, &mut w.fx);
+        }),
+        ("expired", 10_000, "safe left ann 0", "left", |w, _| {
+            w.freeze(1);
+            let now = w.now();
+            w.hub.user_changed(now, "ann", &mut w.fx);
+        }),
+        ("role lost", 10_000, "safe left ann 0", "left", |w, _| {
+            let now = w.now();
+            w.hub.role_changed(now, "ann", Role::Viewer, &mut w.fx);
+        }),
+        ("too slow", 10_000, "safe left ann 0", "left", |w, _| {
+            w.freeze(1).end(1, LinkEnd::Slow);
+        }),
+        ("page frozen", 13_000, "safe page ann 3000", "page", |w, _| {
+            w.freeze(1);
+        }),
+        ("silent for ever", 15_000, "safe page ann 5000", "page", |w, _| {
+            w.freeze(1).suspect(1, 0);
+        }),
+        ("page lets go of it", 13_000, "safe page ann 3000", "page", |w, ann| {
+            w.freeze(1);
+            w.machines.pages.push(Page { id: ann, conn: 1, tab: "tab1".into(), hold: vec!["other"] });
+        }),
+        ("device gone", 10_000, "safe device ann 0", "device", |w, _| {
+            w.says(50, FromDevice::Bye);
+        }),
+    ];
+    for (what, at, safe, reason, act) in table {
+        let (mut w, ann) = held();
+        act(&mut w, ann);
+        w.settle();
+        if *at > w.ms {
+            w.live(at - 1);
+            assert_eq!(w.holder("pump"), Some(ann), "{what}: too soon");
+        }
+        w.live(*at);
+        assert_eq!(w.holder("pump"), None, "{what}: too late");
+        let log = w.hub.log_since(None, 100).events;
+        let control = log.iter().filter_map(|e| match &e.what {
+            What::Control { holder: None, reason, .. } => Some(reason.word()),
+            _ => None,
+        });
+        assert_eq!(control.collect::<Vec<_>>(), [*reason], "{what}");
+        let expected: Vec<&str> = [*safe, "control -"].into_iter().filter(|line| !line.is_empty()).collect();
+        assert_eq!(w.device_news(50), expected, "{what}");
+        if *reason != "device" {
+            let bob = w.hub.members().iter().find(|m| &*m.user == "bob").map(|m| m.session).expect("bob is here");
+            w.take(bob, "pump").expect("free for the next one at once");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_stops_says_safe_before_bye() {
+    let (mut w, ann) = held();
+    let id = w.command(ann, "start", "{}").expect("sent");
+    w.device_news(50);
+    let now = w.now();
+    w.hub.shutdown(now, &mut w.fx);
+    let mut told = Vec::new();
+    for effect in std::mem::take(&mut w.fx) {
+        match effect {
+            Effect::Device(DeviceEffect::Close { conn: c, why }) if c == conn(50) => {
+                told.append(&mut w.device_news(50));
+                told.push(format!("bye {why}"));
+            }
+            Effect::Device(effect) => w.machines.take(effect),
+            Effect::Deliver { to, message } => to.iter().for_each(|c| w.ears.entry(*c).or_default().hear(&message)),
+            Effect::Close { .. } | Effect::Park { .. } => {}
+        }
+    }
+    assert_eq!(told, ["safe shutdown ann 0", "control -", "bye shutdown"]);
+    let answered = format!("answered pump {id} null \"unknown\"");
+    w.news(1);
+    w.expect_about(2, &["commanded ann@1 pump start {}", "control pump - ann shutdown", &answered]);
+    assert_eq!(w.hub.deadline(), None);
+}
+
+#[test]
+fn a_device_whose_token_was_being_checked_when_the_server_stopped_is_told_bye() {
+    let mut w = World::new();
+    let now = w.now();
+    w.hub.shutdown(now, &mut w.fx);
+    w.device("pump", 50);
+    assert_eq!(w.machines.ended, [(conn(50), "shutdown".into())]);
+    assert_eq!((w.device_news(50), w.hub.devices_up(), w.hub.newest().seq), (vec![], 0, 0));
+}
+
+#[test]
+fn control_is_taken_by_one_and_the_others_are_told_who_has_it() {
+    let (mut w, ann) = held();
+    let bob = w.hub.members()[1].session;
+    let Err(ControlError::Held(holder)) = w.take(bob, "pump") else { panic!("two holders") };
+    assert_eq!((&*holder.user, w.holder("pump")), ("ann", Some(ann)));
+    assert_eq!(w.take(bob, "fan"), Err(ControlError::NoDevice));
+    let Err(ControlError::NotHeld(Some(_))) = w.release(bob, "pump") else { panic!("not bob's to release") };
+    assert!(w.take(ann, "pump").is_ok(), "once more is no news");
+    w.expect_about(2, &[]).expect_device(50, &[]);
+    w.release(ann, "pump").expect("released");
+    w.expect_about(2, &["control pump - ann released"]).expect_device(50, &["control -"]);
+    assert!(matches!(w.release(ann, "pump"), Err(ControlError::NotHeld(None))));
+    w.take(bob, "pump").expect("free");
+    w.expect_about(2, &["control pump bob - taken"]);
+    let vic = w.panel("vic", 3, &[]);
+    assert_eq!(w.take(vic, "pump"), Err(ControlError::Role));
+    assert_eq!(w.take_by(bob, "pump", Take { lease: None, force: true }), Err(ControlError::Role));
+    w.fin(50);
+    assert_eq!(w.take(ann, "pump"), Err(ControlError::Down));
+}
+
+#[test]
+fn an_admin_may_force_and_the_device_runs_on() {
+    let (mut w, _) = held();
+    let admin = w.panel("admin", 3, &["pump"]);
+    assert!(matches!(w.take(admin, "pump"), Err(ControlError::Held(_))));
+    w.take_by(admin, "pump", Take { lease: None, force: true }).expect("forced");
+    w.expect_device(50, &["control admin"]).expect_about(2, &["control pump admin ann forced"]);
+    assert_eq!(w.command(admin, "start", "{}").map(|_| ()), Ok(()));
+}
+
+#[test]
+fn an_offer_is_taken_within_ten_seconds_or_the_giver_keeps_control() {
+    let (mut w, ann) = held();
+    let bob = w.hub.members()[1].session;
+    let mia = w.panel("mia", 3, &["pump"]);
+    let vic = w.panel("vic", 4, &[]);
+    w.news(3);
+    assert_eq!(w.give(ann, "pump", vic), Err(ControlError::CannotHold));
+    assert_eq!(w.give(ann, "pump", ann), Err(ControlError::Nobody));
+    assert_eq!(w.give(ann, "pump", SessionId(1)), Err(ControlError::Nobody));
+    assert!(matches!(w.give(bob, "pump", mia), Err(ControlError::NotHeld(Some(_)))));
+    w.give(ann, "pump", mia).expect("offered");
+    w.expect_about(3, &["offered pump ann mia"]).expect_about(2, &[]);
+    assert!(matches!(w.take(bob, "pump"), Err(ControlError::Held(_))), "it was not offered to bob");
+    assert!(w.command(ann, "start", "{}").is_ok(), "until then the giver has it");
+    w.live(20_000);
+    assert!(matches!(w.take(mia, "pump"), Err(ControlError::Held(_))), "too late");
+    w.give(ann, "pump", mia).expect("offered");
+    w.live(29_999).device_news(50);
+    w.news(2);
+    w.take(mia, "pump").expect("given");
+    w.expect_about(2, &["control pump mia ann given"]).expect_device(50, &["control mia"]);
+    w.live(40_000);
+    assert_eq!(w.holder("pump"), Some(mia), "and her page keeps it");
+}
+
+#[test]
+fn a_reloaded_page_keeps_control_and_one_that_comes_back_too_late_does_not() {
+    let (mut w, ann) = held();
+    w.freeze(1).fin(1);
+    w.live(12_900);
+    w.panel_again(ann, 101, 2, &["pump"]);
+    w.live(60_000);
+    assert_eq!(w.holder("pump"), Some(ann));
+    w.expect_device(50, &[]);
+    w.freeze(101).fin(101);
+    w.live(63_000);
+    w.panel_again(ann, 201, 3, &["pump"]);
+    w.live(70_000).expect_device(50, &["safe left ann 3000", "control -"]);
+    assert_eq!(w.holder("pump"), None, "control never returns by itself");
+}
+
+#[test]
+fn control_does_not_outlast_a_short_linger_either() {
+    let mut w = World::with(|s| s.seats.linger = Duration::from_millis(700));
+    let ann = w.panel("ann", 1, &["pump"]);
+    w.device("pump", 50);
+    w.live(10_000);
+    w.take(ann, "pump").expect("control");
+    w.device_news(50);
+    w.freeze(1).fin(1);
+    w.live(10_699).expect_device(50, &[]);
+    w.live(10_700).expect_device(50, &["safe left ann 700", "control -"]);
+}
+
+#[test]
+fn reconnecting_without_an_answer_gains_a_page_nothing() {
+    let (mut w, ann) = held();
+    w.freeze(1);
+    for n in 0..6 {
+        // every 700 ms a new link, never an answer
+        w.live(10_000 + 700 * u64::from(n));
+        assert_eq!(w.tab(ann, 300 + n, "tab1", 10 + u64::from(n)), Ok(()));
+    }
+    assert_eq!(w.holder("pump"), None);
+    assert_eq!(w.device_news(50)[0], "safe page ann 3000");
+}
+
+#[test]
+fn one_answer_counts_once_whoever_gives_it() {
+    let (mut w, ann) = held();
+    w.freeze(1);
+    let n = w.hub.beat_number(w.now());
+    for (c, ms) in (7..).zip([10_500, 11_000, 11_500, 12_000, 12_500, 13_000]) {
+        w.live(ms);
+        // always another page, always the same old beat
+        let tab = format!("other{c}");
+        assert_eq!(w.tab(ann, c, &tab, 1), Ok(()));
+        let now = w.now();
+        w.hub.beat_sent(now, conn(c), n);
+        assert_eq!(w.hub.beat_answer(now, ann, &tab, n, &["pump"], &mut w.fx), BeatAnswer::Counted);
+        w.settle();
+    }
+    w.live(13_500);
+    assert_eq!(w.holder("pump"), None);
+}
+
+#[test]
+fn an_outage_of_two_seconds_stops_nothing() {
+    let (mut w, ann) = held();
+    let pages = w.machines.pages.clone();
+    w.freeze(1).live(11_200);
+    w.suspect(1, 1_200).live(12_900).recover(1);
+    w.machines.pages = pages;
+    w.live(60_000);
+    assert_eq!(w.holder("pump"), Some(ann));
+    w.expect_device(50, &[]);
+}
+
+#[test]
+fn time_in_which_the_server_stood_still_ends_no_control() {
+    let (mut w, ann) = held();
+    w.hub.stood_still(Duration::from_secs(20));
+    w.at(30_000);
+    assert_eq!(w.holder("pump"), Some(ann));
+    w.live(60_000);
+    assert_eq!(w.holder("pump"), Some(ann));
+}
+
+#[test]
+fn without_a_page_control_needs_a_lease_which_only_use_renews() {
+    let mut w = World::new();
+    let ann = w.curl("ann", addr(1));
+    w.ask(ann, Asked::Act).expect("a seat");
+    w.device("pump", 50);
+    assert_eq!(w.take(ann, "pump"), Err(ControlError::Lease));
+    assert_eq!(w.lease(ann, "pump", 61), Err(ControlError::Lease), "above lease_max");
+    assert_eq!(w.lease(ann, "pump", 0), Err(ControlError::Lease));
+    w.lease(ann, "pump", 10).expect("control");
+    w.live(9_000);
+    w.lease(ann, "pump", 10).expect("renewed");
+    w.live(18_000);
+    w.command(ann, "start", "{}").expect("renews too");
+    w.ask(ann, Asked::Act).expect("reading does not");
+    w.device_news(50);
+    w.live(27_999).expect_device(50, &[]);
+    w.live(28_000).expect_device(50, &["safe lease ann 10000", "control -"]);
+}
+
+#[test]
+fn a_lease_does_not_outlast_the_last_link_and_counts_the_boards_sleep() {
+    let mut w = World::new();
+    let ann = w.member("ann", 1);
+    w.device("pump", 50);
+    w.lease(ann, "pump", 60).expect("an SSE link of curl is no page");
+    w.live(5_000);
+    w.device_news(50);
+    w.fin(1).live(7_999).expect_device(50, &[]);
+    w.live(8_000).expect_device(50, &["safe left ann 3000", "control -"]);
+
+    let bob = w.curl("bob", addr(2));
+    w.ask(bob, Asked::Act).expect("a seat");
+    w.lease(bob, "pump", 60).expect("control");
+    w.device_news(50);
+    let now = w.now();
+    w.hub.slept(now, Duration::from_secs(59));
+    w.live(8_999).expect_device(50, &[]);
+    w.live(9_000).expect_device(50, &["safe lease bob 1000", "control -"]);
+}
+
+#[test]
+fn a_member_whose_control_counts_on_their_seat_is_not_taken_it_away() {
+    let mut w = World::with(|s| s.seats.max = 1);
+    let ann = w.panel("ann", 1, &["pump"]);
+    w.device("pump", 50);
+    w.live(1_000);
+    w.take(ann, "pump").expect("control");
+    w.suspect(1, 1_200);
+    let newer = w.browser("ann", addr(1));
+    assert_eq!(w.page(newer), Err(NoSeat::Full));
+    w.release(ann, "pump").expect("released");
+    assert_eq!(w.page(newer), Ok(Some(1)));
+}
+
+#[test]
+fn holders_get_beats_twice_a_second_whatever_the_profile() {
+    let mut w = World::with(|s| s.beat = Duration::from_secs(10));
+    let ann = w.panel("ann", 1, &["pump"]);
+    w.device("pump", 50);
+    w.machines.paces.clear();
+    w.take(ann, "pump").expect("control");
+    assert_eq!(std::mem::take(&mut w.machines.paces), [(conn(1), true)]);
+    w.panel_again(ann, 101, 2, &["pump"]);
+    assert_eq!(std::mem::take(&mut w.machines.paces), [(conn(101), true)]);
+    w.release(ann, "pump").expect("released");
+    assert_eq!(w.machines.paces, [(conn(101), false)]);
+}

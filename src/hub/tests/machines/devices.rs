@@ -1,0 +1,136 @@
+//! How devices come, go and are, and what they measure.
+
+use super::*;
+
+#[test]
+fn a_device_is_welcomed_and_everybody_is_told_how_it_is() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.news(1);
+    w.device("pump", 50);
+    w.expect_device(50, &["welcome pump", "control -"]).expect(1, &["device pump up hello"]);
+    w.says(50, FromDevice::Ping("7".into())).expect_device(50, &["pong 7"]);
+    w.live(10_000).expect(1, &[]);
+    // It falls silent, is heard again, falls silent for good.
+    w.hang(50).at(11_199).expect(1, &[]);
+    w.at(11_200).expect(1, &["device pump suspect silent"]);
+    w.at(12_000).says(50, FromDevice::Blank).expect(1, &["device pump up -"]);
+    w.at(16_999).expect(1, &["device pump suspect silent"]);
+    w.at(17_000).expect(1, &["device pump down silent"]);
+    assert_eq!(w.machines.ended, [(conn(50), "silent".into())]);
+    assert_eq!(w.hub.devices()[0].state, DeviceState::Down);
+}
+
+#[test]
+fn output_that_a_device_does_not_take_makes_it_suspect_even_if_it_talks() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.device("pump", 50);
+    w.live(2_000).news(1);
+    let waits = |w: &mut World, since: Option<u64>| {
+        let now = w.now();
+        w.hub.device_waits(now, conn(50), since.map(Moment::from_millis), &mut w.fx);
+        w.settle();
+    };
+    waits(&mut w, Some(2_000));
+    w.live(3_199).expect(1, &[]);
+    w.live(3_200).expect(1, &["device pump suspect silent"]);
+    waits(&mut w, None);
+    w.expect(1, &["device pump up -"]);
+}
+
+#[test]
+fn every_end_of_a_devices_link_has_its_reason() {
+    type End = fn(&mut World);
+    let table: [(&str, &str, End); 6] = [
+        ("left", "closed", |w| {
+            w.says(50, FromDevice::Bye);
+        }),
+        ("left", "closed", |w| {
+            w.fin(50);
+        }),
+        ("lost", "reset", |w| {
+            w.lose(50, 2_300, Evidence::NoAck);
+        }),
+        ("lost", "reset", |w| {
+            w.lose(50, 0, Evidence::Reset);
+        }),
+        ("silent", "silent", |w| {
+            w.end(50, LinkEnd::Slow);
+        }),
+        ("protocol", "protocol", |w| {
+            let now = w.now();
+            w.hub.device_broke(now, conn(50), &mut w.fx);
+            w.settle();
+        }),
+    ];
+    for (reason, ended, end) in table {
+        let mut w = World::new();
+        let ann = w.panel("ann", 1, &["pump"]);
+        w.device("pump", 50);
+        w.take(ann, "pump").expect("control");
+        let id = w.command(ann, "start", "{}").expect("sent");
+        w.news(1);
+        w.device_news(50);
+        end(&mut w);
+        let down = format!("device pump down {reason}");
+        let answered = format!("answered pump {id} null \"unknown\"");
+        w.expect_about(1, &[&down, "control pump - ann device", &answered]);
+        w.expect_device(50, &["safe device ann 0", "control -"]);
+        assert_eq!(w.machines.ended, [(conn(50), ended.to_string())], "{reason}");
+        assert_eq!(w.holder("pump"), None);
+    }
+}
+
+#[test]
+fn a_second_hello_replaces_the_older_link() {
+    let mut w = World::new();
+    let ann = w.panel("ann", 1, &["pump"]);
+    w.device("pump", 50);
+    w.take(ann, "pump").expect("control");
+    let id = w.command(ann, "start", "{}").expect("sent");
+    w.device_news(50);
+    w.news(1);
+    w.device("pump", 51);
+    w.expect_device(50, &["safe device ann 0", "control -"]).expect_device(51, &["welcome pump", "control -"]);
+    let answered = format!("answered pump {id} null \"unknown\"");
+    w.expect_about(1, &["device pump down replaced", "control pump - ann device", &answered, "device pump up hello"]);
+    assert_eq!(w.machines.ended, [(conn(50), "replaced".into())]);
+    // What the old link still says is nobody's word; its end is no news.
+    w.says(50, FromDevice::Bye).fin(50).expect(1, &[]);
+    // The answer comes over the new link: late, once.
+    w.answers(51, id, true).expect(1, &[&format!("answered pump {id} true 1 late")]);
+    w.answers(51, id, true).expect(1, &[]).expect_device(51, &["error answer"]);
+}
+
+#[test]
+fn telemetry_comes_at_most_ten_times_a_second_and_the_newest_value_wins() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    w.device("pump", 50);
+    w.news(1);
+    for i in 0..50 {
+        let values = vec![("rpm".into(), i.to_string().into()), (format!("t{}", i % 2).into(), "1".into())];
+        w.at(20 * i).says(50, FromDevice::Telemetry(values));
+    }
+    let heard = w.news(1);
+    assert_eq!(heard.len(), 10, "{heard:?}");
+    assert_eq!(heard[0], "telemetry pump rpm=0 t0=1");
+    assert_eq!(heard[1], "telemetry pump rpm=4 t0=1 t1=1");
+    w.at(1_100);
+    assert_eq!(w.news(1), ["telemetry pump rpm=49 t0=1 t1=1"]);
+    let device = &w.hub.devices()[0];
+    assert_eq!(device.telemetry[0], ("rpm".into(), "49".into()));
+    assert_eq!(device.telemetry_ms, Some(1_700_000_000_980));
+}
+
+#[test]
+fn devices_that_are_down_are_remembered_up_to_a_bound() {
+    let mut w = World::new();
+    for i in 0..100 {
+        w.device(&format!("d{i:03}"), 50 + i);
+        w.after(10).fin(50 + i);
+    }
+    let names: Vec<_> = w.hub.devices().iter().map(|d| d.name.to_string()).collect();
+    assert_eq!((names.len(), names[0].as_str(), names[63].as_str()), (64, "d036", "d099"));
+}
