@@ -9,7 +9,7 @@ use crate::http::auth;
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
 use crate::http::response::{
-    Audience, CONTINUE, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
+    Audience, CONTINUE, EVENT_STREAM, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
 };
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
@@ -344,7 +344,7 @@ fn respond(
             world.site.metrics.response(200);
             let mut out = Vec::with_capacity(384);
             start_head(&mut out, 200, &envelope);
-            push_field(&mut out, "Content-Type", b"text/event-stream");
+            push_field(&mut out, "Content-Type", EVENT_STREAM.as_bytes());
             push_field(&mut out, "X-Content-Type-Options", b"nosniff");
             push_field(&mut out, "Cache-Control", b"no-store");
             // nginx would otherwise keep events back until its buffer is full
