@@ -527,7 +527,11 @@ fn behind_a_unix_socket_silence_is_a_loss_and_a_frozen_page_is_not() {
         assert!(begun.elapsed() < SOON, "{tales:?}");
         tales.extend(bob.idle(Duration::from_millis(20)));
     }
-    assert_eq!(told(&tales, "ann"), [r#""suspected" """#, r#""lost" "no_ack""#]);
+    let of_ann = told(&tales, "ann");
+    let (last, before) = of_ann.split_last().unwrap();
+    assert_eq!(last, r#""lost" "no_ack""#);
+    // on a busy machine a look may come so late that both are due
+    assert!(before.iter().all(|t| t == r#""suspected" """#), "{before:?}");
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}: on an idle machine it takes 1.3 s", begun.elapsed());
     // heard again it is told, so that its page comes back
     gone.raw(&frame(0x8a, b""));
