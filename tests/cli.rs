@@ -143,12 +143,20 @@ fn check_says_ok_or_every_mistake_on_stdout() {
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(0), "ok\n", ""));
 
     folder.write("users", "ann:$apr1$x$y\n");
-    folder.write("bad.toml", "wwww = \"pages\"\n[auth]\nusers = \"users\"\n[seats]\nmax = \"ten\"\n");
+    folder.write(
+        "bad.toml",
+        "wwww = \"pages\"\nuser = \"nemo-the-unknown\"\n[auth]\nusers = \"users\"\n[seats]\nmax = \"ten\"\n",
+    );
     let environment = [("BOATSWAIN_DRAIN", "2"), ("BOATSWAIN_NONSENSE", "x")];
     let said = run_in(&folder.0, &["check", "-c", "bad.toml"], &environment, b"");
     assert_eq!((said.code, said.err.as_str()), (Some(2), ""));
     let starts: Vec<&str> = said.out.lines().map(|l| l.split(": ").next().unwrap()).collect();
-    assert_eq!(starts, ["bad.toml:1:1", "bad.toml:5:8", "users:1:5", "BOATSWAIN_DRAIN"], "{}", said.out);
+    assert_eq!(
+        starts,
+        ["bad.toml:1:1", "bad.toml:2:9", "bad.toml:6:8", "users:1:5", "BOATSWAIN_DRAIN"],
+        "{}",
+        said.out
+    );
     assert!(said.out.contains("`boatswain passwd users ann`"), "{}", said.out);
 }
 
@@ -156,12 +164,15 @@ fn check_says_ok_or_every_mistake_on_stdout() {
 fn what_is_odd_is_a_warning_and_still_ok() {
     let folder = Folder::new("odd");
     folder.write("users", "# nobody yet\n");
-    folder.write("odd.toml", "[auth]\nusers = \"users\"\nadmins = [\"ann\"]\n");
+    folder.write("odd.toml", "[auth]\nusers = \"users\"\nadmins = [\"ann\"]\n[limits]\nbody_bytes = \"1KiB\"\n");
     let said = run_in(&folder.0, &["check", "-c", "odd.toml"], &[("BOATSWAIN_SEAT_MAX", "3")], b"");
     assert_eq!((said.code, said.out.as_str()), (Some(0), "ok\n"));
-    for words in
-        ["did you mean BOATSWAIN_SEATS_MAX?", "users names no user", "auth.admins: \"ann\" is not in the users file"]
-    {
+    for words in [
+        "did you mean BOATSWAIN_SEATS_MAX?",
+        "users names no user",
+        "auth.admins: \"ann\" is not in the users file",
+        "limits.body_bytes (1KiB) may cut off a text",
+    ] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
 }

@@ -394,10 +394,15 @@ fn killed_operators_leave_safe_machines_after_the_time_of_a_reload() {
     let Some(mut site) = Site::new("killed") else { return };
     let killed = site.people.signal("KILL");
     site.rest(Duration::from_millis(2_900));
-    assert_eq!(site.safes(), [], "a reload takes that long");
+    // who had not read everything yet ends with RST, which is no reload: those machines are safe at once
+    let early = site.safes();
+    assert!(
+        early.iter().all(|(why, _)| why == "lost") && early.len() < PAIRS / 2,
+        "a reload takes that long: {early:?}"
+    );
     site.rest(Duration::from_millis(1_000));
     let safes = site.safes();
-    assert!(safes.iter().all(|(why, _)| why == "left"), "{safes:?}");
+    assert!(safes[early.len()..].iter().all(|(why, _)| why == "left"), "{safes:?}");
     let times: Vec<Instant> = safes.iter().map(|&(_, at)| at).collect();
     assert_within("safe", killed, &times, PAIRS, PROMISED + SLACK);
 }

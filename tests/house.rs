@@ -254,5 +254,9 @@ fn errors_are_told_to_browsers_by_the_pages_of_the_site() {
     // HEAD has the length and no body
     let head = ann.clone().credentials(None).request("HEAD", "/", html, b"");
     assert_eq!((head.status, head.header("content-length")), (401, page(401).len().to_string().as_str()));
+    // and of a stream its type, but no length: it has none
+    let head = ann.request("HEAD", "/api/events", "", b"");
+    let fields = (head.header("content-type"), head.header("content-length"));
+    assert_eq!((head.status, fields), (200, ("text/event-stream", "")));
     let _ = fs::remove_dir_all(www);
 }

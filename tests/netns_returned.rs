@@ -41,7 +41,8 @@ fn a_peer_that_talks_but_hears_nothing_is_told_that_it_was_lost_when_it_can_hear
     talker.args(["--exact", "role", "--nocapture"]).env(ROLE, "victims").env("VANISH_SERVER", SERVER);
     talker.env("VANISH_MODE", State::Chatty.word()).env("VANISH_ADDRESSES", "10.83.0.2");
     let _talker = Actor::start(&mut talker, 1, &to);
-    assert_eq!(next(&lines, Duration::from_secs(10)).expect("it is served").text, "up 10.83.0.2");
+    let up = next(&lines, Duration::from_secs(10)).expect("it is served").text;
+    assert!(up.starts_with("up 10.83.0.2"), "{up}");
 
     // whatever carries data; acknowledgements pass, so that it can go on talking (a way that takes small packets only)
     let rule = "oifname \"away\" meta length > 66 drop".into();

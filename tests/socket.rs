@@ -83,6 +83,7 @@ fn a_handshake_that_is_none_gets_the_right_status() {
         (format!("{UPGRADE}Sec-WebSocket-Key: {KEY}\r\n"), 400, "key"),
         (format!("{UPGRADE}Content-Length: 1\r\n\r\nx"), 400, "body"),
         (format!("{UPGRADE}Origin: http://evil.test\r\n"), 403, "origin"),
+        (format!("{UPGRADE}Origin: http://{}\r\nOrigin: http://evil.test\r\n", server.addr), 403, "origin"),
         (format!("{UPGRADE}Sec-Fetch-Site: cross-site\r\n"), 403, "origin"),
     ] {
         let (got, error, answer) = status(&fields);
@@ -526,7 +527,11 @@ fn behind_a_unix_socket_silence_is_a_loss_and_a_frozen_page_is_not() {
         assert!(begun.elapsed() < SOON, "{tales:?}");
         tales.extend(bob.idle(Duration::from_millis(20)));
     }
-    assert_eq!(told(&tales, "ann"), [r#""suspected" """#, r#""lost" "no_ack""#]);
+    let of_ann = told(&tales, "ann");
+    let (last, before) = of_ann.split_last().unwrap();
+    assert_eq!(last, r#""lost" "no_ack""#);
+    // on a busy machine a look may come so late that both are due
+    assert!(before.iter().all(|t| t == r#""suspected" """#), "{before:?}");
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}: on an idle machine it takes 1.3 s", begun.elapsed());
     // heard again it is told, so that its page comes back
     gone.raw(&frame(0x8a, b""));

@@ -128,7 +128,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: Environ
             Arg::Value(value) => return Err(with_hint(&format!("{asked} takes no argument {value:?}"))),
             other => {
                 let (name, near) = match other {
-                    Arg::Long(name) => (format!("--{name}"), like(name)),
+                    Arg::Long(name) => (format!("--{name}"), like(name).filter(|near| *near != name)),
                     Arg::Short(letter) => (format!("-{letter}"), None),
                     Arg::Value(value) => (format!("{value:?}"), None),
                 };

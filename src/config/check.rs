@@ -117,14 +117,6 @@ fn sizes(c: &Config, found: &mut Vec<Conflict>) {
     let (limits, text_max) = (&c.limits, c.chat.text_max);
     // A character has up to four bytes in UTF-8.
     let text_bytes = text_max.saturating_mul(4);
-    if text_bytes > limits.body_bytes {
-        let what = format!(
-            "a text of {text_max} characters (chat.text_max) may take {} and must fit into limits.body_bytes ({})",
-            show_size(text_bytes as u64),
-            show_size(limits.body_bytes as u64)
-        );
-        found.push((&["chat.text_max", "limits.body_bytes"], what));
-    }
     if text_bytes.saturating_mul(2) > limits.link_queue {
         let what = format!(
             "two texts of {text_max} characters (chat.text_max) may take {} and must fit into limits.link_queue ({})",
@@ -133,4 +125,16 @@ fn sizes(c: &Config, found: &mut Vec<Conflict>) {
         );
         found.push((&["chat.text_max", "limits.link_queue"], what));
     }
+}
+
+/// What works, but hardly as it was meant.
+pub(super) fn oddities(c: &Config) -> Option<String> {
+    let (text_max, body_bytes) = (c.chat.text_max, c.limits.body_bytes);
+    // A character has up to four bytes in UTF-8.
+    (text_max.saturating_mul(4) > body_bytes).then(|| {
+        format!(
+            "limits.body_bytes ({}) may cut off a text by POST before it has the {text_max} characters of chat.text_max",
+            show_size(body_bytes as u64)
+        )
+    })
 }

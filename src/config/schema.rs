@@ -87,7 +87,7 @@ pub(super) fn slots(c: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
         ("auth.admins", Names(&mut c.auth.admins)),
         ("auth.failures", Count32(&mut c.auth.failures, 1..=1000)),
         ("auth.open", OpenPaths(&mut c.auth.open)),
-        ("auth.lifetime", Time(&mut c.auth.lifetime, secs(60, YEAR))),
+        ("auth.lifetime", Time(&mut c.auth.lifetime, secs(1, YEAR))),
         ("seats.max", Count16(&mut c.seats.max, 1..=1000)),
         ("seats.per_user", Count16(&mut c.seats.per_user, 0..=1000)),
         ("seats.reserved", Count16(&mut c.seats.reserved, 0..=999)),

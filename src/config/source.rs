@@ -5,9 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use super::check;
 use super::read::{self, Draft};
 use super::users::{self, Users};
 use super::{Config, Mistake, Place};
+use crate::sys::process::User;
 
 /// Environment variables, all of them; only those that begin with `BOATSWAIN_` are looked at.
 pub type Environment = Vec<(OsString, OsString)>;
@@ -71,11 +73,13 @@ impl Source {
         let users = draft.users("auth.users", draft.config.auth.users.clone(), "user");
         let tokens = draft.users("devices.tokens", draft.config.devices.tokens.clone(), "device");
         draft.folder();
+        draft.account();
         let Draft { config, mut mistakes, mut warnings, .. } = draft;
         if !mistakes.is_empty() {
             mistakes.sort_by_cached_key(|m| order(&m.place));
             return Err(mistakes);
         }
+        warnings.extend(check::oddities(&config));
         if let Some(users) = &users {
             strangers(&config, users, &mut warnings);
         }
@@ -119,6 +123,14 @@ impl Draft {
                 }
                 None
             }
+        }
+    }
+
+    /// Whether the user that the server is to become exists.
+    fn account(&mut self) {
+        let (Some(name), Some(place)) = (self.config.user.clone(), self.place_of("user").cloned()) else { return };
+        if let Ok(None) = User::find(&name) {
+            self.mistake(place, "user", &format!("there is no user {name:?} on this machine; see /etc/passwd"));
         }
     }
 

@@ -333,7 +333,7 @@ fn values_that_do_not_go_together_are_told_at_the_place_of_one_of_them() {
         ("[liveness]\npoll = \"600ms\"", "2:9", "must not be longer than heartbeat"),
         ("[liveness]\nstalled_after = \"2s\"", "2:18", "must be longer than silence"),
         ("[liveness]\npage_after = \"1s\"", "2:15", "must be 0s (off) or at least 2s"),
-        ("[chat]\ntext_max = 20000", "2:12", "must fit into limits.body_bytes"),
+        ("[chat]\ntext_max = 50000", "2:12", "must fit into limits.link_queue"),
         ("[limits]\nlink_queue = \"16KiB\"\n[chat]\ntext_max = 4000", "4:12", "limits.link_queue"),
     ] {
         one(file, place, words);

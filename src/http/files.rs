@@ -58,8 +58,8 @@ impl Etag {
 pub struct FileMeta {
     /// Its length in bytes.
     pub len: u64,
-    /// When it was changed, seconds since 1970, and the same as HTTP writes it; `None` for a built-in page, and for
-    /// a time before 1970.
+    /// When it was changed, seconds since 1970, and the same as HTTP writes it; `None` where that is not
+    /// known, and for a time before 1970.
     pub modified: Option<(u64, HttpDate)>,
     /// Its tag.
     pub etag: Etag,

@@ -17,6 +17,8 @@ pub type HttpDate = [u8; 29];
 pub const TEXT: &str = "text/plain; charset=utf-8";
 /// `text/html; charset=utf-8`
 pub const HTML: &str = "text/html; charset=utf-8";
+/// A stream of server-sent events.
+pub const EVENT_STREAM: &str = "text/event-stream";
 /// `application/json`
 pub const JSON: &str = "application/json";
 
@@ -264,7 +266,10 @@ impl Full {
         }
         let bodyless = matches!(self.status, 100..=199 | 204 | 304);
         if !bodyless {
-            if self.body.is_empty() {
+            if self.body.is_empty() && envelope.is_head && self.content_type == EVENT_STREAM {
+                // the head of a stream: nobody knows how long that would be, and 0 would be wrong
+                push_field(out, "Content-Type", self.content_type.as_bytes());
+            } else if self.body.is_empty() {
                 out.extend_from_slice(b"Content-Length: 0\r\n");
             } else {
                 push_body_fields(out, self.content_type, self.body.len() as u64);

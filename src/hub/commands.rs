@@ -27,6 +27,9 @@ const REF_FOR: Duration = Duration::from_secs(60);
 /// References remembered. When there are so many, commands with a new one are refused: forgetting one could run a
 /// command twice.
 const REFS_MAX: usize = 2048;
+/// Of these, emergency stops take places only while fewer are taken: anybody may send as many as they like, and nobody's
+/// other commands are to be refused for it. A stop may be done twice.
+const REFS_OF_STOPS: usize = REFS_MAX / 2;
 /// What is answered when nobody can know.
 const UNKNOWN: &str = "\"unknown\"";
 
@@ -165,7 +168,8 @@ impl Hub {
             let (command, args) = (command.clone(), args.clone());
             d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });
         }
-        if let (Some(reference), true) = (order.reference, self.refs.len() < REFS_MAX) {
+        let places = if anyone { REFS_OF_STOPS } else { REFS_MAX };
+        if let (Some(reference), true) = (order.reference, self.refs.len() < places) {
             self.refs.push_back(Named {
                 session: id,
                 reference: reference.clone(),

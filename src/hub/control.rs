@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::{ControlError, Controlled, Hub, Means, Take};
 use crate::config::Control;
 use crate::msg::{
-    ControlReason, DeviceEffect, DeviceState, Effect, Effects, Member, Message, Moment, Now, Passing, Presence, Role,
-    SessionId, ToDevice, Type, What,
+    ControlReason, DeviceEffect, DeviceState, Effect, Effects, LogName, Member, Message, Moment, Now, Passing,
+    Presence, Role, SessionId, ToDevice, Type, What,
 };
 
 /// How long an offer stands.
@@ -444,7 +444,8 @@ impl Hub {
             if reason.is_safe_sent() {
                 let line = ToDevice::Safe { why: reason, by: was.user.clone(), after_ms };
                 fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
-                log::info!("safe device={device} by={} reason={reason} after_ms={after_ms}", was.user);
+                let (device, by) = (LogName(&device), LogName(&was.user));
+                log::info!("safe device={device} by={by} reason={reason} after_ms={after_ms}");
                 if !matches!(reason, ControlReason::Device | ControlReason::Shutdown) {
                     self.counters.safe.count(after_ms);
                 }

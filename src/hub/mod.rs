@@ -40,8 +40,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::msg::{
-    CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, Message, Moment, Now, PeerAddr,
-    SessionId, Types, What,
+    CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, LogName, Message, Moment, Now,
+    PeerAddr, SessionId, Types, What,
 };
 use event_log::{EventLog, Slice};
 use seats::{Cue, Facts, Stand, Tell};
@@ -348,39 +348,48 @@ fn sane(mut settings: Settings) -> Settings {
 
 /// One line a seat change, in the words of the events.
 fn log_line(event: &Event) {
-    let name = |m: &Option<Rc<crate::msg::Member>>| m.as_ref().map_or("-".into(), |m| m.user.clone());
+    let name = |m: &Option<Rc<crate::msg::Member>>| m.as_ref().map_or("-".into(), |m| LogName(&m.user).to_string());
     match &event.what {
         What::Joined { member: m, returned } => log::info!(
             "joined session={} user={} seat={} addr={} returned={returned}",
             m.session,
-            m.user,
+            LogName(&m.user),
             m.seat,
             m.addr
         ),
         What::Left { member: m, reason } => {
-            log::info!("left session={} user={} seat={} addr={} reason={reason}", m.session, m.user, m.seat, m.addr)
+            log::info!(
+                "left session={} user={} seat={} addr={} reason={reason}",
+                m.session,
+                LogName(&m.user),
+                m.seat,
+                m.addr
+            )
         }
         What::Lost { member: m, after_ms, evidence } => log::info!(
             "lost session={} user={} seat={} addr={} after_ms={after_ms} evidence={evidence}",
             m.session,
-            m.user,
+            LogName(&m.user),
             m.seat,
             m.addr
         ),
-        What::TurnedAway { addr, user } => log::info!("turned_away user={user} addr={addr}"),
+        What::TurnedAway { addr, user } => log::info!("turned_away user={} addr={addr}", LogName(user)),
         What::Said { .. } => {}
         What::Control { device, holder, was, reason } => {
+            let device = LogName(device);
             log::info!("control device={device} holder={} was={} reason={reason}", name(holder), name(was));
         }
         What::Commanded { by, device, command, args } => {
-            log::info!("commanded id={} device={device} command={command} by={} args={args}", event.id, by.user);
+            let (device, command, by) = (LogName(device), LogName(command), LogName(&by.user));
+            log::info!("commanded id={} device={device} command={command} by={by} args={args}", event.id);
         }
         What::Answered { device, to, ok, late, .. } => {
             let ok = ok.map_or("unknown", |ok| if ok { "true" } else { "false" });
-            log::info!("answered id={} device={device} to={to} ok={ok} late={late}", event.id);
+            log::info!("answered id={} device={} to={to} ok={ok} late={late}", event.id, LogName(device));
         }
         What::Device { device, state, reason } => {
-            log::info!("device device={device} state={state} reason={}", reason.map_or("heard", |r| r.word()));
+            let reason = reason.map_or("heard", |r| r.word());
+            log::info!("device device={} state={state} reason={reason}", LogName(device));
         }
     }
 }

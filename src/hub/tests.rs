@@ -3,6 +3,8 @@
 mod everyday;
 mod machines;
 mod machines_simulation;
+mod pages;
+mod seats;
 pub(super) mod simulation;
 
 use std::collections::BTreeMap;

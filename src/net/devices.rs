@@ -12,7 +12,9 @@ use crate::config::Config;
 use crate::config::users::Users;
 use crate::hub::liveness::{Carrier, Rules};
 use crate::link::lines::{self, Line, Lines};
-use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, Now, Times, ToDevice, What};
+use crate::msg::{
+    CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, LogName, Now, Times, ToDevice, What,
+};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
 use crate::net::server::{Server, TURNED_AWAY_MAX};
@@ -311,7 +313,7 @@ fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
     }
     conn.live.become_link(carrier, &devices.rules, now.mono, Some(PING_EVERY));
     conn.rules = Some(devices.rules.clone());
-    log::info!("device_link conn={id} device={} addr={}", hello.name, conn.stream.peer);
+    log::info!("device_link conn={id} device={} addr={}", LogName(&hello.name), conn.stream.peer);
     world.hub.device_hello(now, id, hello, &mut world.fx);
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::http::response::{Audience, Envelope, Full, Persist};
 use crate::hub::liveness::HOLD_AFTER;
 use crate::link::lines;
-use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now, Type};
+use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, LogName, Message, Now, Type};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::devices;
 use crate::net::send_queue::Chunk;
@@ -131,7 +131,7 @@ pub(super) fn log_close(conn: &Conn, id: ConnId, now: Now, why: CloseReason) {
         Protocol::Draining if conn.device.is_some() => "device",
         Protocol::Draining => "closing",
     };
-    let user = conn.device.as_deref().or(conn.user.as_deref()).unwrap_or("-");
+    let user = LogName(conn.device.as_deref().or(conn.user.as_deref()).unwrap_or("-"));
     log::info!(
         "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
         conn.stream.peer,

@@ -9,7 +9,7 @@ use crate::http::auth;
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
 use crate::http::response::{
-    Audience, CONTINUE, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
+    Audience, CONTINUE, EVENT_STREAM, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
 };
 use crate::hub::liveness::Carrier;
 use crate::link::Link;
@@ -32,8 +32,8 @@ const PIPELINE_MAX: u64 = 64 * 1024;
 /// Bytes of a body that travel in one piece with their head.
 const JOIN_MAX: usize = 2048;
 
-/// Reads once and serves what came. Whether bytes came.
-pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io::Result<bool> {
+/// Reads once and serves what came.
+pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io::Result<()> {
     let mut buffer = std::mem::take(&mut world.buffer);
     let got = conn.read(&mut buffer);
     if let Ok(n @ 1..) = got {
@@ -41,7 +41,7 @@ pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io
         take(conn, id, world, now, &buffer[..n]);
     }
     world.buffer = buffer;
-    Ok(got? > 0)
+    got.map(|_| ())
 }
 
 /// Takes `bytes` in.
@@ -344,7 +344,7 @@ fn respond(
             world.site.metrics.response(200);
             let mut out = Vec::with_capacity(384);
             start_head(&mut out, 200, &envelope);
-            push_field(&mut out, "Content-Type", b"text/event-stream");
+            push_field(&mut out, "Content-Type", EVENT_STREAM.as_bytes());
             push_field(&mut out, "X-Content-Type-Options", b"nosniff");
             push_field(&mut out, "Cache-Control", b"no-store");
             // nginx would otherwise keep events back until its buffer is full

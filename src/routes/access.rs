@@ -205,7 +205,7 @@ pub fn origin(request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let acts = request.method == Method::Post || request.header("upgrade").is_some();
     let refused = |said: &str| Err(Full::error(403, "origin", said, audience));
     if acts {
-        if let Some(origin) = request.header("origin") {
+        for origin in request.headers_named("origin") {
             let origin = std::str::from_utf8(origin).unwrap_or_default();
             let same = match (authority(origin), request.host) {
                 (Some(theirs), Some(ours)) => theirs.eq_ignore_ascii_case(default_port_removed(ours)),

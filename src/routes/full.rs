@@ -11,10 +11,10 @@ use crate::routes::reply::{Ctx, Full, json, refusal};
 /// The page for a browser: self-contained, names who is on, retries by itself.
 const PAGE: &str = include_str!("../../www/full.html");
 
-/// What that page may do: its own style and script, as they are to the byte, a clock in a worker, and ask this server.
+/// What that page may do: its own style and script, as they are to the byte, and ask this server.
 const POLICY: &str = "default-src 'none'; style-src 'sha256-4oAgGcaeuN3BY5U6TEU0fxCtXPaXuuVuQACBnH2Bkvo='; \
-                      script-src 'sha256-cnAnNg4Lm1asFpncyGZtKgmUHDVHPzwigdddR/LpekQ='; img-src data:; \
-                      connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      script-src 'sha256-+sZ8wlcmG0kxFO5/GcMnCoJpF6O6aCUA3rzVxUQfjgs='; img-src data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Seconds after which another try is worth it; the page client waits by itself and may ask sooner.
 const RETRY: u32 = 5;

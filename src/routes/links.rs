@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::http::request::{Method, Request, Version};
+use crate::http::response::EVENT_STREAM;
 use crate::hub::{Asked, LinkSpec, NoLink, Tab};
 use crate::link::Link;
 use crate::link::sse::Sse;
@@ -19,7 +20,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
         if let Err(why) = ctx.hub.request(ctx.now, call.caller.session, Asked::Link, ctx.fx) {
             return full::answer(ctx, request, why).into();
         }
-        return Full::new(200, "text/event-stream", Vec::new()).into();
+        return Full::new(200, EVENT_STREAM, Vec::new()).into();
     }
     let tab = match tab(request) {
         Ok(tab) => tab,
@@ -36,7 +37,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
         Err(NoLink::Ghost) => {
             let mut body = Vec::new();
             Sse::events(false).farewell(CloseReason::Replaced, &mut body);
-            return Full::new(200, "text/event-stream", body).into();
+            return Full::new(200, EVENT_STREAM, body).into();
         }
     }
     Reply::Stream { link: Box::new(link), opening, beats }

@@ -200,7 +200,7 @@ test('a network that comes back far slower than it was is waited for', async () 
   await ann.reaches('lost', 4000);
   const silent = now();
   await until('some tries came to nothing', () => now() - silent > 2500);
-  Object.assign(way, { dead: false, delay: 700 });
+  Object.assign(way, { dead: false, delay: 1100 });
   await ann.reaches('open', 12_000);
   await server.ask('POST', '/api/chat', { body: 'slowly' });
   await ann.sees('slowly');

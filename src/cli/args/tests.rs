@@ -72,6 +72,7 @@ fn bad_usage_is_told_in_one_line_that_names_what_is_wrong() {
     for (line, words) in [
         ("sevre", "there is no command \"sevre\""),
         ("--lisen 1", "no option --lisen; did you mean --listen?"),
+        ("check -c a --seats 4", "check has no option --seats (see"),
         ("-x", "no option -x"),
         ("serve extra", "serve takes no argument \"extra\""),
         ("--listen", "--listen needs an address"),

@@ -1,5 +1,8 @@
 //! The pages in the binary: one table.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use crate::http::files::encoding::Coding;
 use crate::http::files::{Described, Etag, FileMeta, types};
 
@@ -51,11 +54,13 @@ const TABLE: &[Row] = &[
 
 /// The built-in pages with what is said of them. Their tags come from their bytes, so a new version has new ones.
 pub(super) fn pages() -> Vec<Page> {
+    // They changed when the program did. This link leads to it even if another version has taken its name since.
+    let modified = fs::metadata("/proc/self/exe").ok().and_then(|exe| FileMeta::modified_at(exe.mtime()));
     let page = |&(path, bytes): &Row| {
         let content_type = types::content_type(path);
         let meta = FileMeta {
             len: bytes.len() as u64,
-            modified: None,
+            modified,
             etag: Etag::of_bytes(bytes),
             content_type,
             coding: Coding::Identity,

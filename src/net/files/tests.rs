@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
@@ -469,9 +469,15 @@ fn what_is_asked_for_often_stays_in_the_cache() {
 #[test]
 fn the_built_in_pages_are_served_like_files() {
     let mut visit = Visit::new(Site::open(None).unwrap());
+    // they are as old as the program
+    let changed = u64::try_from(fs::metadata(std::env::current_exe().unwrap()).unwrap().mtime()).unwrap();
+    visit.now.wall_ms = (changed + 1) * 1000;
     let page = visit.get("/");
     assert!(page.status == 200 && page.html && !page.body.is_empty());
-    assert_eq!((page.field("Cache-Control"), page.field("Last-Modified")), (Some("no-store"), None));
+    let date = http_date(changed);
+    let date = std::str::from_utf8(&date).unwrap();
+    assert_eq!((page.field("Cache-Control"), page.field("Last-Modified")), (Some("no-store"), Some(date)));
+    assert_eq!(visit.ask("GET", "/panel.js", &format!("If-Modified-Since: {date}\r\n")).status, 304);
     assert!(page.field("Content-Security-Policy").is_some());
     let tag = format!("If-None-Match: {}\r\n", page.field("ETag").unwrap());
     assert_eq!(visit.ask("GET", "/index.html", &tag).status, 304);

@@ -172,6 +172,25 @@ fn an_emergency_stop_gets_through_though_something_else_was_named_like_it() {
 }
 
 #[test]
+fn stops_without_end_keep_nobody_from_naming_commands() {
+    let (mut w, ann) = held();
+    let vic = w.curl("vic", addr(9));
+    let args = Args::default();
+    for n in 0..3000 {
+        let reference = Ref::from_json(&n.to_string());
+        let reference = reference.as_ref();
+        let order = Order { device: "pump", command: "stop", args: &args, beat: None, reference, waiter: None };
+        let id = w.order(vic, &order).expect("a stop is always sent").id;
+        w.answers(50, id.seq, true);
+    }
+    let (beat, reference) = (Some(w.hub.beat_number(w.now())), Ref::from_json("1"));
+    let reference = reference.as_ref();
+    let order = Order { device: "pump", command: "start", args: &args, beat, reference, waiter: None };
+    let id = w.order(ann, &order).expect("sent").id;
+    assert_eq!(w.order(ann, &order).map(|known| known.id), Ok(id), "and it is known by its name");
+}
+
+#[test]
 fn a_stop_that_is_pressed_again_and_again_is_waited_for_by_a_bounded_number() {
     let (mut w, ann) = held();
     let args = Args::default();
