@@ -308,7 +308,11 @@ export function connect(options = {}) {
         gap = restarted || !first && (events.length ? seqOf(events[0].id) > seqOf(last) + 1 : seqOf(last) < snapshot);
       } catch { if (me !== round) return; }
     }
-    if (gap) { answers.clear(); call(options.onEvent, { type: 'gap', restarted }, true); }
+    if (gap) {
+      for (const done of answers.values()) done({ ok: null });    // it was in what is missing, or nobody will ever know
+      answers.clear();
+      call(options.onEvent, { type: 'gap', restarted }, true);
+    }
     last = epochOf(m.id) + '-0';
     if (!events.length) last = m.id;
     const waiting = held;

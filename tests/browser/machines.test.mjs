@@ -124,6 +124,19 @@ test('a key that is pressed twice takes control, and does not give it back', asy
   await ann.page.close();
 });
 
+test('a command whose answer cannot come any more is not waited for', async () => {
+  const own = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]' } });
+  await device(own, 'mute-1', ['sh', '-c', `echo '{"describe":{"commands":{"open":{"anyone":true}}}}'; while read -r l; do case $l in *ping*) echo "$l" | sed s/ping/pong/;; esac; done`]);
+  const ann = await Person.at(await one.createBrowserContext(), own.as('ann'));
+  await ann.live();
+  await press(ann, 'open mute-1');
+  await until('it waits', async () => /waiting for the answer/.test(await ann.text('#stopped')) && (await own.events()).some(e => e.type === 'commanded'));
+  await own.stop('KILL');
+  await own.run();
+  await ann.live();
+  await until('it is told so', async () => /no answer, nobody knows whether it ran/.test(await ann.text('#stopped')));
+});
+
 test('values that nobody renews have their time beside them', async () => {
   const own = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]' } });
   const program = `echo '{"describe":{"telemetry":{"level":"m"}}}'; echo '{"telemetry":{"level":4.2}}'; while read -r l; do case $l in *ping*) echo "$l" | sed s/ping/pong/;; esac; done`;
