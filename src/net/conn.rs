@@ -181,6 +181,11 @@ impl Conn {
         }
     }
 
+    /// Whether it is in one of the last places and has asked for nothing yet.
+    pub fn is_undecided(&self) -> bool {
+        self.reserve && self.closing.is_none() && matches!(self.protocol, Protocol::Http(Stage::Head, _))
+    }
+
     /// Whether it carries events (a parked one does no more). The echo does not, and is no link in this sense.
     pub fn is_link(&self) -> bool {
         match &self.protocol {

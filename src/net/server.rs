@@ -67,6 +67,8 @@ pub struct Server {
     crowd: Crowd,
     /// Of the connections, those that are being told that they are too many.
     turned_away: usize,
+    /// Those that came into the last places, oldest first; most have shown a seat or gone since.
+    last_places: VecDeque<ConnId>,
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
@@ -164,6 +166,7 @@ impl Server {
             ready: VecDeque::new(),
             crowd: Crowd::default(),
             turned_away: 0,
+            last_places: VecDeque::new(),
             world,
             stopping: None,
             planned: None,
@@ -373,7 +376,10 @@ impl Server {
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
         // who is being turned away takes nobody's place: else a crowd from one address would fill the house
-        let inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
+        let mut inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
+        if inside >= max && !crowd && self.make_room(now) {
+            inside -= 1;
+        }
         // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
         conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max || others.in_network >= per_network;
         if crowd || inside >= max {
@@ -389,11 +395,44 @@ impl Server {
         }
     }
 
+    /// All places are taken: whoever has waited in the last ones for longest and asked for nothing gives way. So
+    /// strangers cannot keep those with a seat out by sitting there. Whoever came in this turn could not be heard yet.
+    fn make_room(&mut self, now: Now) -> bool {
+        while let Some(&id) = self.last_places.front() {
+            match self.conns.get(id) {
+                Some(conn) if conn.is_undecided() && conn.opened >= now.mono => return false,
+                Some(conn) if conn.is_undecided() => {
+                    self.last_places.pop_front();
+                    self.world.site.metrics.refused_limit += 1;
+                    if self.turned_away >= TURNED_AWAY_MAX {
+                        self.close(now, id, CloseReason::Limit);
+                    } else if let Some(conn) = self.conns.touch(id) {
+                        self.turned_away += 1;
+                        effects::turn_away(conn, &mut self.world, now, false);
+                    }
+                    return true;
+                }
+                _ => drop(self.last_places.pop_front()),
+            }
+        }
+        false
+    }
+
     /// Takes a connection into the table and has the poller watch it. Whether there was room.
     pub(super) fn register(&mut self, now: Now, conn: Conn) -> bool {
         let fd = conn.stream.as_raw_fd();
+        let undecided = conn.is_undecided();
         let inserted = match self.conns.insert(conn) {
             Ok(id) => {
+                if undecided {
+                    while let Some(&first) = self.last_places.front() {
+                        if self.conns.get(first).is_some_and(Conn::is_undecided) {
+                            break;
+                        }
+                        self.last_places.pop_front();
+                    }
+                    self.last_places.push_back(id);
+                }
                 let both = Interest::READABLE | Interest::WRITABLE;
                 if let Err(e) = self.poll.registry().register(&mut SourceFd(&fd), token(id), both) {
                     log::warn!("poll: {e}");
