@@ -22,6 +22,7 @@ const SILENT_MS = 2750;       // an open link without a sign of life is lost; wi
 const PATIENT_MS = 3000;      // longest wait for a connection;
 const HASTY_MS = 500;         //   the shortest, for a board that answered fast before
 const AGAIN_MS = 600;         // from one try to the next
+const SOCKETS_MAX = 12;       // tries by WebSocket one after the other: Chromium delays them by seconds after some 25 that failed
 const ANSWER_MS = 5000;       // longest wait for the answer to what this page asked
 const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
 const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
@@ -58,7 +59,7 @@ export function connect(options = {}) {
   let state = 'connecting', cause, over = false, away = false;  // over: final, until a click. away: hidden for good or frozen
   let carrier = null, knocking = null;                   // the connection; or the question whether there could be one
   let open = false, took = 0, heard = 0, began = 0, limit = 0, retryAt = 0, ticked = now();
-  let mute = false, reached = false, patient = 0;        // nothing at all comes back; but a feeler got an answer; until when one is patient
+  let mute = false, reached = false, patient = 0, tries = 0;        // nothing at all comes back; but a feeler got an answer; until when one is patient
   let socketFails = 0;                                   // WebSockets in a row that failed though the server would have us
   let beat = null, beatMs = 500, toldHold = false;
   const firstBeat = [];                                  // who waits for one
@@ -240,8 +241,9 @@ export function connect(options = {}) {
     if (!mute) return void knock();
     const due = t > patient;
     if (due) patient = t + PATIENT_MS;
-    if (due || !FRESH) feel(due ? PATIENT_MS : HASTY_MS);
-    if (FRESH) attempt(); else retryAt = t + AGAIN_MS;
+    const socket = FRESH && (++tries <= SOCKETS_MAX || tries % 3 === 0);
+    if (due || !socket) feel(due ? PATIENT_MS : HASTY_MS);
+    if (socket) attempt(); else retryAt = t + AGAIN_MS;
   }
 
   function become(what, why) {
@@ -283,6 +285,7 @@ export function connect(options = {}) {
     const me = round, first = !last, restarted = !first && epochOf(last) !== epochOf(m.id);
     open = true;
     mute = reached = false;
+    tries = 0;
     took = now() - began;
     if (carrier.send) socketFails = 0;
     board.you = m.you;
