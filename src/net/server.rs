@@ -12,6 +12,7 @@
 //! Only [`Table::touch`] gives a `&mut Conn`, and what was touched is settled: flushed, closed if closing, re-armed.
 //! Nobody registers interest, arms a timer or schedules a close by hand, so nobody can forget to.
 
+mod doors;
 mod orders;
 mod settle;
 
@@ -27,11 +28,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::config::Config;
 use crate::config::users::Users;
-use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now, PeerAddr};
+use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
 use crate::net::crowd::Crowd;
 use crate::net::hear::hear;
-use crate::net::listener::{Accept, Listener};
+use crate::net::listener::Listener;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
@@ -40,6 +41,7 @@ use crate::routes::gate::Gate;
 use crate::sys::process::Signals;
 use crate::sys::socket;
 use crate::sys::tcp::{self, Helps};
+use doors::Door;
 use settle::Settled;
 
 /// Events taken from the kernel at once.
@@ -102,17 +104,6 @@ pub struct Entrance {
     pub users: Users,
     /// The tokens of devices; `None` without a file.
     pub tokens: Option<Users>,
-}
-
-/// A listener and what it waits for.
-struct Door {
-    listener: Listener,
-    /// Devices come here.
-    devices: bool,
-    /// Somebody may be waiting.
-    ready: bool,
-    /// No descriptor for them until then.
-    paused: Option<Moment>,
 }
 
 /// How the server ended.
@@ -331,123 +322,6 @@ impl Server {
                 break;
             }
         }
-    }
-
-    /// Takes new connections, a bounded batch of each listener.
-    fn accept(&mut self, now: Now) {
-        for i in 0..self.listeners.len() {
-            if self.listeners[i].paused.is_some_and(|until| until > now.mono) {
-                continue;
-            }
-            self.listeners[i].paused = None;
-            for _ in 0..Listener::BATCH {
-                if !self.listeners[i].ready || self.stopping.is_some() {
-                    break;
-                }
-                match self.listeners[i].listener.accept() {
-                    Accept::Stream(stream) if self.listeners[i].devices => devices::welcome(self, now, stream),
-                    Accept::Stream(stream) => self.welcome(now, stream),
-                    Accept::Empty => self.listeners[i].ready = false,
-                    Accept::Pause(e) => {
-                        if self.world.site.metrics.accept_pauses == 0 {
-                            log::warn!(
-                                "accept: {e}; raise the limit on open files (ulimit -n) or lower limits.connections"
-                            );
-                        }
-                        self.world.site.metrics.accept_pauses += 1;
-                        self.listeners[i].paused = Some(now.mono + Listener::PAUSE);
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    /// A new connection: counted, limited, registered.
-    fn welcome(&mut self, now: Now, stream: crate::net::stream::Stream) {
-        let limits = &self.world.site.config.limits;
-        let (max, per_address) = (limits.connections as usize, limits.per_address);
-        let per_network = per_address.max(limits.connections / 2);
-        self.world.site.metrics.accepted += 1;
-        let peer = stream.peer;
-        let others = self.crowd.enter(peer);
-        // all that come over a unix socket come from one proxy
-        let crowd = peer != PeerAddr::Unix && others.at_address >= per_address;
-        let phase = self.world.phase();
-        let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
-        // who is being turned away takes nobody's place: else a crowd from one address would fill the house
-        let mut inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
-        if inside >= max && !crowd && self.make_room(now) {
-            inside -= 1;
-        }
-        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
-        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max || others.in_network >= per_network;
-        if crowd || inside >= max {
-            self.world.site.metrics.refused_limit += 1;
-            if self.turned_away >= TURNED_AWAY_MAX {
-                return self.crowd.leave(peer);
-            }
-            self.turned_away += 1;
-            effects::turn_away(&mut conn, &mut self.world, now, crowd);
-        }
-        if !self.register(now, conn) {
-            self.crowd.leave(peer);
-        }
-    }
-
-    /// All places are taken: whoever has waited in the last ones for longest and asked for nothing gives way. So
-    /// strangers cannot keep those with a seat out by sitting there. Whoever came in this turn could not be heard yet.
-    fn make_room(&mut self, now: Now) -> bool {
-        while let Some(&id) = self.last_places.front() {
-            match self.conns.get(id) {
-                Some(conn) if conn.is_undecided() && conn.opened >= now.mono => return false,
-                Some(conn) if conn.is_undecided() => {
-                    self.last_places.pop_front();
-                    self.world.site.metrics.refused_limit += 1;
-                    if self.turned_away >= TURNED_AWAY_MAX {
-                        self.close(now, id, CloseReason::Limit);
-                    } else if let Some(conn) = self.conns.touch(id) {
-                        self.turned_away += 1;
-                        effects::turn_away(conn, &mut self.world, now, false);
-                    }
-                    return true;
-                }
-                _ => drop(self.last_places.pop_front()),
-            }
-        }
-        false
-    }
-
-    /// Takes a connection into the table and has the poller watch it. Whether there was room.
-    pub(super) fn register(&mut self, now: Now, conn: Conn) -> bool {
-        let fd = conn.stream.as_raw_fd();
-        let undecided = conn.is_undecided();
-        let inserted = match self.conns.insert(conn) {
-            Ok(id) => {
-                if undecided {
-                    while let Some(&first) = self.last_places.front() {
-                        if self.conns.get(first).is_some_and(Conn::is_undecided) {
-                            break;
-                        }
-                        self.last_places.pop_front();
-                    }
-                    self.last_places.push_back(id);
-                }
-                let both = Interest::READABLE | Interest::WRITABLE;
-                if let Err(e) = self.poll.registry().register(&mut SourceFd(&fd), token(id), both) {
-                    log::warn!("poll: {e}");
-                    self.close(now, id, CloseReason::Error);
-                }
-                true
-            }
-            Err(conn) => {
-                debug_assert!(false, "the table has room for all who are inside and all who are turned away");
-                self.turned_away -= usize::from(conn.device.is_none() && conn.closing == Some(CloseReason::Limit));
-                false
-            }
-        };
-        self.world.load.connections = self.conns.len();
-        inserted
     }
 
     /// Serves one connection that is ready: one read, then it goes to the back of the queue.
