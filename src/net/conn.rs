@@ -195,6 +195,11 @@ impl Conn {
         }
     }
 
+    /// Whether answers are ready to go out.
+    pub fn owes_answers(&self) -> bool {
+        matches!(self.protocol, Protocol::Http(..)) && !self.output.is_empty()
+    }
+
     /// Whether it speaks TCP, so that the kernel can be asked about its peer.
     pub fn is_tcp(&self) -> bool {
         self.stream.kind == Kind::Tcp

@@ -3,7 +3,7 @@
 //! ```text
 //! loop {
 //!     poll                      sleep until something is ready or the earliest deadline; note, do not act
-//!     serve, accept, resume     a bounded amount each
+//!     serve, accept, resume     a bounded amount each; answers go out at once
 //!     deadlines                 of connections and of the hub
 //!     effects and settling      until there are none: a close makes more effects
 //! }
@@ -291,8 +291,11 @@ impl Server {
     /// One turn: everything that is ready, everything that is due, everything that follows.
     fn turn(&mut self, now: Now) {
         for _ in 0..self.ready.len() {
-            if let Some(id) = self.ready.pop_front() {
-                self.serve(now, id);
+            let Some(id) = self.ready.pop_front() else { break };
+            self.serve(now, id);
+            // an answer goes out while all of its connection is in the processor's cache; links wait for what all cause
+            if self.conns.get(id).is_some_and(Conn::owes_answers) {
+                self.settle(now);
             }
         }
         // after those who are there: one who has just left makes room for one who comes

@@ -105,17 +105,24 @@ pub fn is_peers_fault(e: &io::Error) -> bool {
 }
 
 /// recv(2): bytes read, 0 at the end of the stream. Interruptions are retried.
+///
+/// Like [`send_vectored`] of one slice by syscall(2): the C library's own function is a point at which a thread may be
+/// cancelled, for which glibc changes a lock before and after each call once there has been a second thread.
 pub fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: `buf` is writable for its whole length.
-    retry(|| unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), 0) })
+    let (fd, none) = (fd.as_raw_fd(), std::ptr::null_mut::<libc::c_void>());
+    // SAFETY: `buf` is writable for its whole length, and no address is asked for.
+    retry(|| unsafe { libc::syscall(libc::SYS_recvfrom, fd, buf.as_mut_ptr(), buf.len(), 0, none, none) as isize })
 }
 
 /// send(2) for one slice, sendmsg(2) for more, without SIGPIPE; `more`: MSG_MORE. Bytes taken. Interruptions are retried.
 pub fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
     let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
     if let [one] = slices {
-        // SAFETY: `one` is readable for its whole length.
-        return retry(|| unsafe { libc::send(fd.as_raw_fd(), one.as_ptr().cast(), one.len(), flags) });
+        let none = std::ptr::null::<libc::c_void>();
+        // SAFETY: `one` is readable for its whole length, and there is no address.
+        return retry(|| unsafe {
+            libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), one.as_ptr(), one.len(), flags, none, 0) as isize
+        });
     }
     // SAFETY: all zeros is a valid msghdr (no address, no control data), with padding that differs between C libraries.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
