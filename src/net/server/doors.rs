@@ -6,7 +6,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use super::{Server, TURNED_AWAY_MAX, token};
-use crate::msg::{CloseReason, Moment, Now, PeerAddr};
+use crate::msg::{CloseReason, ConnId, Moment, Now, PeerAddr};
 use crate::net::conn::Conn;
 use crate::net::listener::{Accept, Listener};
 use crate::net::stream::Stream;
@@ -89,24 +89,30 @@ impl Server {
     /// All places are taken: whoever has waited in the last ones for longest and asked for nothing gives way. So
     /// strangers cannot keep those with a seat out by sitting there. Whoever came in this turn could not be heard yet.
     fn make_room(&mut self, now: Now) -> bool {
-        while let Some(&id) = self.last_places.front() {
-            match self.conns.get(id) {
-                Some(conn) if conn.is_undecided() && conn.opened >= now.mono => return false,
-                Some(conn) if conn.is_undecided() => {
-                    self.last_places.pop_front();
-                    self.world.site.metrics.refused_limit += 1;
-                    if self.turned_away >= TURNED_AWAY_MAX {
-                        self.close(now, id, CloseReason::Limit);
-                    } else if let Some(conn) = self.conns.touch(id) {
-                        self.turned_away += 1;
-                        effects::turn_away(conn, &mut self.world, now, false);
-                    }
-                    return true;
-                }
-                _ => drop(self.last_places.pop_front()),
-            }
+        let Some(id) = self.oldest_undecided() else { return false };
+        if self.conns.get(id).is_some_and(|conn| conn.opened >= now.mono) {
+            return false;
         }
-        false
+        self.last_places.pop_front();
+        self.world.site.metrics.refused_limit += 1;
+        if self.turned_away >= TURNED_AWAY_MAX {
+            self.close(now, id, CloseReason::Limit);
+        } else if let Some(conn) = self.conns.touch(id) {
+            self.turned_away += 1;
+            effects::turn_away(conn, &mut self.world, now, false);
+        }
+        true
+    }
+
+    /// Who has waited in the last places for longest and asked for nothing; forgets those who have asked or gone.
+    fn oldest_undecided(&mut self) -> Option<ConnId> {
+        while let Some(&id) = self.last_places.front() {
+            if self.conns.get(id).is_some_and(Conn::is_undecided) {
+                return Some(id);
+            }
+            self.last_places.pop_front();
+        }
+        None
     }
 
     /// Takes a connection into the table and has the poller watch it. Whether there was room.
@@ -116,12 +122,7 @@ impl Server {
         let inserted = match self.conns.insert(conn) {
             Ok(id) => {
                 if undecided {
-                    while let Some(&first) = self.last_places.front() {
-                        if self.conns.get(first).is_some_and(Conn::is_undecided) {
-                            break;
-                        }
-                        self.last_places.pop_front();
-                    }
+                    self.oldest_undecided(); // so that those who are done with do not pile up
                     self.last_places.push_back(id);
                 }
                 let both = Interest::READABLE | Interest::WRITABLE;
