@@ -23,6 +23,10 @@ const ATTEMPTS_MAX: usize = 3;
 /// Read at once from either side.
 const CHUNK: usize = 16 * 1024;
 
+/// Chunks that are read from the server before anything else happens: 16 unanswered commands with the longest arguments
+/// and what else it may have said, eight times over.
+const CHUNKS_MAX: usize = 32;
+
 /// A program that has not read what it was given is looked at again after so long.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -274,9 +278,19 @@ impl Driver {
         }
     }
 
+    /// Reads all that the server has said: what comes last may be `safe`, or the end, and takes back what came first.
     fn read_server(&mut self) {
+        for _ in 0..CHUNKS_MAX {
+            if !self.read_chunk() {
+                break;
+            }
+        }
+    }
+
+    /// Whether there may be more.
+    fn read_chunk(&mut self) -> bool {
         let mut buffer = [0; CHUNK];
-        let Some(fd) = &self.socket else { return };
+        let Some(fd) = &self.socket else { return false };
         let outcome = socket::recv(fd.as_fd(), &mut buffer);
         let now = clock::read();
         match outcome {
@@ -289,10 +303,12 @@ impl Driver {
                         Line::TooLong => self.machine.server_line_too_long(now),
                     }
                 }
+                return true;
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
             Err(e) => self.socket_ended(word(&e)),
         }
+        false
     }
 
     fn socket_ended(&mut self, why: &str) {

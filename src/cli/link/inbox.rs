@@ -55,6 +55,8 @@ impl Inbox {
     /// by the end of the link, or too many.
     pub fn put(&mut self, kind: Kind, line: &[u8]) -> Vec<String> {
         let mut dropped = Vec::new();
+        // a link of which it has not heard needs no end
+        let unheard = kind == Kind::Down && self.holds(&Kind::Up) && !self.holds(&Kind::Down);
         match &kind {
             // whoever said what it overtakes is not in control any more
             Kind::Safe => self.remove(&mut dropped, |k| match k {
@@ -66,6 +68,9 @@ impl Inbox {
             Kind::Control => self.remove(&mut dropped, |k| *k == Kind::Control),
             Kind::Ping => self.remove(&mut dropped, |k| *k == Kind::Ping),
             Kind::Command { .. } | Kind::Other => {}
+        }
+        if unheard {
+            return dropped;
         }
         let urgent = matches!(kind, Kind::Safe | Kind::Down);
         let waiting: usize = self.lines.iter().map(|w| w.line.len()).sum();
@@ -123,6 +128,11 @@ impl Inbox {
     fn clear(&mut self) -> Vec<String> {
         self.handed = 0;
         self.lines.drain(..).filter_map(|w| id(w.kind)).collect()
+    }
+
+    /// Whether such a line waits of which nothing is written.
+    fn holds(&self, kind: &Kind) -> bool {
+        self.lines.iter().skip(usize::from(self.handed > 0)).any(|w| w.kind == *kind)
     }
 
     /// Takes out what is wrong to hand over now, but never a line that is half written.
@@ -195,14 +205,34 @@ mod tests {
     fn the_end_of_the_link_drops_all_commands_and_comes_after_safe() {
         let mut inbox = Inbox::default();
         inbox.put(stop("1"), b"s1");
-        inbox.put(Kind::Up, b"up");
         inbox.put(Kind::Safe, b"safe");
         inbox.put(Kind::Ping, b"ping");
         assert_eq!(inbox.put(Kind::Down, b"down"), ["1"]);
-        assert_eq!(drain(&mut inbox), "safe down", "never up after down");
+        assert_eq!(drain(&mut inbox), "safe down");
         inbox.put(Kind::Down, b"down");
         inbox.put(Kind::Up, b"up");
         assert_eq!(drain(&mut inbox), "down up");
+    }
+
+    #[test]
+    fn of_a_link_that_is_gone_before_the_program_heard_of_it_it_hears_nothing() {
+        let mut inbox = Inbox::default();
+        inbox.put(Kind::Up, b"up");
+        inbox.put(command("1"), b"c1");
+        assert_eq!(inbox.put(Kind::Down, b"down"), ["1"]);
+        assert_eq!(drain(&mut inbox), "");
+        // it has heard of an earlier one, whose end waits
+        inbox.put(Kind::Up, b"up");
+        inbox.handed(3);
+        inbox.put(Kind::Down, b"down");
+        inbox.put(Kind::Up, b"up");
+        inbox.put(Kind::Down, b"down");
+        assert_eq!(drain(&mut inbox), "down");
+        // and of one while it is being written
+        inbox.put(Kind::Up, b"up");
+        inbox.handed(1);
+        inbox.put(Kind::Down, b"down");
+        assert_eq!(drain(&mut inbox), "p down");
     }
 
     #[test]
