@@ -9,16 +9,19 @@ use std::path::Path;
 use std::{env, fs};
 
 /// Added to the linker's own script (GNU ld and lld take it). What marks the begin and the end of a program comes from the
-/// C compiler's files; on some machines those refer to their own part of the tables, so that stays: a few bytes.
+/// C compiler's files; on some machines those refer to their own part of the tables, so that stays: a few bytes. The
+/// unwinder that never unwinds (src/sys/unwind.rs) is for the program alone: a library that it loads finds the real one.
 const SCRIPT: &str = "SECTIONS { /DISCARD/ : {
     *(EXCLUDE_FILE(*crt*.o) .eh_frame EXCLUDE_FILE(*crt*.o) .eh_frame.*)
     *(.gcc_except_table .gcc_except_table.*)
     *(.ARM.exidx .ARM.exidx.* .ARM.extab .ARM.extab.*)
 } } INSERT AFTER .comment;
+VERSION { { local: _Unwind_*; }; }
 ";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rustc-check-cfg=cfg(no_unwind_tables)");
     let set = |name, value: &str| env::var(name).is_ok_and(|v| v == value);
     // Any other profile unwinds: the tests do.
     if set("PROFILE", "release") && set("DEBUG", "false") && set("CARGO_CFG_TARGET_OS", "linux") {
@@ -26,5 +29,6 @@ fn main() {
         fs::write(&script, SCRIPT).expect("the linker's script can be written");
         // One word that the C compiler as well as a linker called directly understands.
         println!("cargo:rustc-link-arg-bins=-T{}", script.display());
+        println!("cargo:rustc-cfg=no_unwind_tables");
     }
 }

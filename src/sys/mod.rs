@@ -9,3 +9,5 @@ pub mod process;
 pub mod socket;
 pub mod tcp;
 pub mod terminal;
+#[cfg(all(no_unwind_tables, panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]
+mod unwind;
