@@ -114,7 +114,7 @@ fn parse(text: &str) -> Line {
         return Ok(FromDevice::Blank);
     }
     let bad = |error, message: String| Err(BadLine { error, message });
-    let map = match serde_json::from_str::<Value>(text) {
+    let map = match serde_json::from_slice::<Value>(text.as_bytes()) {
         Ok(Value::Object(map)) => map,
         Ok(_) => return bad("json", "a line has to be a JSON object".into()),
         Err(e) => return bad("json", format!("the line is no JSON: {e}")),

@@ -70,7 +70,7 @@ const REF: &str = "`ref` is a string or a whole number of at most 128 bytes";
 impl Request {
     /// Reads one message. What is not understood becomes [`Ask::Unclear`]; names that are not known are ignored.
     pub fn read(text: &str) -> Request {
-        let Ok(Value::Object(map)) = serde_json::from_str(text) else {
+        let Ok(Value::Object(map)) = serde_json::from_slice(text.as_bytes()) else {
             return Request { reference: None, ask: Ask::Unclear(SHAPE) };
         };
         let reference = match map.get("ref") {

@@ -267,7 +267,9 @@ impl Machine {
         };
         // As the program wrote it, if it can be had: the order of commands is the order on the panel.
         let raw = std::str::from_utf8(line).ok().and_then(|l| l.strip_prefix("{\"describe\":")?.strip_suffix('}'));
-        let text = raw.filter(|r| serde_json::from_str::<Value>(r).is_ok()).map_or(describe.to_string(), str::to_owned);
+        let text = raw
+            .filter(|r| serde_json::from_slice::<Value>(r.as_bytes()).is_ok())
+            .map_or(describe.to_string(), str::to_owned);
         if text.len() > super::lines::LINE_MAX - 1024 {
             return self.remark(now, "describe is too long for a line of 64 KiB: ignored".into());
         }
