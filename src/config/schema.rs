@@ -140,39 +140,39 @@ pub(super) type Fault = (Option<Place>, String);
 /// Puts `given` where it belongs. On a fault the slot keeps what it had. Each fault is the rest of a sentence that
 /// begins with the setting's name.
 pub(super) fn assign(slot: Slot<'_>, given: Given) -> Result<(), Vec<Fault>> {
-    let one = |fault: String| vec![(None, fault)];
-    match slot {
-        Slot::Listen(out) => set(out, list(given, "[\"0.0.0.0:8080\"]", ListenAddr::parse)),
-        Slot::Hosts(out) => set(out, list(given, "[\"panel.example.com\"]", host)),
-        Slot::Names(out) => set(out, list(given, "[\"ann\", \"bob\"]", user_name)),
-        Slot::OpenPaths(out) => set(out, list(given, "[\"/healthz\", \"/public/\"]", open_path)),
-        Slot::Ranges(out) => set(out, list(given, "[\"192.168.0.0/16\"]", AddrRange::parse)),
-        Slot::Path(out) => {
-            set(out, text(given, "\"/srv/www\"").map(|s| (!s.is_empty()).then(|| s.into())).map_err(one))
+    let one = match slot {
+        Slot::Listen(out) => return list(given, "[\"0.0.0.0:8080\"]", ListenAddr::parse, out),
+        Slot::Hosts(out) => return list(given, "[\"panel.example.com\"]", host, out),
+        Slot::Names(out) => return list(given, "[\"ann\", \"bob\"]", user_name, out),
+        Slot::OpenPaths(out) => return list(given, "[\"/healthz\", \"/public/\"]", open_path, out),
+        Slot::Ranges(out) => return list(given, "[\"192.168.0.0/16\"]", AddrRange::parse, out),
+        Slot::Path(out) => text(given, "\"/srv/www\"").map(|s| *out = (!s.is_empty()).then(|| s.into())),
+        Slot::Account(out) => text(given, "\"www-data\"").and_then(account).map(|name| *out = name),
+        Slot::Time(out, range) => time(given, &range, false).map(|value| *out = value),
+        Slot::TimeOrOff(out, range) => time(given, &range, true).map(|value| *out = value),
+        Slot::Seconds(out, range) => seconds(given, &range).map(|value| *out = value),
+        Slot::Size(out, range) => bytes(given, &range).map(|value| *out = value),
+        Slot::Count(out, range) => {
+            count(given, *range.start() as u64, *range.end() as u64).map(|n| *out = narrow(n, &range))
         }
-        Slot::Account(out) => set(out, text(given, "\"www-data\"").and_then(account).map_err(one)),
-        Slot::Time(out, range) => set(out, time(given, &range, false).map_err(one)),
-        Slot::TimeOrOff(out, range) => set(out, time(given, &range, true).map_err(one)),
-        Slot::Seconds(out, range) => set(out, seconds(given, &range).map_err(one)),
-        Slot::Size(out, range) => set(out, bytes(given, &range).map_err(one)),
-        Slot::Count(out, range) => set(out, count(given, *range.start() as u64, *range.end() as u64).map_err(one)),
         Slot::Count32(out, range) => {
-            set(out, count(given, u64::from(*range.start()), u64::from(*range.end())).map_err(one))
+            count(given, u64::from(*range.start()), u64::from(*range.end())).map(|n| *out = narrow(n, &range))
         }
         Slot::Count16(out, range) => {
-            set(out, count(given, u64::from(*range.start()), u64::from(*range.end())).map_err(one))
+            count(given, u64::from(*range.start()), u64::from(*range.end())).map(|n| *out = narrow(n, &range))
         }
-        Slot::Realm(out) => set(out, text(given, "\"boatswain\"").and_then(realm).map_err(one)),
-        Slot::Profile(out) => set(out, text(given, "\"standard\"").and_then(profile).map_err(one)),
-        Slot::Rate(out) => set(out, text(given, "\"5/s\"").and_then(|s| units::rate(&s)).map_err(one)),
-        Slot::Level(out) => set(out, text(given, "\"info\"").and_then(level).map_err(one)),
-        Slot::Flag(out) => set(out, flag(given).map_err(one)),
-    }
+        Slot::Realm(out) => text(given, "\"boatswain\"").and_then(realm).map(|value| *out = value),
+        Slot::Profile(out) => text(given, "\"standard\"").and_then(profile).map(|value| *out = value),
+        Slot::Rate(out) => text(given, "\"5/s\"").and_then(|s| units::rate(&s)).map(|value| *out = value),
+        Slot::Level(out) => text(given, "\"info\"").and_then(level).map(|value| *out = value),
+        Slot::Flag(out) => flag(given).map(|value| *out = value),
+    };
+    one.map_err(|fault| vec![(None, fault)])
 }
 
-fn set<T>(out: &mut T, value: Result<T, Vec<Fault>>) -> Result<(), Vec<Fault>> {
-    *out = value?;
-    Ok(())
+/// A number that is within `range` already, as its type.
+fn narrow<T: TryFrom<u64> + Copy>(n: u64, range: &RangeInclusive<T>) -> T {
+    T::try_from(n).unwrap_or(*range.end())
 }
 
 fn wrong_type(given: &Given, expected: &str) -> String {
@@ -189,34 +189,52 @@ fn text(given: Given, example: &str) -> Result<String, String> {
 /// The most elements of any list: it is searched from front to back.
 const LIST_MAX: usize = 256;
 
-fn list<T>(given: Given, example: &str, parse: fn(&str) -> Result<T, String>) -> Result<Vec<T>, Vec<Fault>>
-where
-    T: PartialEq,
-{
-    let items = match given {
-        Given::List(items) => items.into_iter().map(|(item, place)| (item, Some(place))).collect(),
+/// An element of a list: the word, or what is wrong with it; and its place.
+type Element = (Result<String, String>, Option<Place>);
+
+/// What was given for a list.
+fn elements(given: Given, example: &str) -> Result<Vec<Element>, String> {
+    let found: Vec<Element> = match given {
+        Given::List(items) => {
+            let word = |item| match item {
+                Given::Text(s) | Given::Words(s) => Ok(s),
+                other => Err(wrong_type(&other, &format!("a list of strings like {example}"))),
+            };
+            items.into_iter().map(|(item, place)| (word(item), Some(place))).collect()
+        }
         Given::Words(words) if words.trim().is_empty() => Vec::new(),
-        Given::Words(words) => words.split(',').map(|w| (Given::Words(w.trim().to_string()), None)).collect(),
-        other => return Err(vec![(None, wrong_type(&other, &format!("a list like {example}")))]),
+        Given::Words(words) => words.split(',').map(|w| (Ok(w.trim().to_string()), None)).collect(),
+        other => return Err(wrong_type(&other, &format!("a list like {example}"))),
     };
-    if items.len() > LIST_MAX {
-        return Err(vec![(None, format!("has {} elements, at most {LIST_MAX} are allowed", items.len()))]);
+    if found.len() > LIST_MAX {
+        return Err(format!("has {} elements, at most {LIST_MAX} are allowed", found.len()));
     }
-    let (mut values, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
-    for (item, place) in items {
-        let value = match item {
-            Given::Text(s) | Given::Words(s) => parse(&s).and_then(|value| match values.contains(&value) {
-                true => Err(format!("{s:?} is in the list twice; remove one")),
-                false => Ok(value),
-            }),
-            other => Err(wrong_type(&other, &format!("a list of strings like {example}"))),
-        };
+    Ok(found)
+}
+
+fn list<T: PartialEq>(
+    given: Given,
+    example: &str,
+    parse: fn(&str) -> Result<T, String>,
+    out: &mut Vec<T>,
+) -> Result<(), Vec<Fault>> {
+    let elements = elements(given, example).map_err(|fault| vec![(None, fault)])?;
+    let (mut values, mut faults) = (Vec::with_capacity(elements.len()), Vec::new());
+    for (word, place) in elements {
+        let value = word.and_then(|s| match parse(&s)? {
+            value if values.contains(&value) => Err(format!("{s:?} is in the list twice; remove one")),
+            value => Ok(value),
+        });
         match value {
             Ok(value) => values.push(value),
             Err(fault) => faults.push((place, fault)),
         }
     }
-    if faults.is_empty() { Ok(values) } else { Err(faults) }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    *out = values;
+    Ok(())
 }
 
 fn time(given: Given, range: &RangeInclusive<Duration>, off: bool) -> Result<Duration, String> {
@@ -265,7 +283,7 @@ fn bytes(given: Given, range: &RangeInclusive<usize>) -> Result<usize, String> {
     })
 }
 
-fn count<T: TryFrom<u64>>(given: Given, from: u64, to: u64) -> Result<T, String> {
+fn count(given: Given, from: u64, to: u64) -> Result<u64, String> {
     let number = match given {
         Given::Number(n) => n,
         Given::Words(ref s) => {
@@ -276,11 +294,8 @@ fn count<T: TryFrom<u64>>(given: Given, from: u64, to: u64) -> Result<T, String>
         }
         other => return Err(wrong_type(&other, &format!("a whole number like {}", from.max(1)))),
     };
-    u64::try_from(number)
-        .ok()
-        .filter(|n| (from..=to).contains(n))
-        .and_then(|n| T::try_from(n).ok())
-        .ok_or_else(|| format!("{number} is out of range; it must be from {from} to {to}"))
+    let fits = u64::try_from(number).ok().filter(|n| (from..=to).contains(n));
+    fits.ok_or_else(|| format!("{number} is out of range; it must be from {from} to {to}"))
 }
 
 fn flag(given: Given) -> Result<bool, String> {

@@ -74,10 +74,9 @@ impl Source {
         let tokens = draft.users("devices.tokens", draft.config.devices.tokens.clone(), "device");
         draft.folder();
         draft.account();
-        let Draft { config, mut mistakes, mut warnings, .. } = draft;
+        let Draft { config, mistakes, mut warnings, .. } = draft;
         if !mistakes.is_empty() {
-            mistakes.sort_by_cached_key(|m| order(&m.place));
-            return Err(mistakes);
+            return Err(in_order(mistakes));
         }
         warnings.extend(check::oddities(&config));
         if let Some(users) = &users {
@@ -196,12 +195,47 @@ fn strangers(config: &Config, users: &Users, warnings: &mut Vec<String>) {
     }
 }
 
-/// Mistakes are told file by file from top to bottom, then the environment, then the command line.
+/// Mistakes are told file by file from top to bottom, then the environment, then the command line; those at one place as
+/// they were found. Most are in order already, so each goes behind those before it.
+fn in_order(mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let mut told: Vec<Mistake> = Vec::with_capacity(mistakes.len());
+    for mistake in mistakes {
+        let key = order(&mistake.place);
+        let at = told.partition_point(|m| order(&m.place) <= key);
+        told.insert(at, mistake);
+    }
+    told
+}
+
+/// Where a place comes among others.
 fn order(place: &Place) -> (u8, String, usize, usize) {
     match place {
         Place::File(file) => (0, file.display().to_string(), 0, 0),
         Place::At { file, line, column } => (0, file.display().to_string(), *line, *column),
         Place::Variable(name) => (1, name.clone(), 0, 0),
         Place::Option(name) => (2, (*name).to_string(), 0, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_told_from_top_to_bottom_and_in_one_place_as_they_were_found() {
+        let at = |file: &str, line, column| Place::At { file: file.into(), line, column };
+        let found = [
+            (at("a.toml", 3, 1), "third"),
+            (Place::Option("--seats"), "last"),
+            (at("users", 1, 1), "sixth"),
+            (at("a.toml", 1, 9), "second"),
+            (Place::Variable("BOATSWAIN_WWW".into()), "seventh"),
+            (at("a.toml", 3, 1), "fourth"),
+            (at("a.toml", 1, 2), "first"),
+            (Place::File("b.toml".into()), "fifth"),
+        ];
+        let mistakes = found.map(|(place, what)| Mistake { place, what: what.into() }).to_vec();
+        let told: Vec<String> = in_order(mistakes).into_iter().map(|m| m.what).collect();
+        assert_eq!(told, ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "last"]);
     }
 }

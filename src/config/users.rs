@@ -45,7 +45,7 @@ impl Users {
             )]);
         }
         let mut entries: Vec<(Entry, usize)> = Vec::new();
-        let mut mistakes = Vec::new();
+        let mut mistakes: Vec<(usize, usize, String)> = Vec::new();
         for (i, line) in text.split(|b| *b == b'\n').enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             match entry(line) {
@@ -59,18 +59,15 @@ impl Users {
         for pair in entries.windows(2) {
             if let [(first, at), (second, again)] = pair {
                 if first.name == second.name {
-                    mistakes.push((
-                        *again,
-                        1,
-                        format!("{:?} is already in line {at}; keep one of the two", first.name),
-                    ));
+                    let what = format!("{:?} is already in line {at}; keep one of the two", first.name);
+                    let place = mistakes.partition_point(|(line, ..)| line < again);
+                    mistakes.insert(place, (*again, 1, what));
                 }
             }
         }
         if mistakes.is_empty() {
             Ok(Users { entries: entries.into_iter().map(|(entry, _)| entry).collect(), generation: 0 })
         } else {
-            mistakes.sort();
             Err(mistakes)
         }
     }
