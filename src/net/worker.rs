@@ -6,9 +6,9 @@
 
 use crate::sys::process;
 use mio::Waker;
+use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// Bytes of the helper's stack. bcrypt's state (4 KiB) and sha-crypt's are on the heap or small.
@@ -24,10 +24,49 @@ pub struct Worker<J, R> {
 }
 
 struct Running<J, R> {
-    jobs: SyncSender<J>,
-    results: Receiver<R>,
+    desk: Arc<Desk<J, R>>,
     /// Handed in and not yet fetched.
     open: usize,
+}
+
+/// Where both threads put down what is for the other.
+struct Desk<J, R> {
+    trays: Mutex<Trays<J, R>>,
+    /// There is a job, or no further one will come.
+    called: Condvar,
+}
+
+struct Trays<J, R> {
+    jobs: VecDeque<J>,
+    results: VecDeque<R>,
+    /// The loop wants nothing any more.
+    over: bool,
+}
+
+impl<J, R> Desk<J, R> {
+    /// Nothing is done under the lock that could leave the trays half changed.
+    fn trays(&self) -> MutexGuard<'_, Trays<J, R>> {
+        self.trays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next job; `None` once no further one will come.
+    fn job(&self) -> Option<J> {
+        let mut trays = self.trays();
+        while !trays.over {
+            if let Some(job) = trays.jobs.pop_front() {
+                return Some(job);
+            }
+            trays = self.called.wait(trays).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+}
+
+impl<J, R> Drop for Running<J, R> {
+    fn drop(&mut self) {
+        self.desk.trays().over = true;
+        self.desk.called.notify_one();
+    }
 }
 
 /// What became of a job that was handed in.
@@ -52,7 +91,7 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
     pub fn submit(&mut self, job: J) -> Submit<J> {
         let running = match &mut self.running {
             Some(running) => running,
-            none => match start(self.name, self.queue, Arc::clone(&self.waker), self.work) {
+            none => match start(self.name, Arc::clone(&self.waker), self.work) {
                 Ok(running) => none.insert(running),
                 Err(e) => return Submit::Failed(job, e),
             },
@@ -60,22 +99,19 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
         if running.open >= self.queue {
             return Submit::Busy(job);
         }
-        match running.jobs.try_send(job) {
-            Ok(()) => {
-                running.open += 1;
-                Submit::Accepted
-            }
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Submit::Busy(job),
-        }
+        running.open += 1;
+        running.desk.trays().jobs.push_back(job);
+        running.desk.called.notify_one();
+        Submit::Accepted
     }
 
     /// A result, in the order of the jobs. Call it until `None` whenever the waker woke the loop.
     pub fn fetch(&mut self) -> Option<R> {
         let running = self.running.as_mut()?;
-        let result = running.results.try_recv().ok()?;
+        let result = running.desk.trays().results.pop_front()?;
         running.open -= 1;
         if running.open == 0 {
-            // Closes the job channel, which ends the thread.
+            // which ends the thread
             self.running = None;
         }
         Some(result)
@@ -89,25 +125,24 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
 
 fn start<J: Send + 'static, R: Send + 'static>(
     name: &'static str,
-    queue: usize,
     waker: Arc<Waker>,
     work: fn(J) -> R,
 ) -> io::Result<Running<J, R>> {
-    let (jobs, inbox) = mpsc::sync_channel::<J>(queue);
-    let (outbox, results) = mpsc::channel::<R>();
+    let trays = Trays { jobs: VecDeque::new(), results: VecDeque::new(), over: false };
+    let desk = Arc::new(Desk { trays: Mutex::new(trays), called: Condvar::new() });
+    let theirs = Arc::clone(&desk);
     let body = move || {
         // Signals are the loop's: they are read from its signalfd.
         let _ = process::block_all_signals();
-        while let Ok(job) = inbox.recv() {
-            if outbox.send(work(job)).is_err() {
-                return;
-            }
+        while let Some(job) = theirs.job() {
+            let result = work(job);
+            theirs.trays().results.push_back(result);
             // Cannot fail but for a closed eventfd; then the loop is gone too.
             let _ = waker.wake();
         }
     };
     thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body)?;
-    Ok(Running { jobs, results, open: 0 })
+    Ok(Running { desk, open: 0 })
 }
 
 #[cfg(test)]

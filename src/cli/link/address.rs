@@ -4,8 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::msg::Moment;
@@ -62,7 +61,7 @@ pub struct Addresses {
     server: Server,
     known: Vec<Local>,
     turns: usize,
-    asked: Option<(Receiver<io::Result<Vec<SocketAddr>>>, UnixStream)>,
+    asked: Option<(JoinHandle<io::Result<Vec<SocketAddr>>>, UnixStream)>,
     answered: Option<Moment>,
 }
 
@@ -98,17 +97,16 @@ impl Addresses {
             return Ok(());
         }
         let name = name.clone();
-        let (to, from) = mpsc::channel();
         let (ours, theirs) = UnixStream::pair()?;
-        thread::Builder::new().name("resolver".into()).stack_size(STACK).spawn(move || {
+        let asked = thread::Builder::new().name("resolver".into()).stack_size(STACK).spawn(move || {
             // Signals are the main thread's. Without that one could be lost here, but nothing worse.
             let _ = process::block_all_signals();
             let found = name.to_socket_addrs().map(|all| all.take(ADDRESSES_MAX).collect());
-            let _ = to.send(found);
             // Its end is what the other side waits for.
             drop(theirs);
+            found
         })?;
-        self.asked = Some((from, ours));
+        self.asked = Some((asked, ours));
         Ok(())
     }
 
@@ -119,10 +117,10 @@ impl Addresses {
 
     /// Takes the answer, once [`Addresses::pending`] is readable. An error leaves what was known before.
     pub fn take(&mut self, now: Moment) -> Result<(), String> {
-        let Some((from, _)) = self.asked.take() else { return Ok(()) };
+        let Some((asked, _)) = self.asked.take() else { return Ok(()) };
         self.answered = Some(now);
         let Server::Named(name) = &self.server else { return Ok(()) };
-        match from.try_recv() {
+        match asked.join() {
             Ok(Ok(found)) if !found.is_empty() => {
                 self.known = found.into_iter().map(Local::Ip).collect();
                 Ok(())
