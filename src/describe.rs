@@ -3,7 +3,6 @@
 //! Never does: knowing any device. The text is kept as the device gave it (pages draw their forms from it); what is
 //! checked here is only what the server enforces.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -25,7 +24,8 @@ pub const ARGS_TEXT_MAX: usize = 4 << 10;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Describe {
     text: Rc<str>,
-    commands: BTreeMap<Box<str>, CommandSpec>,
+    /// By name.
+    commands: Vec<(Box<str>, CommandSpec)>,
 }
 
 /// One command.
@@ -33,7 +33,8 @@ pub struct Describe {
 pub struct CommandSpec {
     /// Whoever has credentials may send it: an emergency stop.
     pub anyone: bool,
-    args: BTreeMap<Box<str>, ArgSpec>,
+    /// By name.
+    args: Vec<(Box<str>, ArgSpec)>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -77,7 +78,7 @@ impl Args {
 
 impl Default for Describe {
     fn default() -> Self {
-        Describe { text: "{}".into(), commands: BTreeMap::new() }
+        Describe { text: "{}".into(), commands: Vec::new() }
     }
 }
 
@@ -101,7 +102,8 @@ impl Describe {
                 );
             }
         }
-        let mut commands = BTreeMap::new();
+        // in their order: that of serde_json's maps is that of the names
+        let mut commands = Vec::new();
         match map.get("commands") {
             None => {}
             Some(Value::Object(all)) => {
@@ -113,7 +115,7 @@ impl Describe {
                 }
                 for (name, spec) in all {
                     check_name("command", name)?;
-                    commands.insert(name.as_str().into(), command(name, spec)?);
+                    commands.push((name.as_str().into(), command(name, spec)?));
                 }
             }
             Some(_) => return Err("`describe.commands` has to be an object, as in {\"stop\":{}}".into()),
@@ -128,12 +130,12 @@ impl Describe {
 
     /// The command of that name.
     pub fn command(&self, name: &str) -> Option<&CommandSpec> {
-        self.commands.get(name)
+        find(&self.commands, name)
     }
 
     /// All commands' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.commands.keys().map(|n| &**n)
+        self.commands.iter().map(|(n, _)| &**n)
     }
 }
 
@@ -144,7 +146,7 @@ impl CommandSpec {
     /// A sentence that names the argument and what would be right.
     pub fn check(&self, args: &Args) -> Result<(), String> {
         for (name, value) in &args.0 {
-            match self.args.get(name.as_str()) {
+            match find(&self.args, name) {
                 Some(spec) => spec.check(name, value)?,
                 None => return Err(unknown(name, &self.args)),
             }
@@ -203,13 +205,18 @@ impl ArgSpec {
     }
 }
 
+fn find<'a, T>(sorted: &'a [(Box<str>, T)], name: &str) -> Option<&'a T> {
+    debug_assert!(sorted.is_sorted_by(|a, b| a.0 < b.0));
+    sorted.binary_search_by(|(n, _)| (**n).cmp(name)).ok().map(|at| &sorted[at].1)
+}
+
 /// 1 and 1.0 are the same choice.
 fn same(a: &Value, b: &Value) -> bool {
     a == b || (a.is_number() && b.is_number() && a.as_f64() == b.as_f64())
 }
 
-fn unknown(name: &str, known: &BTreeMap<Box<str>, ArgSpec>) -> String {
-    let known: Vec<&str> = known.keys().map(|n| &**n).collect();
+fn unknown(name: &str, known: &[(Box<str>, ArgSpec)]) -> String {
+    let known: Vec<&str> = known.iter().map(|(n, _)| &**n).collect();
     if known.is_empty() {
         return format!("there is no argument {:?}: this command takes none", cut(name));
     }
@@ -240,7 +247,7 @@ fn command(name: &str, spec: &Value) -> Result<CommandSpec, String> {
         return Err(format!("the command {name:?} has to be an object, as in {{}} or {{\"args\":{{...}}}}"));
     };
     let anyone = flag(spec, "anyone").map_err(|e| format!("the command {name:?}: {e}"))?;
-    let mut args = BTreeMap::new();
+    let mut args = Vec::new();
     match spec.get("args") {
         None => {}
         Some(Value::Object(all)) => {
@@ -250,7 +257,7 @@ fn command(name: &str, spec: &Value) -> Result<CommandSpec, String> {
             for (arg, spec) in all {
                 check_name("argument", arg)?;
                 let spec = argument(spec).map_err(|e| format!("the argument {arg:?} of {name:?}: {e}"))?;
-                args.insert(arg.as_str().into(), spec);
+                args.push((arg.as_str().into(), spec));
             }
         }
         Some(_) => return Err(format!("`args` of the command {name:?} has to be an object of names")),

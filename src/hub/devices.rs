@@ -2,7 +2,7 @@
 //!
 //! A device is known by its name. Its link may end and come back; what it left unanswered then is known to be unknown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,12 +42,20 @@ pub(super) struct Device {
     pub(super) hold: Option<Hold>,
     pub(super) pending: Vec<Pending>,
     pub(super) nulled: Nulled,
-    values: BTreeMap<Rc<str>, Json>,
+    /// By name.
+    values: Vec<Reading>,
     values_ms: Option<u64>,
-    /// Names whose newest value was not told yet.
-    fresh: BTreeSet<Rc<str>>,
     /// When telemetry was told last.
     told: Option<Moment>,
+}
+
+/// The newest value of one name.
+#[derive(Debug)]
+struct Reading {
+    name: Rc<str>,
+    value: Json,
+    /// It was not told yet.
+    fresh: bool,
 }
 
 /// The link of a device that is connected.
@@ -72,9 +80,8 @@ impl Device {
             hold: None,
             pending: Vec::new(),
             nulled: Nulled::default(),
-            values: BTreeMap::new(),
+            values: Vec::new(),
             values_ms: None,
-            fresh: BTreeSet::new(),
             told: None,
         }
     }
@@ -89,9 +96,25 @@ impl Device {
         line.waiting.map_or(line.heard, |waiting| waiting.min(line.heard)) + SUSPECT_AFTER
     }
 
+    /// The newest values.
+    fn telemetry(&self) -> Vec<(Rc<str>, Json)> {
+        self.values.iter().map(Reading::told).collect()
+    }
+
+    /// Nobody is to hear any more what was not told yet.
+    fn stale(&mut self) {
+        self.values.iter_mut().for_each(|r| r.fresh = false);
+    }
+
     /// When its next telemetry may be told, if there is any to tell.
     fn telemetry_at(&self) -> Option<Moment> {
-        (!self.fresh.is_empty()).then(|| self.told.map_or(Moment::default(), |told| told + TELEMETRY_EVERY))
+        self.values.iter().any(|r| r.fresh).then(|| self.told.map_or(Moment::default(), |told| told + TELEMETRY_EVERY))
+    }
+}
+
+impl Reading {
+    fn told(&self) -> (Rc<str>, Json) {
+        (self.name.clone(), self.value.clone())
     }
 }
 
@@ -112,7 +135,7 @@ impl Hub {
         let d = self.devices.entry(name.clone()).or_insert_with(|| Device::new(name.clone()));
         d.describe = hello.describe;
         d.line = Some(Line { conn, heard: now.mono, waiting: None });
-        (d.values, d.values_ms, d.told) = (BTreeMap::new(), None, None);
+        (d.values, d.values_ms, d.told) = (Vec::new(), None, None);
         self.device_conns.insert(conn, name.clone());
         let welcome = ToDevice::Welcome { name: name.clone(), epoch: self.log.newest().epoch };
         for line in [welcome, ToDevice::Control { holder: None }] {
@@ -196,7 +219,7 @@ impl Hub {
         self.device_conns.remove(&conn);
         if let Some(d) = self.devices.get_mut(name) {
             d.line = None;
-            d.fresh.clear();
+            d.stale();
         }
         let effect = match reason {
             DeviceReason::Lost => DeviceEffect::Reset { conn },
@@ -220,7 +243,7 @@ impl Hub {
             fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Shutdown }));
             if let Some(d) = self.devices.get_mut(&name) {
                 (d.line, d.state) = (None, DeviceState::Down);
-                d.fresh.clear();
+                d.stale();
             }
         }
     }
@@ -271,12 +294,11 @@ impl Hub {
         self.counters.telemetry += 1;
         d.values_ms = Some(now.wall_ms);
         let mut refused = None;
-        for (value_name, value) in values {
-            if d.values.len() < VALUES_MAX || d.values.contains_key(&value_name) {
-                d.fresh.insert(value_name.clone());
-                d.values.insert(value_name, value);
-            } else {
-                refused = Some(value_name);
+        for (name, value) in values {
+            match d.values.binary_search_by(|r| r.name.cmp(&name)) {
+                Ok(at) => (d.values[at].value, d.values[at].fresh) = (value, true),
+                Err(at) if d.values.len() < VALUES_MAX => d.values.insert(at, Reading { name, value, fresh: true }),
+                Err(_) => refused = Some(name),
             }
         }
         if let (Some(name), Some(conn)) = (refused, d.conn()) {
@@ -293,8 +315,8 @@ impl Hub {
             return self.arm_device(name);
         }
         d.told = Some(now.mono);
-        let fresh = std::mem::take(&mut d.fresh);
-        let values = fresh.into_iter().filter_map(|n| d.values.get(&n).map(|v| (n.clone(), v.clone()))).collect();
+        let values = d.values.iter().filter(|r| r.fresh).map(Reading::told).collect();
+        d.stale();
         let device = d.name.clone();
         self.pass(Passing::Telemetry { device, values, at_ms: now.wall_ms }, fx);
     }
@@ -302,8 +324,7 @@ impl Hub {
     /// The newest values of all devices, for a page that had to do without telemetry for a while.
     pub fn telemetry_now(&self) -> Vec<Rc<Passing>> {
         let all = self.devices.values().filter_map(|d| {
-            let values: Vec<_> = d.values.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
-            Some(Rc::new(Passing::Telemetry { device: d.name.clone(), values, at_ms: d.values_ms? }))
+            Some(Rc::new(Passing::Telemetry { device: d.name.clone(), values: d.telemetry(), at_ms: d.values_ms? }))
         });
         all.collect()
     }
@@ -365,7 +386,7 @@ impl Hub {
             since_ms: d.since_ms,
             holder: d.hold.as_ref().map(|hold| self.holder(hold)),
             describe: d.describe.text().clone(),
-            telemetry: d.values.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
+            telemetry: d.telemetry(),
             telemetry_ms: d.values_ms,
         };
         self.devices.values().map(view).collect()
