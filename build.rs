@@ -8,14 +8,19 @@
 use std::path::Path;
 use std::{env, fs};
 
-/// Added to the linker's own script (GNU ld and lld take it). What marks the begin and the end of a program comes from the
-/// C compiler's files; on some machines those refer to their own part of the tables, so that stays: a few bytes. The
-/// unwinder that never unwinds (src/sys/unwind.rs) is for the program alone: a library that it loads finds the real one.
+/// Added to the linker's own script. GNU ld and lld take it; mold does not: ask for debug information there.
+///
+/// What marks the begin and the end of a program comes from the C compiler's files; on some machines those refer to their own
+/// part of the tables, so that stays: a few bytes. On ARM a static program's unwinder names both ends of its table: there is
+/// none. The unwinder that never unwinds (src/sys/unwind.rs) is for the program alone: a library that it loads finds the
+/// real one.
 const SCRIPT: &str = "SECTIONS { /DISCARD/ : {
     *(EXCLUDE_FILE(*crt*.o) .eh_frame EXCLUDE_FILE(*crt*.o) .eh_frame.*)
     *(.gcc_except_table .gcc_except_table.*)
     *(.ARM.exidx .ARM.exidx.* .ARM.extab .ARM.extab.*)
 } } INSERT AFTER .comment;
+PROVIDE(__exidx_start = 0);
+PROVIDE(__exidx_end = 0);
 VERSION { { local: _Unwind_*; }; }
 ";
 
