@@ -54,6 +54,8 @@ pub fn serve(start: Start) -> ExitCode {
 
 type Failure = (u8, String);
 
+/// From settings to a server. Not inlined: what the start puts on the stack would stay there below the running loop.
+#[inline(never)]
 fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Option<Demo>), Failure> {
     let failed = |what: &'static str| move |e: std::io::Error| (FAILED, format!("{what}: {e}"));
     process::ignore_sigpipe();
