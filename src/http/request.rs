@@ -5,6 +5,7 @@
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
+use super::bytes::{HOST, TARGET};
 use crate::codec::ProtoError;
 
 /// Most header fields that a head may have, whatever the setting says: the size of [`Slots`].
@@ -122,15 +123,36 @@ impl<'a> Request<'a> {
     /// lines may be part of it). Errors: 400 malformed, 417 unknown expectation, 413 a length beyond 64 bits,
     /// 431 too many fields, 501 unknown transfer coding or CONNECT, 505 another version of HTTP.
     pub fn parse(head: &'a [u8], slots: &'a mut Slots<'a>, limits: &HeadLimits) -> Result<Self, ProtoError> {
+        match Self::read(head, slots, limits)? {
+            Some((request, n)) if n == head.len() => Ok(request),
+            _ => Err(bad("the request head is malformed")),
+        }
+    }
+
+    /// The request at the beginning of `input` and the length of its head, if all of the head is there and nothing is wrong
+    /// with it: the common case, in one look. Else `None`: an [`super::exchange::Exchange`] finds out what it is.
+    pub fn first(input: &'a [u8], slots: &'a mut Slots<'a>, limits: &HeadLimits) -> Option<(Self, usize)> {
+        if matches!(input, [] | [b'\r' | b'\n', ..]) {
+            return None;
+        }
+        Self::read(input, slots, limits).ok()?.filter(|&(_, n)| n <= limits.bytes)
+    }
+
+    /// The request and the length of its head; `None` if that is not all there.
+    fn read(
+        input: &'a [u8],
+        slots: &'a mut Slots<'a>,
+        limits: &HeadLimits,
+    ) -> Result<Option<(Self, usize)>, ProtoError> {
         let mut parsed = httparse::Request::new(&mut []);
         let room = limits.headers.min(HEADERS_MAX);
-        match parsed.parse_with_uninit_headers(head, &mut slots[..room]) {
-            Ok(httparse::Status::Complete(n)) if n == head.len() => {}
-            Ok(_) => return Err(bad("the request head is malformed")),
-            Err(e) => return Err(complaint(e, head)),
-        }
+        let n = match parsed.parse_with_uninit_headers(input, &mut slots[..room]) {
+            Ok(httparse::Status::Complete(n)) => n,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(e) => return Err(complaint(e, input)),
+        };
         let (Some(name), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
-            return Err(bad("the request head is malformed"));
+            return Ok(None);
         };
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         let method = Method::from_name(name);
@@ -140,7 +162,7 @@ impl<'a> Request<'a> {
         let target = Target::parse(target, method)?;
         let headers: &'a [httparse::Header<'a>] = parsed.headers;
         let known = Known::collect(headers, version)?;
-        Ok(Request {
+        let request = Request {
             method,
             method_name: name,
             form: target.form,
@@ -152,8 +174,9 @@ impl<'a> Request<'a> {
             expects_continue: known.expects_continue && known.framing != Framing::None,
             keep_alive: known.keep_alive,
             headers,
-            lengths: headers.iter().fold(0, |lengths, h| lengths | length_bit(h.name)),
-        })
+            lengths: known.lengths,
+        };
+        Ok(Some((request, n)))
     }
 
     /// Value of the first field called `name` (any case), blanks around it removed.
@@ -234,13 +257,8 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// Whether `b` may be in a token: a method, a field name (RFC 9110, section 5.6.2).
-pub fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
-}
-
 /// Whether `host` is a host with an optional port (RFC 9110, section 4.2.1; RFC 3986, section 3.2.2), as a Host field
-/// may have it. Empty is valid. Commas are not taken although the grammar has them: no host name has one.
+/// may have it. Empty is valid.
 pub fn is_valid_host(host: &str) -> bool {
     let (name_ok, port) = match host.strip_prefix('[') {
         Some(rest) => {
@@ -262,15 +280,14 @@ pub fn is_valid_host(host: &str) -> bool {
 }
 
 fn is_reg_name(name: &[u8]) -> bool {
+    if HOST.has_all(name) {
+        return true;
+    }
     let mut escaped = name.split(|&b| b == b'%');
-    let plain = |part: &[u8]| {
-        let others = |b| matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=');
-        part.iter().all(|&b| b.is_ascii_alphanumeric() || others(b))
-    };
-    escaped.next().is_some_and(plain)
-        && escaped.all(
-            |part| matches!(part, [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() && plain(rest)),
-        )
+    escaped.next().is_some_and(|plain| HOST.has_all(plain))
+        && escaped.all(|part| {
+            matches!(part, [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() && HOST.has_all(rest))
+        })
 }
 
 const fn bad(what: &'static str) -> ProtoError {
@@ -308,9 +325,7 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn parse(target: &'a str, method: Method) -> Result<Self, ProtoError> {
-        // What browsers never send raw and what confuses logs, pages or proxies. Others outside of RFC 3986, such as
-        // `|` or `{` in a query, do come from browsers and harm nothing.
-        if !target.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'#')) {
+        if !TARGET.has_all(target.as_bytes()) {
             return Err(bad("the request target has a character that must be percent-encoded"));
         }
         if target == "*" {
@@ -360,6 +375,7 @@ struct Known<'a> {
     framing: Framing,
     expects_continue: bool,
     keep_alive: bool,
+    lengths: u64,
 }
 
 impl<'a> Known<'a> {
@@ -367,7 +383,9 @@ impl<'a> Known<'a> {
         let mut host = None;
         let (mut length, mut codings, mut chunked) = (None, 0_u32, false);
         let (mut expects_continue, mut close, mut keep) = (false, false, false);
+        let mut lengths = 0;
         for h in headers {
+            lengths |= length_bit(h.name);
             // By length first: most fields are none of these, and this runs for every field of every request.
             match h.name.len() {
                 4 if h.name.eq_ignore_ascii_case("host") => {
@@ -411,7 +429,7 @@ impl<'a> Known<'a> {
             (false, Some(n)) => Framing::Length(n),
         };
         let keep_alive = !close && (version == Version::Http11 || keep);
-        Ok(Known { host, framing, expects_continue, keep_alive })
+        Ok(Known { host, framing, expects_continue, keep_alive, lengths })
     }
 }
 

@@ -87,14 +87,10 @@ pub fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
 
 /// The password that this connection's request waited for has been checked.
 pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key, good: bool) {
-    let Protocol::Http(stage @ Stage::Waiting(_), exchange) = &mut conn.protocol else { return };
-    let len = exchange.head_len();
+    let Protocol::Http(stage @ Stage::Waiting(_), _) = &mut conn.protocol else { return };
     *stage = Stage::Head;
     let mut input = std::mem::take(&mut conn.input);
-    let mut used = 0;
-    if let Some(n) = decide(conn, id, world, now, &input, len, Some((key, good))) {
-        used = n;
-    }
+    let used = head(conn, id, world, now, &input, Some((key, good))).unwrap_or(0);
     if matches!(conn.protocol, Protocol::Link(_)) {
         return hear(conn, id, world, now, &input[used..]);
     }
@@ -121,6 +117,14 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
             break;
         }
         let rest = &input[used..];
+        if exchange.is_new() {
+            let mut room = slots();
+            if let Some((request, len)) = Request::first(rest, &mut room, &world.heads) {
+                exchange.found(len);
+                used += decide(conn, id, world, now, rest, &request, None).unwrap_or(0);
+                continue;
+            }
+        }
         match exchange.advance(rest, &world.heads) {
             Ok(Progress::Need) => {
                 if exchange.take_continue(rest) {
@@ -128,10 +132,7 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
                 }
                 break;
             }
-            Ok(Progress::Head { len }) => match decide(conn, id, world, now, rest, len, None) {
-                Some(n) => used += n,
-                None => continue,
-            },
+            Ok(Progress::Head { .. }) => used += head(conn, id, world, now, rest, None).unwrap_or(0),
             Ok(Progress::Complete { used: n }) => {
                 complete(conn, id, world, now, &rest[..n]);
                 used += n;
@@ -145,66 +146,79 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
     used
 }
 
-/// A head is complete: is it let in? `Some`: the request is done with, and took so many bytes.
+/// A head is complete: reads it and decides.
+fn head(
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    rest: &[u8],
+    verdict: Option<(Key, bool)>,
+) -> Option<usize> {
+    let Protocol::Http(_, exchange) = &conn.protocol else { return Some(rest.len()) };
+    let mut room = slots();
+    match Request::parse(&rest[..exchange.head_len()], &mut room, &world.heads) {
+        Ok(request) => decide(conn, id, world, now, rest, &request, verdict),
+        Err(e) => {
+            refuse(conn, world, now, rest, &e);
+            Some(rest.len())
+        }
+    }
+}
+
+/// Is this request, at the beginning of `rest`, let in? `Some`: it is done with, and took so many bytes.
 fn decide(
     conn: &mut Conn,
     id: ConnId,
     world: &mut World,
     now: Now,
     rest: &[u8],
-    len: usize,
+    request: &Request<'_>,
     verdict: Option<(Key, bool)>,
 ) -> Option<usize> {
-    let mut room = slots();
-    let request = match Request::parse(&rest[..len], &mut room, &world.heads) {
-        Ok(request) => request,
-        Err(e) => {
-            refuse(conn, world, now, rest, &e);
-            return Some(rest.len());
-        }
-    };
-    let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, &request));
+    let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, request));
     if let Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) = &admitted {
         conn.belongs_to(caller);
     }
-    let Protocol::Http(stage, exchange) = &mut conn.protocol else { return Some(len) };
+    let Protocol::Http(stage, exchange) = &mut conn.protocol else { return Some(rest.len()) };
     let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(Refused { reply: Reply::Later(job), .. }) => {
-            wait(conn, id, world, now, &request, job);
+            wait(conn, id, world, now, request, job);
             return None;
         }
         Err(Refused { reply, caller }) => {
-            let unread = exchange.refuse_body(&request, rest);
+            let unread = exchange.refuse_body(request, rest);
             *stage = Stage::Skip;
             let close = unread == Unread::Close;
-            respond(conn, world, now, &request, caller.as_ref(), reply, close);
+            respond(conn, world, now, request, caller.as_ref(), reply, close);
             return if close { Some(rest.len()) } else { None };
         }
     };
     if conn.reserve && !seated(world, &admitted) {
-        let unread = exchange.refuse_body(&request, rest);
+        let unread = exchange.refuse_body(request, rest);
         debug_assert!(unread == Unread::Close || unread == Unread::InStep);
         world.site.metrics.refused_limit += 1;
         let said = "the last connections are kept for those who have a seat; try again in a moment";
-        let full = Full::error(503, "busy", said, Audience::of(Some(&request))).with("Retry-After", "5");
-        respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+        let full = Full::error(503, "busy", said, Audience::of(Some(request))).with("Retry-After", "5");
+        respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), true);
         return Some(rest.len());
     }
     conn.reserve = false;
     if request.framing == Framing::None {
+        let len = exchange.head_len();
         *exchange = Exchange::default();
-        finish(conn, id, world, now, &request, &admitted, &[], false);
+        finish(conn, id, world, now, request, &admitted, &[], false);
         return Some(len);
     }
     if !admitted.takes_body() {
         // a page needs no body: skip it if it is there, else the connection cannot go on
-        let close = exchange.refuse_body(&request, rest) == Unread::Close;
+        let close = exchange.refuse_body(request, rest) == Unread::Close;
         *stage = Stage::Skip;
-        finish(conn, id, world, now, &request, &admitted, &[], close);
+        finish(conn, id, world, now, request, &admitted, &[], close);
         return if close { Some(rest.len()) } else { None };
     }
-    match exchange.accept_body(&request, world.site.config.limits.body_bytes) {
+    match exchange.accept_body(request, world.site.config.limits.body_bytes) {
         Ok(()) => {
             *stage = Stage::Body(Box::new(admitted));
             conn.since = now.mono;
@@ -212,8 +226,8 @@ fn decide(
         }
         Err(e) => {
             let said = format!("{}; at most {} bytes are taken", e.what, world.site.config.limits.body_bytes);
-            let full = Full::error(e.status, "too_large", &said, Audience::of(Some(&request)));
-            respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+            let full = Full::error(e.status, "too_large", &said, Audience::of(Some(request)));
+            respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), true);
             Some(rest.len())
         }
     }

@@ -327,3 +327,25 @@ fn a_field_is_found_by_its_name_whatever_its_length() {
         }
     }
 }
+
+#[test]
+fn only_a_whole_head_within_its_bounds_is_taken_in_one_look() {
+    let first = |input: &[u8], bytes| {
+        let limits = HeadLimits { bytes, headers: 100 };
+        Request::first(input, &mut slots(), &limits).map(|(request, len)| (request.path.to_owned(), len))
+    };
+    let head = get("Accept: */*\r\n");
+    let n = head.len();
+    let next = [&head[..], b"GET /next HTTP/1.1\r\n"].concat();
+    for input in [&head, &next] {
+        assert_eq!(first(input, n), Some(("/hello.txt".into(), n)));
+        assert_eq!(first(input, n - 1), None, "too long");
+    }
+    for end in 0..n {
+        assert_eq!(first(&head[..end], 1000), None, "cut after {end} bytes");
+    }
+    // what has to be counted or explained
+    for input in [[b"\r\n", &head[..]].concat(), [b"\n", &head[..]].concat(), get("Bad Name: x\r\n")] {
+        assert_eq!(first(&input, 1000), None);
+    }
+}
