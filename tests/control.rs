@@ -231,6 +231,49 @@ fn a_killed_browser_a_frozen_page_and_a_lost_role_make_the_device_safe() {
 }
 
 #[test]
+fn safe_overtakes_commands_that_a_device_has_not_taken_but_no_emergency_stop() {
+    let (server, addr) = server("");
+    // Its kernel takes a few KiB, and for such short segments the server's own not much more.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.set_tcp_mss(536).unwrap();
+    socket.connect(&addr.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    let describe = json!({"commands": {"go": {"args": {"note": {"type": "string"}}}, "stop": {"anyone": true}}});
+    writeln!(stream, "{}", json!({"hello": "pump-1", "describe": describe})).unwrap();
+    server.wait_log("device=pump-1 state=up");
+    let mut ann = Client::new(&server, "ann");
+    assert_eq!(control(&mut ann, json!({"action":"take","lease":"1s"})).status, 200);
+    let note = "x".repeat(4_000);
+    let asked: Vec<Value> = (0..16)
+        .map(|_| {
+            let sent = command(&mut ann, "", json!({"command":"go","args":{"note":note}}));
+            assert_eq!(sent.status, 202, "{}", sent.text());
+            sent.json()["id"].clone()
+        })
+        .collect();
+    let stop = command(&mut Client::new(&server, "viewer"), "", json!({"command":"stop"}));
+    assert_eq!(stop.status, 202, "{}", stop.text());
+    server.wait_log("safe device=pump-1 by=ann reason=lease");
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(stream).lines() {
+        lines.push(serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        if lines.iter().any(|l| l.get("safe").is_some()) && lines.iter().any(|l| l["id"] == stop.json()["id"]) {
+            break;
+        }
+    }
+    let overtaken = asked.iter().filter(|id| lines.iter().all(|l| l["id"] != **id)).count();
+    assert!(overtaken > 0, "everything was in the kernel already: this shows nothing");
+    assert!(
+        lines.iter().any(|l| l["id"] == stop.json()["id"]),
+        "the stop never came, and pressing it again would do nothing"
+    );
+    let safe = lines.iter().position(|l| l.get("safe").is_some()).unwrap();
+    assert!(lines[safe..].iter().all(|l| l["command"] != "go"), "{lines:?}");
+}
+
+#[test]
 fn control_is_offered_and_given_and_forced() {
     let (server, addr) = server("");
     let mut pump = Device::pump(addr);

@@ -161,8 +161,8 @@ impl Hub {
         let waiters = order.waiter.into_iter().collect();
         if let Some(d) = self.devices.get_mut(&device) {
             if let Some(conn) = d.conn() {
-                let line =
-                    ToDevice::Command { command: command.clone(), args: args.clone(), id: event, by: by.user.clone() };
+                let (command, args, by) = (command.clone(), args.clone(), by.user.clone());
+                let line = ToDevice::Command { command, args, id: event, by, anyone };
                 fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
             }
             let (command, args) = (command.clone(), args.clone());

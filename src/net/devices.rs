@@ -343,7 +343,13 @@ pub(super) fn too_slow(conn: &mut Conn, now: Now, why: CloseReason) {
 fn say(conn: &mut Conn, line: &ToDevice) {
     let mut out = Vec::new();
     lines::encode(line, &mut out);
-    conn.output.push(Chunk::Bytes(out));
+    let stop = matches!(line, ToDevice::Command { anyone: true, .. });
+    conn.output.push(if stop { Chunk::Shared(out.into()) } else { Chunk::Bytes(out) });
+}
+
+/// Whether `chunk` of a device's output is an emergency stop: [`say`] makes nothing else shared.
+fn is_stop(chunk: &Chunk) -> bool {
+    matches!(chunk, Chunk::Shared(_))
 }
 
 /// Does what the hub wants done about devices.
@@ -381,10 +387,13 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
         return;
     }
     if matches!(line, ToDevice::Safe { .. }) {
-        // whatever it was still to be told before this must not be done after it
-        conn.output.drop_unsent();
+        // whatever it was still to be told before this must not be done after it, but for emergency stops
+        let unsent = conn.output.take_unsent();
+        say(conn, line);
+        unsent.into_iter().filter(is_stop).for_each(|stop| conn.output.push(stop));
+    } else {
+        say(conn, line);
     }
-    say(conn, line);
     if conn.output.owed() > max {
         server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
     }

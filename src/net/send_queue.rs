@@ -155,17 +155,23 @@ impl SendQueue {
         }
     }
 
-    /// For parking: drops every chunk of which the peer has got nothing yet; the rest of a half-written one stays, so that
-    /// what the peer reads ends with a whole frame. Says how many bytes were dropped.
-    pub fn drop_unsent(&mut self) -> u64 {
-        let before = self.owed;
-        self.rest = VecDeque::new();
+    /// Takes out every chunk of which the peer has got nothing yet; the rest of a half-written one stays, so that what the
+    /// peer reads ends with a whole frame.
+    pub fn take_unsent(&mut self) -> VecDeque<Chunk> {
+        let mut unsent = std::mem::take(&mut self.rest);
         if self.sent == 0 {
-            self.first = None;
+            if let Some(first) = self.first.take() {
+                unsent.push_front(first);
+            }
         }
         self.owed = self.first.as_ref().map_or(0, |front| front.len() - self.sent);
         self.release();
-        before - self.owed
+        unsent
+    }
+
+    /// For parking: drops what [`SendQueue::take_unsent`] takes out. Says how many bytes that were.
+    pub fn drop_unsent(&mut self) -> u64 {
+        self.take_unsent().iter().map(Chunk::len).sum()
     }
 
     /// One call for as many memory chunks as fit: how many bytes were taken, and how many were offered.
