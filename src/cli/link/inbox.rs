@@ -92,6 +92,13 @@ impl Inbox {
         dropped
     }
 
+    /// Drops the commands that wait, but for emergency stops; says which.
+    pub fn drop_commands(&mut self) -> Vec<String> {
+        let mut dropped = Vec::new();
+        self.remove(&mut dropped, |k| matches!(k, Kind::Command { anyone: false, .. }));
+        dropped
+    }
+
     /// What to write now; `drained`: the program has read all that was written.
     pub fn next(&self, drained: bool) -> Option<&[u8]> {
         let first = self.lines.front()?;
