@@ -179,15 +179,15 @@ impl<'a> Request<'a> {
         Ok(Some((request, n)))
     }
 
-    /// Value of the first field called `name` (any case), blanks around it removed.
+    /// Value of the first field called `name` (here in lower case, there in any), blanks around it removed.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.headers_named(name).next()
     }
 
-    /// Values of all fields called `name` (any case), in order.
+    /// Values of all fields called `name` (here in lower case, there in any), in order.
     pub fn headers_named<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = if self.lengths & length_bit(name) == 0 { &[] } else { self.headers };
-        headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+        headers.iter().filter(move |h| is_named(h, name)).map(|h| h.value)
     }
 
     /// All fields, in order.
@@ -236,6 +236,13 @@ impl Method {
     }
 }
 
+/// Whether the field is called `name`, which is in lower case. In a token no other bytes than the two cases of a letter, or of
+/// a digit or a dash itself, come to the same by this.
+fn is_named(field: &httparse::Header<'_>, name: &str) -> bool {
+    debug_assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name}");
+    field.name.len() == name.len() && field.name.bytes().zip(name.bytes()).all(|(a, b)| a | 0x20 == b)
+}
+
 /// See [`Request::lengths`]; all names of 63 bytes and more share a bit.
 fn length_bit(name: &str) -> u64 {
     1 << name.len().min(63)
@@ -276,7 +283,8 @@ pub fn is_valid_host(host: &str) -> bool {
             (is_reg_name(name) && (!name.is_empty() || host.is_empty()), host.get(end + 1..).unwrap_or_default())
         }
     };
-    name_ok && (port.is_empty() || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()))
+    // the parser takes a sign
+    name_ok && (port.is_empty() || (!port.starts_with('+') && port.parse::<u16>().is_ok()))
 }
 
 fn is_reg_name(name: &[u8]) -> bool {
@@ -388,13 +396,13 @@ impl<'a> Known<'a> {
             lengths |= length_bit(h.name);
             // By length first: most fields are none of these, and this runs for every field of every request.
             match h.name.len() {
-                4 if h.name.eq_ignore_ascii_case("host") => {
+                4 if is_named(h, "host") => {
                     if host.is_some() {
                         return Err(bad("more than one Host field"));
                     }
                     host = Some(checked_host(h.value)?);
                 }
-                6 if h.name.eq_ignore_ascii_case("expect") && version == Version::Http11 => {
+                6 if is_named(h, "expect") && version == Version::Http11 => {
                     for e in elements(h.value) {
                         if !e.eq_ignore_ascii_case(b"100-continue") {
                             return Err(ProtoError::http(417, "the only expectation known here is 100-continue"));
@@ -402,14 +410,14 @@ impl<'a> Known<'a> {
                         expects_continue = true;
                     }
                 }
-                10 if h.name.eq_ignore_ascii_case("connection") => {
+                10 if is_named(h, "connection") => {
                     for t in elements(h.value) {
                         close |= t.eq_ignore_ascii_case(b"close");
                         keep |= t.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
-                14 if h.name.eq_ignore_ascii_case("content-length") => length = Some(content_length(h.value, length)?),
-                17 if h.name.eq_ignore_ascii_case("transfer-encoding") => {
+                14 if is_named(h, "content-length") => length = Some(content_length(h.value, length)?),
+                17 if is_named(h, "transfer-encoding") => {
                     chunked = true;
                     codings += count_chunked(h.value)?;
                 }

@@ -10,7 +10,7 @@ use super::chat::Bucket;
 use super::roster::Shown;
 use super::seats::{Cue, Stand};
 use super::{EvictError, Hub, Newcomer, SessionView};
-use crate::fnv::FnvMap;
+use crate::fnv::KeyedMap;
 use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId,
 };
@@ -111,7 +111,7 @@ pub(super) struct Sessions {
     cookies: HashMap<[u8; 16], SessionId>,
     /// Sessions that a request without their cookie may join, by the keyed hash of what has to agree.
     /// Never iterated over.
-    joins: FnvMap<u64, SessionId>,
+    joins: KeyedMap<u64, SessionId>,
     key: RandomState,
     seats: BTreeMap<u16, SessionId>,
     /// Those without a seat, roughly by last use; exact when it matters.

@@ -25,7 +25,7 @@ pub fn unauthorized(ctx: &Ctx<'_>, audience: Audience) -> Full {
 }
 
 /// Refuses addresses outside `seats.allow` and Host names that are not ours.
-pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
+pub fn address_and_host(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let config = &ctx.site.config;
     if !config.seats.allows(ctx.peer.addr) {
         let addr = ctx.peer.addr;
@@ -34,7 +34,11 @@ pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, audience: Audience
     }
     match request.host {
         None => Ok(()), // only HTTP/1.0 comes so far without one
-        Some(host) if known_host(host_name(host), &config.hosts, &ctx.site.hostname) => Ok(()),
+        Some(host) if host == ctx.site.host => Ok(()),
+        Some(host) if known_host(host_name(host), &config.hosts, &ctx.site.hostname) => {
+            host.clone_into(&mut ctx.site.host);
+            Ok(())
+        }
         Some(host) => {
             let said = format!("this server does not answer to the name {host}: add it to `hosts` if it should");
             Err(Full::error(421, "host", &said, audience))

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::users::{Hash, Users};
-use crate::fnv::FnvMap;
+use crate::fnv::KeyedMap;
 use crate::msg::{Moment, PeerAddr};
 
 /// Credentials as remembered: a keyed hash of the `Authorization` value.
@@ -90,7 +90,7 @@ pub struct Gate {
     users: Users,
     decoy: Hash,
     failures: u32,
-    good: FnvMap<Key, Rc<str>>,
+    good: KeyedMap<Key, Rc<str>>,
     watched: HashMap<(PeerAddr, Key), Watch>,
 }
 
@@ -99,7 +99,7 @@ impl Gate {
     pub fn new(users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
         let secret = [RandomState::new(), RandomState::new()];
-        Gate { secret, users, decoy, failures, good: FnvMap::default(), watched: HashMap::new() }
+        Gate { secret, users, decoy, failures, good: KeyedMap::default(), watched: HashMap::new() }
     }
 
     /// Takes a new users file: credentials of users whose line changed or went are forgotten. Returns these users.
