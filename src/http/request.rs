@@ -98,8 +98,8 @@ pub struct Request<'a> {
     /// The form of the target.
     pub form: TargetForm,
     /// The host that is asked, with its port if one was given: of the target, else of the Host field. Checked for
-    /// its syntax; may be empty; `None` only in HTTP/1.0.
-    pub host: Option<&'a str>,
+    /// its syntax, which is ASCII; may be empty; `None` only in HTTP/1.0.
+    pub host: Option<&'a [u8]>,
     /// Raw path, percent-escapes as sent; begins with `/`, or is `*`.
     pub path: &'a str,
     /// Raw query, without its `?`; `None` without one.
@@ -166,7 +166,7 @@ impl<'a> Request<'a> {
             method,
             method_name: name,
             form: target.form,
-            host: target.authority.or(known.host),
+            host: target.authority.map(str::as_bytes).or(known.host),
             path: target.path,
             query: target.query,
             version,
@@ -177,6 +177,11 @@ impl<'a> Request<'a> {
             lengths: known.lengths,
         };
         Ok(Some((request, n)))
+    }
+
+    /// [`Request::host`] as text; empty without one.
+    pub fn host_text(&self) -> &'a str {
+        self.host.and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default()
     }
 
     /// Value of the first field called `name` (here in lower case, there in any), blanks around it removed.
@@ -266,25 +271,38 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
 
 /// Whether `host` is a host with an optional port (RFC 9110, section 4.2.1; RFC 3986, section 3.2.2), as a Host field
 /// may have it. Empty is valid.
-pub fn is_valid_host(host: &str) -> bool {
-    let (name_ok, port) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let Some((literal, after)) = rest.split_once(']') else { return false };
-            let port = match after.strip_prefix(':') {
-                Some(port) => port,
-                None if after.is_empty() => "",
-                None => return false,
+pub fn is_valid_host(host: &[u8]) -> bool {
+    let (name_ok, port) = match host {
+        [b'[', rest @ ..] => {
+            let Some((literal, after)) = split_at_byte(rest, b']') else { return false };
+            let port = match after {
+                [] => after,
+                [b':', port @ ..] => port,
+                _ => return false,
             };
-            (literal.parse::<Ipv6Addr>().is_ok(), port)
+            (std::str::from_utf8(literal).is_ok_and(|l| l.parse::<Ipv6Addr>().is_ok()), port)
         }
-        None => {
-            let end = host.bytes().position(|b| b == b':').unwrap_or(host.len());
-            let name = &host.as_bytes()[..end];
-            (is_reg_name(name) && (!name.is_empty() || host.is_empty()), host.get(end + 1..).unwrap_or_default())
+        _ => {
+            let (name, port) = split_at_byte(host, b':').unwrap_or((host, b""));
+            (is_reg_name(name) && (!name.is_empty() || host.is_empty()), port)
         }
     };
-    // the parser takes a sign
-    name_ok && (port.is_empty() || (!port.starts_with('+') && port.parse::<u16>().is_ok()))
+    name_ok && is_port(port)
+}
+
+/// What is before and behind the first `at`.
+fn split_at_byte(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|&b| b == at)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+/// Whether that is nothing, or a number of 16 bits.
+fn is_port(digits: &[u8]) -> bool {
+    let push = |n: u16, &d: &u8| match d {
+        b'0'..=b'9' => n.checked_mul(10)?.checked_add(u16::from(d - b'0')),
+        _ => None,
+    };
+    digits.iter().try_fold(0, push).is_some()
 }
 
 fn is_reg_name(name: &[u8]) -> bool {
@@ -350,7 +368,7 @@ impl<'a> Target<'a> {
             return Err(bad("the request target is neither a path nor an http:// address"));
         };
         let (authority, after) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.is_empty() || !is_valid_host(authority) {
+        if authority.is_empty() || !is_valid_host(authority.as_bytes()) {
             return Err(bad("the request target names no valid host"));
         }
         let (path, query) = split_query(after);
@@ -379,7 +397,7 @@ fn strip_http_scheme(target: &str) -> Option<&str> {
 
 /// What the fields that steer the connection say together.
 struct Known<'a> {
-    host: Option<&'a str>,
+    host: Option<&'a [u8]>,
     framing: Framing,
     expects_continue: bool,
     keep_alive: bool,
@@ -441,8 +459,8 @@ impl<'a> Known<'a> {
     }
 }
 
-fn checked_host(value: &[u8]) -> Result<&str, ProtoError> {
-    std::str::from_utf8(value).ok().filter(|h| is_valid_host(h)).ok_or(bad("the Host field is no valid host"))
+fn checked_host(value: &[u8]) -> Result<&[u8], ProtoError> {
+    if is_valid_host(value) { Ok(value) } else { Err(bad("the Host field is no valid host")) }
 }
 
 /// One number, or a list of equal ones, also equal to `before` (RFC 9112, section 6.3).

@@ -545,7 +545,7 @@ pub fn with_ctx<T>(
 ) -> T {
     let load = world.load;
     let (site, hub, fx, random) = world.parts();
-    let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port() };
+    let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port(), session: conn.session };
     let mut draw = || random.bytes();
     run(&mut Ctx { now, peer, site, hub, fx, random: &mut draw, verdict, load })
 }

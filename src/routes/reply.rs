@@ -43,6 +43,8 @@ pub struct Peer {
     pub addr: PeerAddr,
     /// Port of the listener; `None` on a unix socket.
     pub port: Option<u16>,
+    /// The session of the last request that came on it.
+    pub session: Option<SessionId>,
 }
 
 /// How busy the server is; for `/api/status` and `/metrics`.
