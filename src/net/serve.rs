@@ -282,19 +282,18 @@ fn page(
     admitted: &Admitted,
     close: bool,
 ) {
-    let mut head = std::mem::take(&mut world.head);
-    head.clear();
+    let mut out = blank(world);
     let date = world.date(now);
     cookie_line(conn, world, admitted.caller.as_ref());
     let persist = Persist::of(request, close);
     let is_head = request.method == Method::Head;
     let envelope = Envelope { date: &date, persist, extra: &world.extra, is_head };
-    let served = world.pages.serve(now, request, &envelope, &mut head);
+    let served = world.pages.serve(now, request, &envelope, &mut out);
     if matches!(served.status, 200 | 206 | 304) {
         let html = served.html && served.status == 200 && request.method == Method::Get;
         let seat = with_ctx(conn, id, world, now, None, |ctx| routes::page_seat(ctx, request, admitted, html));
         if let Err(full) = seat {
-            world.head = head;
+            world.spare = out;
             return respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), close);
         }
     }
@@ -306,13 +305,10 @@ fn page(
     };
     // copying a small body behind its head costs less than a second chunk
     let joined = small.len() <= JOIN_MAX;
-    let mut first = Vec::with_capacity(head.len() + if joined { small.len() } else { 0 });
-    first.extend_from_slice(&head);
     if joined {
-        first.extend_from_slice(small);
+        out.extend_from_slice(small);
     }
-    conn.output.push(Chunk::Bytes(first));
-    world.head = head;
+    conn.output.push(Chunk::Bytes(out));
     match served.body {
         Body::None => {}
         Body::Static(_) | Body::Shared(..) if joined => {}
@@ -339,6 +335,7 @@ fn respond(
     let is_head = request.method == Method::Head;
     match reply {
         Reply::Full(mut full) => {
+            let mut out = blank(world);
             world.pages.dress(now, &mut full);
             let persist = Persist::of(request, close);
             let envelope = Envelope { date: &date, persist, extra: &world.extra, is_head };
@@ -347,7 +344,7 @@ fn respond(
                 // a page cannot see the status of its handshake: whoever looks for the reason finds it here
                 log::info!("refused addr={} status={} path={:?}", conn.stream.peer, full.status, request.path);
             }
-            let mut out = Vec::with_capacity(256 + full.body.len());
+            out.reserve(256 + full.body.len());
             full.write(&mut out, &envelope);
             conn.output.push(Chunk::Bytes(out));
             answered(conn, now, persist);
@@ -444,6 +441,13 @@ fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>
     conn.input = Vec::new();
 }
 
+/// An empty buffer for an answer: that of the last one, if it has gone.
+fn blank(world: &mut World) -> Vec<u8> {
+    let mut out = std::mem::take(&mut world.spare);
+    out.clear();
+    out
+}
+
 /// A response is in the output: what becomes of the connection.
 fn answered(conn: &mut Conn, now: Now, persist: Persist) {
     conn.since = now.mono;
@@ -512,16 +516,22 @@ fn seated(world: &World, admitted: &Admitted) -> bool {
     view.is_some_and(|v| v.seat.is_some())
 }
 
-/// Leaves in `world.extra` the line that gives a session its cookie, if this answer has to; nothing if not.
+/// Leaves in `world.extra` the line that gives a session its cookie, if this answer has to; nothing if not. Often it is the
+/// line that is there already.
 fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) {
+    let wanted = caller.and_then(|c| c.cookie).map(|cookie| (conn.port(), cookie));
+    if world.extra_for == wanted {
+        return;
+    }
     let mut line = std::mem::take(&mut world.extra);
     line.clear();
-    if let Some(cookie) = caller.and_then(|c| c.cookie) {
+    if let Some((port, cookie)) = &wanted {
         line.extend_from_slice(b"Set-Cookie: ");
-        auth::push_session_cookie(&mut line, world.cookie_name(conn.port()), &cookie);
+        auth::push_session_cookie(&mut line, world.cookie_name(*port), cookie);
         line.extend_from_slice(b"\r\n");
     }
     world.extra = line;
+    world.extra_for = wanted;
 }
 
 /// Calls a route with what it may see.
@@ -535,7 +545,7 @@ pub fn with_ctx<T>(
 ) -> T {
     let load = world.load;
     let (site, hub, fx, random) = world.parts();
-    let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port() };
+    let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port(), session: conn.session };
     let mut draw = || random.bytes();
     run(&mut Ctx { now, peer, site, hub, fx, random: &mut draw, verdict, load })
 }
