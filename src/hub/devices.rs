@@ -42,6 +42,8 @@ pub(super) struct Device {
     pub(super) hold: Option<Hold>,
     pub(super) pending: Vec<Pending>,
     pub(super) nulled: Nulled,
+    /// The number of the newest command that was no emergency stop.
+    pub(super) moved: u64,
     values: BTreeMap<Rc<str>, Json>,
     values_ms: Option<u64>,
     /// Names whose newest value was not told yet.
@@ -72,6 +74,7 @@ impl Device {
             hold: None,
             pending: Vec::new(),
             nulled: Nulled::default(),
+            moved: 0,
             values: BTreeMap::new(),
             values_ms: None,
             fresh: BTreeSet::new(),
