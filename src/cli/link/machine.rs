@@ -346,8 +346,13 @@ impl Machine {
 
     /// Puts a line into the queue to the program; the commands that are dropped for it are answered.
     fn hand(&mut self, kind: Kind, line: &[u8], why: &str) {
-        let why = if kind == Kind::Safe { "the device was told to go to its safe state" } else { why };
+        let (overtaken, own) = match &kind {
+            Kind::Safe => ("the device was told to go to its safe state", None),
+            Kind::Command { anyone: true, id } => ("an emergency stop came after it", Some(id.clone())),
+            _ => (why, None),
+        };
         for id in self.inbox.put(kind, line) {
+            let why = if own.as_ref() == Some(&id) { why } else { overtaken };
             self.refuse(&id, why);
         }
     }

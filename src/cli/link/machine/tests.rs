@@ -351,7 +351,7 @@ fn nonsense_does_not_fill_the_log() {
 fn safe_overtakes_what_waits_and_what_it_overtakes_is_answered() {
     let mut play = Play::up();
     play.reading = false;
-    play.server(r#"{"command":"speed","id":"k3-1"}"#).server(r#"{"command":"stop","id":"k3-2"}"#);
+    play.server(r#"{"command":"stop","id":"k3-2"}"#).server(r#"{"command":"speed","id":"k3-1"}"#);
     assert_eq!(play.program_hears(), NONE, "it does not read");
     let safe = r#"{"safe":"lost","by":"ann","after_ms":2310}"#;
     play.server(safe);
@@ -360,6 +360,19 @@ fn safe_overtakes_what_waits_and_what_it_overtakes_is_answered() {
     assert_eq!(play.server_hears(), [refused("k3-1", why), own_ping(1)]);
     play.reading = true;
     assert_eq!(play.program_hears(), [r#"{"command":"stop","id":"k3-2"}"#], "a stop is never dropped for it");
+}
+
+#[test]
+fn an_emergency_stop_is_not_done_after_what_waits_before_it_but_in_its_place() {
+    let mut play = Play::up();
+    play.reading = false;
+    play.server(r#"{"command":"speed","id":"k3-1"}"#).server(r#"{"control":{"holder":"ann"}}"#);
+    play.server(r#"{"command":"stop","id":"k3-2"}"#).server(r#"{"command":"speed","id":"k3-3"}"#);
+    assert_eq!(play.server_hears()[0], refused("k3-1", "an emergency stop came after it"));
+    play.reading = true;
+    let heard = play.program_hears();
+    let commands: Vec<&String> = heard.iter().filter(|l| l.contains("command")).collect();
+    assert_eq!(commands, [r#"{"command":"stop","id":"k3-2"}"#, r#"{"command":"speed","id":"k3-3"}"#]);
 }
 
 #[test]
@@ -508,7 +521,7 @@ fn a_program_that_is_back_before_the_goodbye_is_over_gets_a_connection_of_its_ow
 fn a_program_that_closes_its_output_is_asked_to_end_and_made_to() {
     let mut play = Play::up();
     play.reading = false;
-    play.server(r#"{"command":"speed","id":"k3-1"}"#).server(r#"{"command":"stop","id":"k3-2"}"#);
+    play.server(r#"{"command":"stop","id":"k3-2"}"#).server(r#"{"command":"speed","id":"k3-1"}"#);
     play.machine.program_mute(play.now);
     assert_eq!(play.acts(), ["Terminate"]);
     play.server(r#"{"command":"speed","id":"k3-3"}"#);
