@@ -135,7 +135,7 @@ pub enum ToDevice {
         id: EventId,
         /// Whose wish it is.
         by: Rc<str>,
-        /// Whether it stops things, as `describe` says: nothing overtakes it for good.
+        /// Whether it stops things, as `describe` says: `safe` does not take it back.
         anyone: bool,
     },
     /// Who commands it from now on.

@@ -343,12 +343,13 @@ pub(super) fn too_slow(conn: &mut Conn, now: Now, why: CloseReason) {
 fn say(conn: &mut Conn, line: &ToDevice) {
     let mut out = Vec::new();
     lines::encode(line, &mut out);
-    let stop = matches!(line, ToDevice::Command { anyone: true, .. });
-    conn.output.push(if stop { Chunk::Shared(out.into()) } else { Chunk::Bytes(out) });
+    let overtaken = matches!(line, ToDevice::Command { anyone: false, .. } | ToDevice::Control { .. });
+    conn.output.push(if overtaken { Chunk::Shared(out.into()) } else { Chunk::Bytes(out) });
 }
 
-/// Whether `chunk` of a device's output is an emergency stop: [`say`] makes nothing else shared.
-fn is_stop(chunk: &Chunk) -> bool {
+/// Whether `chunk` of a device's output is nothing any more once `safe` is said: a command that is no emergency stop, or
+/// who held control. [`say`] makes nothing else shared.
+fn is_overtaken(chunk: &Chunk) -> bool {
     matches!(chunk, Chunk::Shared(_))
 }
 
@@ -387,10 +388,10 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
         return;
     }
     if matches!(line, ToDevice::Safe { .. }) {
-        // whatever it was still to be told before this must not be done after it, but for emergency stops
+        // whatever it was still to do before this must not be done after it
         let unsent = conn.output.take_unsent();
         say(conn, line);
-        unsent.into_iter().filter(is_stop).for_each(|stop| conn.output.push(stop));
+        unsent.into_iter().filter(|chunk| !is_overtaken(chunk)).for_each(|chunk| conn.output.push(chunk));
     } else {
         say(conn, line);
     }
