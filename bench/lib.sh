@@ -27,6 +27,7 @@ boatswain_start() {
     [ -e "$OUT/users" ] || echo bench | "$BIN" passwd "$OUT/users" bench >/dev/null 2>&1 || exit 1
     printf 'listen = ["127.0.0.1:0"]\n%s\n' "$1" >"$OUT/boatswain.toml"
     grep -q '^\[auth\]' "$OUT/boatswain.toml" || printf '[auth]\nusers = "%s"\n' "$OUT/users" >>"$OUT/boatswain.toml"
+    : >"$OUT/boatswain.log"
     taskset -c "$SERVER_CORE" "$BIN" serve -c "$OUT/boatswain.toml" >/dev/null 2>"$OUT/boatswain.log" &
     SERVER=$!
     STARTED="$STARTED $SERVER"

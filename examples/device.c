@@ -5,13 +5,15 @@
  *     ./device 192.168.1.10 7070 valve-1 [TOKEN]
  *
  * Written as one writes it for a microcontroller: no threads, no malloc, fixed buffers, one state machine that is driven
- * by four things, as in lwIP's raw API: connected (tcp_connect's callback), data (tcp_recv), closed (tcp_err) and a timer
- * tick (tcp_poll). The lower half of this file does the same with POSIX sockets; only that half is to be replaced.
+ * by five things, as in lwIP's raw API: connected (tcp_connect's callback), data (tcp_recv), closed (tcp_err), a timer
+ * tick (tcp_poll), and that all data that had come has been given in (the main loop finds no packet any more). The lower
+ * half of this file does the same with POSIX sockets; only that half is to be replaced.
  *
  * What makes it safe, and is worth copying (docs/link.md says why):
  *   1. whatever ends the link closes the valve: `safe`, `bye`, FIN, RST, 3 s of silence;
  *   2. it tries again every second for ever, and says hello each time;
- *   3. after a gap in the link it takes no command until the server has answered a ping: what arrives then may be old.
+ *   3. after a gap in the link it takes no command until the server has answered a ping: what arrives then may be old;
+ *   4. it does what a command says only when it has read all that has come: what is behind it may take it back.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
@@ -32,7 +34,9 @@
 
 enum {
     RX_MAX = 512,        /* longest line that is understood; longer ones are skipped */
-    TX_MAX = 1024,       /* what may wait to be sent */
+    TX_MAX = 2048,       /* what may wait to be sent */
+    KEPT_MAX = 16,       /* commands that wait until all is read; the server leaves no more unanswered */
+    ID_MAX = 64,
     RETRY_MS = 1000,     /* between two attempts, and for each of them */
     GREET_MS = 10000,    /* for the welcome: a slow server checks many tokens */
     SILENT_MS = 3000,    /* no line for so long: the server has vanished */
@@ -54,6 +58,9 @@ static int percent;              /* how far the valve is open */
 static char rx[RX_MAX], tx[TX_MAX];
 static size_t rx_len, tx_len;
 static int skipping;             /* the rest of a line that is too long */
+
+static struct { char id[ID_MAX]; int percent; } kept[KEPT_MAX];
+static int kept_n;
 
 /* From the lower half. */
 static uint32_t now_ms(void);
@@ -88,7 +95,7 @@ static void give_up(const char *why)
     int was_up = state == UP;
     net_close();
     rx_len = tx_len = 0;
-    skipping = doubt = 0;
+    skipping = doubt = kept_n = 0;
     enter(WAITING);
     if (was_up)
         safe(why);
@@ -107,6 +114,19 @@ static void say(const char *format, ...)
     }
     tx_len += (size_t)n;
     net_send();
+}
+
+static void refuse(const char *id, const char *why)
+{
+    say("{\"answer\":\"%s\",\"ok\":false,\"result\":\"not executed: %s\"}\n", id, why);
+}
+
+/* What came before `safe` or an emergency stop and is not done yet is not to be done after it. */
+static void take_back(void)
+{
+    for (int n = kept_n, i = 0; i < n && state == UP; i++)
+        refuse(kept[i].id, "it was taken back at once");
+    kept_n = 0;
 }
 
 static void ping(void)
@@ -156,26 +176,27 @@ static int text(const char *value, char *to, size_t size)
 
 static void command(const char *line)
 {
-    char id[64], what[32];
+    char id[ID_MAX], what[32];
     if (!text(member(line, "id"), id, sizeof id) || !text(member(line, "command"), what, sizeof what))
         return;
     if (strcmp(what, "close") == 0) {            /* the emergency stop: late is better than never */
         valve(0, "command");
         say("{\"answer\":\"%s\",\"ok\":true}\n", id);
-    } else if (doubt) {
-        say("{\"answer\":\"%s\",\"ok\":false,\"result\":\"not executed: it came late\"}\n", id);
+        take_back();
+    } else if (doubt || kept_n == KEPT_MAX) {
+        refuse(id, doubt ? "it came late" : "too many at once");
     } else if (strcmp(what, "open") == 0) {
         const char *args = member(line, "args");
         const char *value = args ? member(args, "percent") : NULL;
         double wanted = value ? strtod(value, NULL) : -1;
         if (!(wanted >= 0 && wanted <= 100)) {   /* the server has checked it, but this is the last place to */
-            say("{\"answer\":\"%s\",\"ok\":false,\"result\":\"percent is to be from 0 to 100\"}\n", id);
+            refuse(id, "percent is to be from 0 to 100");
             return;
         }
-        valve((int)(wanted + 0.5), "command");
-        say("{\"answer\":\"%s\",\"ok\":true,\"result\":{\"percent\":%d}}\n", id, percent);
+        memcpy(kept[kept_n].id, id, sizeof id);
+        kept[kept_n++].percent = (int)(wanted + 0.5);
     } else {
-        say("{\"answer\":\"%s\",\"ok\":false,\"result\":\"there is no such command\"}\n", id);
+        refuse(id, "there is no such command");
     }
 }
 
@@ -184,7 +205,12 @@ static void line_came(const char *line)
     const char *value;
     if (state == GREETING) {
         if (member(line, "welcome")) {
+            uint32_t waited = now_ms() - since;
             enter(UP);
+            if (waited > DOUBT_MS)               /* what follows it may be as old */
+                ping();
+            if (state != UP)
+                return;
             told = since - TELEMETRY_MS;
             printf("up\n");
             fflush(stdout);
@@ -204,6 +230,7 @@ static void line_came(const char *line)
         return;
     if (member(line, "safe")) {
         safe("told");
+        take_back();
     } else if (member(line, "command")) {
         command(line);
     } else if ((value = member(line, "ping"))) {
@@ -216,7 +243,7 @@ static void line_came(const char *line)
     }
 }
 
-/* The four things that happen. */
+/* The five things that happen. */
 
 static void on_connected(void)
 {
@@ -243,6 +270,15 @@ static void on_data(const char *bytes, size_t n)
             line_came(rx);
         skipping = 0;
     }
+}
+
+static void on_all_read(void)
+{
+    for (int n = kept_n, i = 0; i < n && state == UP; i++) {
+        valve(kept[i].percent, "command");
+        say("{\"answer\":\"%s\",\"ok\":true,\"result\":{\"percent\":%d}}\n", kept[i].id, percent);
+    }
+    kept_n = 0;
 }
 
 static void on_closed(const char *why)
@@ -317,6 +353,23 @@ static void net_send(void)
     /* An error shows as the end of the stream as well, on the next turn. */
 }
 
+static void net_receive(void)
+{
+    char bytes[256];
+    /* Bounded, so that a flood does not stop the timer; the rest is read in the next turn. */
+    for (int i = 0; i < 64 && fd >= 0; i++) {
+        ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+        if (n > 0) {
+            on_data(bytes, (size_t)n);
+        } else if (n < 0 && errno == EAGAIN) {
+            on_all_read();
+            return;
+        } else if (n == 0 || errno != EINTR) {
+            on_closed(n == 0 ? "closed" : "reset");
+        }
+    }
+}
+
 static volatile sig_atomic_t stopped;
 
 static void stop(int signal)
@@ -337,6 +390,7 @@ int main(int argc, char **argv)
     token = argv[4];
     signal(SIGTERM, stop);
     signal(SIGINT, stop);
+    signal(SIGHUP, stop);
     since = now_ms() - RETRY_MS;                 /* the first attempt is due now */
     while (!stopped) {
         struct pollfd p = { fd, POLLIN, 0 };
@@ -344,7 +398,6 @@ int main(int argc, char **argv)
             p.events |= POLLOUT;
         /* A microcontroller has its timer interrupt; 50 ms are fine enough for everything above. */
         if (poll(&p, fd >= 0, 50) > 0 && fd >= 0) {
-            char bytes[256];
             if (state == CONNECTING && p.revents) {
                 int error = 0;
                 socklen_t size = sizeof error;
@@ -354,11 +407,7 @@ int main(int argc, char **argv)
                 else
                     on_connected();
             } else if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
-                ssize_t n = recv(fd, bytes, sizeof bytes, 0);
-                if (n > 0)
-                    on_data(bytes, (size_t)n);
-                else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-                    on_closed(n == 0 ? "closed" : "reset");
+                net_receive();
             }
             if (fd >= 0 && state >= GREETING && tx_len > 0)
                 net_send();

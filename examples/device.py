@@ -8,7 +8,8 @@ The rules are in docs/link.md. What matters:
 
 - whatever ends the link turns the lamp off: `safe`, `bye`, a closed connection, 3 s of silence;
 - it tries again every second for ever;
-- after a gap in the link no command is taken until the server has answered a ping: what arrives then may be old.
+- after a gap in the link no command is taken until the server has answered a ping: what arrives then may be old;
+- all that has come is read before anything is done: what comes last may take back what came first.
 """
 
 import argparse
@@ -28,6 +29,7 @@ SILENT = 3.0     # no line for so long: the server has vanished
 DOUBT = 1.2      # no line for so long: what comes next may be old
 TELEMETRY = 0.5
 LINE_MAX = 64 * 1024
+UNREAD_MAX = 8 * LINE_MAX  # read at once: many times what a server has to say
 
 DESCRIBE = {
     "commands": {
@@ -50,9 +52,10 @@ class Lamp:
         self.level, self.colour = 0, "warm"
 
     def set(self, level, why):
-        if level != self.level:
+        # Noted before it is done: whatever comes in between, such as SIGTERM, `safe` knows that it is to be undone.
+        was, self.level = self.level, level
+        if level != was:
             print(f"lamp {level} {why}", flush=True)
-        self.level = level
 
     def safe(self, why):
         self.set(0, why)
@@ -103,22 +106,27 @@ class Link:
             raise Ended(f"send: {e}") from e
 
     def lines(self, until):
-        """The lines that have come, as soon as there are any; none at the time `until`."""
+        """All lines that have come, as soon as there are any; none at the time `until`."""
         wait = max(0.0, until - time.monotonic())
         if not select.select([self.sock], [], [], wait)[0]:
             return []
-        try:
-            got = self.sock.recv(LINE_MAX)
-        except ConnectionError:
-            raise Ended("closed") from None
-        except OSError as e:
-            raise Ended(f"receive: {e}") from e
-        if not got:
-            raise Ended("closed")
-        *lines, self.received = (self.received + got).split(b"\n")
+        self.sock.setblocking(False)
+        over = False
+        with contextlib.suppress(BlockingIOError):
+            while not over and len(self.received) < UNREAD_MAX:
+                try:
+                    got = self.sock.recv(LINE_MAX)
+                except ConnectionError:
+                    raise Ended("closed") from None
+                self.received += got
+                over = not got
+        *lines, self.received = self.received.split(b"\n")
         if len(self.received) > LINE_MAX:
             raise Ended("a line is too long")
-        return [json.loads(line) for line in lines if line.strip()]
+        lines = [json.loads(line) for line in lines if line.strip()]
+        if over:
+            raise Ended(next((f"bye {line['bye']}" for line in lines if "bye" in line), "closed"))
+        return lines
 
     def greet(self, name, token):
         hello = {"hello": name, "proto": 1, "describe": DESCRIBE}
@@ -130,7 +138,7 @@ class Link:
             lines = self.lines(end)
             for n, line in enumerate(lines):
                 if "welcome" in line:
-                    self.heard = time.monotonic()
+                    self.hear()
                     return lines[n + 1:]
                 if "error" in line:
                     raise Ended(f"refused: {line['error']}: {line.get('message', '')}")
@@ -140,8 +148,8 @@ class Link:
         """Until the link ends, which is told by Ended."""
         tell = 0.0
         while True:
-            for line in lines:
-                self.handle(line)
+            for n, line in enumerate(lines):
+                self.handle(line, lines[n + 1:])
             now = time.monotonic()
             if now - self.heard >= SILENT:
                 raise Ended("silent")
@@ -150,16 +158,21 @@ class Link:
                 tell = now + TELEMETRY
             lines = self.lines(min(tell, self.heard + SILENT))
 
-    def handle(self, line):
+    def hear(self):
+        """A line has come. After a gap nobody knows how long ago it was sent."""
         now = time.monotonic()
         if now - self.heard > DOUBT:
             self.pings, self.doubt = self.pings + 1, True
             self.say({"ping": self.pings})
         self.heard = now
+
+    def handle(self, line, rest):
+        """Does what it says, but nothing that is taken back in the rest of what has come."""
+        self.hear()
         if "safe" in line:
             self.lamp.safe("told")
         elif "command" in line:
-            self.command(line)
+            self.command(line, any("safe" in r or "bye" in r or r.get("command") == "off" for r in rest))
         elif "ping" in line:
             self.say({"pong": line["ping"]})
         elif line.get("pong") == self.pings:
@@ -167,11 +180,14 @@ class Link:
         elif "bye" in line:
             raise Ended(f"bye {line['bye']}")
 
-    def command(self, line):
+    def command(self, line, taken_back):
         answer = {"answer": line["id"], "ok": True}
         try:
+            # "off" is the emergency stop: late is better than never.
             if self.doubt and line["command"] != "off":
                 raise Refused("not executed: it came late")
+            if taken_back and line["command"] != "off":
+                raise Refused("not executed: it was taken back at once")
             answer["result"] = self.lamp.command(line["command"], line.get("args") or {})
         except Refused as e:
             answer.update(ok=False, result=str(e))
@@ -220,7 +236,8 @@ def main():
     if asked.token_file:
         with open(asked.token_file, encoding="utf-8") as file:
             token = file.readline().rstrip("\r\n")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, signal.default_int_handler)
     lamp, said = Lamp(), None
     try:
         while True:
@@ -234,6 +251,9 @@ def main():
             # Not all at once, if many have lost the same server.
             time.sleep(max(0.0, began + RETRY * random.uniform(0.8, 1.0) - time.monotonic()))
     except KeyboardInterrupt:
+        pass
+    finally:
+        # Also after a mistake in the program.
         lamp.safe("shutdown")
 
 

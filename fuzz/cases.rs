@@ -73,11 +73,23 @@ fn requests(pieces: &[&[u8]]) -> Vec<Result<(String, Vec<u8>), u16>> {
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {
-            match exchange.advance(&input, &limits) {
+            let (mut room, mut other) = (slots(), slots());
+            let first = if exchange.is_new() { Request::first(&input, &mut room, &limits) } else { None };
+            let step = match first {
+                Some((_, len)) => {
+                    exchange.found(len);
+                    Ok(Progress::Head { len })
+                }
+                None => exchange.advance(&input, &limits),
+            };
+            match step {
                 Ok(Progress::Need) => break,
                 Ok(Progress::Head { len }) => {
-                    let mut room = slots();
-                    let request = match Request::parse(&input[..len], &mut room, &limits) {
+                    let parsed = match first {
+                        Some((request, _)) => Ok(request),
+                        None => Request::parse(&input[..len], &mut other, &limits),
+                    };
+                    let request = match parsed {
                         Ok(request) => request,
                         Err(e) => {
                             fail(&mut seen, &input, e);

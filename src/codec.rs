@@ -3,6 +3,9 @@
 //! Never does: reading, writing, waiting. A decoder sees the bytes from the first one not yet used and says
 //! how many of them it has used up; the caller keeps the rest.
 
+/// The digits of hexadecimal numbers, for all that encode.
+pub const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Outcome of one decoding step over the bytes at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded<T> {

@@ -4,8 +4,31 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map whose keys are keyed hashes already, or names of files of our own.
+/// A map whose keys are names of files of our own.
 pub type FnvMap<K, V> = HashMap<K, V, BuildHasherDefault<Fnv>>;
+
+/// A map whose keys are keyed hashes already, which need no other.
+pub type KeyedMap<K, V> = HashMap<K, V, BuildHasherDefault<Keyed>>;
+
+/// Takes the bits as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keyed(u64);
+
+impl Hasher for Keyed {
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks_exact(8).flat_map(<[u8; 8]>::try_from) {
+            self.write_u64(u64::from_ne_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 ^= n;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// The state of the hash.
 #[derive(Clone, Copy, Debug)]

@@ -231,6 +231,88 @@ fn a_killed_browser_a_frozen_page_and_a_lost_role_make_the_device_safe() {
 }
 
 #[test]
+fn safe_overtakes_commands_that_a_device_has_not_taken_but_no_emergency_stop() {
+    let (server, addr) = server("");
+    // Its kernel takes a few KiB, and for such short segments the server's own not much more.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.set_tcp_mss(536).unwrap();
+    socket.connect(&addr.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    let describe = json!({"commands": {"go": {"args": {"note": {"type": "string"}}}, "stop": {"anyone": true}}});
+    writeln!(stream, "{}", json!({"hello": "pump-1", "describe": describe})).unwrap();
+    server.wait_log("device=pump-1 state=up");
+    let mut ann = Client::new(&server, "ann");
+    assert_eq!(control(&mut ann, json!({"action":"take","lease":"1s"})).status, 200);
+    let note = "x".repeat(4_000);
+    // until it is suspect, on a very busy machine
+    let asked: Vec<Value> = (0..16)
+        .map(|_| command(&mut ann, "", json!({"command":"go","args":{"note":note}})))
+        .take_while(|sent| sent.status == 202)
+        .map(|sent| sent.json()["id"].clone())
+        .collect();
+    let stop = command(&mut Client::new(&server, "viewer"), "", json!({"command":"stop"}));
+    assert_eq!(stop.status, 202, "{}", stop.text());
+    // nor what the device itself waits for
+    stream.write_all(b"{\"ping\":77}\n").unwrap();
+    server.wait_log("safe device=pump-1 by=ann reason=lease");
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(stream).lines() {
+        lines.push(serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        if lines.last().is_some_and(|l| l["pong"] == 77) {
+            break;
+        }
+    }
+    let overtaken = asked.iter().filter(|id| lines.iter().all(|l| l["id"] != **id)).count();
+    assert!(overtaken > 0, "everything was in the kernel already: this shows nothing");
+    assert!(lines.iter().any(|l| l["pong"] == 77), "whoever is in doubt would be so for ever");
+    assert!(
+        lines.iter().any(|l| l["id"] == stop.json()["id"]),
+        "the stop never came, and pressing it again would do nothing"
+    );
+    let safe = lines.iter().position(|l| l.get("safe").is_some()).unwrap();
+    assert!(lines[safe..].iter().all(|l| l["command"] != "go"), "{lines:?}");
+}
+
+#[test]
+fn what_somebody_else_commands_is_seen_within_50_ms_and_no_slow_panel_holds_it_up() {
+    let (server, addr) = server("");
+    let mut pump = Device::pump(addr);
+    let mut ann = Panel::open(&server, "ann", "t1", &["pump-1"]);
+    let bob = Panel::open(&server, "bob", "t2", &[]);
+    assert_eq!(ann.control("take").status, 200);
+    assert_eq!(pump.next()["control"]["holder"], "ann");
+    // One that reads nothing, and soon has a closed window.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.addr.into()).unwrap();
+    let mut slow = TcpStream::from(socket);
+    slow.write_all(Client::new(&server, "eve").head("GET", "/api/events", "").as_bytes()).unwrap();
+    let note = "x".repeat(200);
+    let (mut to_device, mut to_bob) = (Vec::new(), Vec::new());
+    for _ in 0..21 {
+        let values: serde_json::Map<String, Value> = (0..40).map(|i| (format!("v{i}"), note.as_str().into())).collect();
+        pump.say(&json!({ "telemetry": values }).to_string());
+        let begun = Instant::now();
+        let sent = ann.command("", json!({"command":"start"}));
+        assert_eq!(sent.status, 202, "{}", sent.text());
+        let (at, line) = pump.timed();
+        to_device.push(at - begun);
+        let (at, _) = bob.wait(|kind, data| kind == "commanded" && data["id"] == line["id"]);
+        to_bob.push(at - begun);
+        pump.answer(&line["id"], true);
+        bob.wait(|kind, data| kind == "answered" && data["to"] == line["id"]);
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    // The middle one: this machine may be busy now and then, but what is slow is so each time.
+    for mut took in [to_device, to_bob] {
+        took.sort_unstable();
+        assert!(took[10] <= Duration::from_millis(50), "{took:?}");
+    }
+}
+
+#[test]
 fn control_is_offered_and_given_and_forced() {
     let (server, addr) = server("");
     let mut pump = Device::pump(addr);

@@ -99,8 +99,44 @@ fn is_a_good_device(device: &Speaking) {
     assert!((2500..3600).contains(&took.as_millis()), "{took:?}");
     peer.close();
     let mut peer = server.accept_within(Duration::from_millis(2500));
+
+    // A welcome that was long on its way: what comes with it may be old, too.
+    peer.hello = peer.next();
+    let asked = Instant::now();
+    until("a late welcome", || asked.elapsed() > Duration::from_millis(1400));
+    peer.say(&format!("{{\"welcome\":\"it-1\",\"proto\":1,\"epoch\":\"k3\"}}\n{}", command("k3-10", 85)));
+    let answer = peer.wait("answer");
+    assert_eq!((&answer["answer"], &answer["ok"]), (&json!("k3-10"), &json!(false)));
+    peer.beat();
+    process.wait_out("up");
+
+    // It does nothing for a moment, too short for a gap, and then finds a command that was taken back behind it, by `safe`,
+    // by an emergency stop, by the end. Between them lies more than it reads at once.
+    let much = format!("{{\"note\":\"{}\"}}", "x".repeat(30_000));
+    let taken_back = [
+        r#"{"safe":"lost","by":"ann","after_ms":2310}"#.to_owned(),
+        format!(r#"{{"command":"{}","args":{{}},"id":"k3-s","by":"bob"}}"#, device.stop),
+    ];
+    for line in taken_back {
+        process.signal("STOP");
+        peer.say(&[command("k3-11", 55), much.clone(), much.clone(), much.clone(), line].join("\n"));
+        process.signal("CONT");
+        let answer = peer.wait_answer("k3-11");
+        assert_eq!(answer["ok"], false, "{answer}");
+        until("taken again", || {
+            peer.say(&command("k3-12", 0));
+            peer.wait("answer")["ok"] == true
+        });
+    }
+    process.signal("STOP");
+    peer.say(&[command("k3-13", 55), much].join("\n"));
+    peer.close();
+    process.signal("CONT");
+    process.wait_out("safe ");
+    let mut peer = server.accept_within(Duration::from_millis(2500));
     peer.welcome("k3");
     process.wait_out("up");
+    assert!(!process.has_said(&moved(55, "command")));
 
     // It is killed, and another one is there.
     peer.say(&command("k3-9", 90));
@@ -118,6 +154,15 @@ fn is_a_good_device(device: &Speaking) {
     process.signal("TERM");
     assert_eq!(process.wait(), Some(0));
     assert_eq!(peer.rest().last(), Some(&json!({"bye":"shutdown"})));
+
+    // The terminal is closed in which it was started.
+    let mut process = Process::start(&mut (device.start)(&server));
+    let peer = server.welcome("zz");
+    peer.say(&command("zz-1", 30));
+    process.wait_out(&moved(30, "command"));
+    process.signal("HUP");
+    process.wait_out(&moved(0, "shutdown"));
+    assert_eq!(process.wait(), Some(0));
 }
 
 #[test]
@@ -151,7 +196,7 @@ fn the_device_in_python() {
     }
     let folder = Folder::new();
     let token = folder.write("token", "s3cret\n");
-    is_a_good_device(&Speaking {
+    let lamp = Speaking {
         start: Box::new(move |server| {
             let mut command = Command::new("python3");
             command.args([&project("examples/device.py"), &server.shown(), "it-1", "--token-file", &token]);
@@ -160,7 +205,18 @@ fn the_device_in_python() {
         command: ("dim", "level"),
         stop: "off",
         moves: "lamp",
-    });
+    };
+    is_a_good_device(&lamp);
+
+    // Whatever ends it: here something that the author has not thought of.
+    let server = Listener::new();
+    let mut process = Process::start(&mut (lamp.start)(&server));
+    let peer = server.welcome("k3");
+    peer.say(r#"{"command":"dim","args":{"level":40},"id":"k3-1","by":"ann"}"#);
+    process.wait_out("lamp 40 command");
+    peer.say("[1]");
+    process.wait_out("lamp 0 shutdown");
+    assert_eq!(process.wait(), Some(1));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 mod linking;
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use linking::{Folder, Listener, Process, link, lives, signal, until};
@@ -100,6 +101,29 @@ fn without_a_command_its_own_input_and_output_are_the_program() {
     drop(by_hand.stdin.take());
     assert_eq!(peer.rest(), [json!({"answer":"k3-1","ok":true}), json!({"bye":"program"})]);
     assert_eq!(by_hand.wait(), Some(0));
+}
+
+#[test]
+fn nothing_runs_late_behind_a_pipe_that_somebody_else_has_made_either() {
+    let server = Listener::new();
+    let mut command = link(&server.shown(), "piped", &[]);
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut to = process.stdin.take().unwrap();
+    to.write_all(b"{\"telemetry\":{\"t\":1}}\n").unwrap();
+    let peer = server.welcome("k3");
+    // whoever is to read it does something else for a while
+    for n in 1..=3 {
+        peer.say(&format!(r#"{{"command":"go","id":"k3-{n}"}}"#));
+    }
+    // time in which they could be handed over
+    assert_eq!(peer.within(Duration::from_millis(300)), [json!({"telemetry":{"t":1}})]);
+    peer.say(r#"{"safe":"lost","by":"ann","after_ms":2310}"#);
+    peer.wait_answer("k3-3");
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let before: Vec<String> = lines.by_ref().take_while(|l| !l.contains("safe")).collect();
+    assert!(before.iter().all(|l| !l.contains("command")), "{before:?}");
+    drop(to);
+    assert!(process.wait().unwrap().success());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::request::{Request, trim};
+use crate::codec::HEX;
 
 /// Longest Authorization value that is looked at, in bytes: a long user name and password in base64, no more.
 pub const CREDENTIALS_MAX: usize = 1024;
@@ -79,8 +80,6 @@ pub fn cookies<'a, 'n>(request: &Request<'a>, name: &'n str) -> impl Iterator<It
         .filter_map(move |pair| trim(pair).strip_prefix(name.as_bytes())?.strip_prefix(b"="))
         .take(COOKIES_MAX)
 }
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends the value of a Set-Cookie field for a session: not for scripts, not for other sites. `name` must be a token.
 pub fn push_session_cookie(out: &mut Vec<u8>, name: &str, value: &[u8; 16]) {

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use super::request::{Framing, HeadLimits, Request, is_token_byte};
+use super::bytes::TOKEN;
+use super::request::{Framing, HeadLimits, Request};
 use crate::codec::ProtoError;
 
 /// Bytes of empty lines taken before a request line (RFC 9112, section 2.2): some old clients send one after a body.
@@ -99,6 +100,17 @@ impl Exchange {
             self.phase = Phase::Dead;
         }
         step
+    }
+
+    /// Whether nothing of this request has been looked at.
+    pub fn is_new(&self) -> bool {
+        self.phase == Phase::RequestLine && self.seen == 0
+    }
+
+    /// The head is the first `len` bytes, as [`Request::first`] found: what `advance` says by [`Progress::Head`].
+    pub fn found(&mut self, len: usize) {
+        (self.phase, self.head) = (Phase::Decide, len);
+        (self.line, self.seen) = (len, len);
     }
 
     /// Takes the body, if there is one, up to `max` bytes. Errors: 413 it says itself that it is longer.
@@ -194,7 +206,7 @@ impl Exchange {
             if self.phase == Phase::RequestLine {
                 // A peer that speaks something else, TLS for instance, sends no line end: say so at its first byte.
                 match input.get(self.line) {
-                    Some(&b) if !is_token_byte(b) && b != b'\r' && b != b'\n' => {
+                    Some(&b) if !TOKEN.has(b) && b != b'\r' && b != b'\n' => {
                         return Err(bad("this is no HTTP request"));
                     }
                     _ => {}
@@ -319,9 +331,7 @@ fn chunk_size(line: &[u8]) -> Option<usize> {
 fn is_field(line: &[u8]) -> bool {
     let Some(colon) = line.iter().position(|&b| b == b':') else { return false };
     let (name, value) = line.split_at(colon);
-    !name.is_empty()
-        && name.iter().all(|&b| is_token_byte(b))
-        && value.iter().all(|&b| (b >= b' ' && b != 0x7f) || b == b'\t')
+    !name.is_empty() && TOKEN.has_all(name) && value.iter().all(|&b| (b >= b' ' && b != 0x7f) || b == b'\t')
 }
 
 #[cfg(test)]

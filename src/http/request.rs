@@ -5,6 +5,7 @@
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
+use super::bytes::{HOST, TARGET};
 use crate::codec::ProtoError;
 
 /// Most header fields that a head may have, whatever the setting says: the size of [`Slots`].
@@ -97,8 +98,8 @@ pub struct Request<'a> {
     /// The form of the target.
     pub form: TargetForm,
     /// The host that is asked, with its port if one was given: of the target, else of the Host field. Checked for
-    /// its syntax; may be empty; `None` only in HTTP/1.0.
-    pub host: Option<&'a str>,
+    /// its syntax, which is ASCII; may be empty; `None` only in HTTP/1.0.
+    pub host: Option<&'a [u8]>,
     /// Raw path, percent-escapes as sent; begins with `/`, or is `*`.
     pub path: &'a str,
     /// Raw query, without its `?`; `None` without one.
@@ -122,15 +123,36 @@ impl<'a> Request<'a> {
     /// lines may be part of it). Errors: 400 malformed, 417 unknown expectation, 413 a length beyond 64 bits,
     /// 431 too many fields, 501 unknown transfer coding or CONNECT, 505 another version of HTTP.
     pub fn parse(head: &'a [u8], slots: &'a mut Slots<'a>, limits: &HeadLimits) -> Result<Self, ProtoError> {
+        match Self::read(head, slots, limits)? {
+            Some((request, n)) if n == head.len() => Ok(request),
+            _ => Err(bad("the request head is malformed")),
+        }
+    }
+
+    /// The request at the beginning of `input` and the length of its head, if all of the head is there and nothing is wrong
+    /// with it: the common case, in one look. Else `None`: an [`super::exchange::Exchange`] finds out what it is.
+    pub fn first(input: &'a [u8], slots: &'a mut Slots<'a>, limits: &HeadLimits) -> Option<(Self, usize)> {
+        if matches!(input, [] | [b'\r' | b'\n', ..]) {
+            return None;
+        }
+        Self::read(input, slots, limits).ok()?.filter(|&(_, n)| n <= limits.bytes)
+    }
+
+    /// The request and the length of its head; `None` if that is not all there.
+    fn read(
+        input: &'a [u8],
+        slots: &'a mut Slots<'a>,
+        limits: &HeadLimits,
+    ) -> Result<Option<(Self, usize)>, ProtoError> {
         let mut parsed = httparse::Request::new(&mut []);
         let room = limits.headers.min(HEADERS_MAX);
-        match parsed.parse_with_uninit_headers(head, &mut slots[..room]) {
-            Ok(httparse::Status::Complete(n)) if n == head.len() => {}
-            Ok(_) => return Err(bad("the request head is malformed")),
-            Err(e) => return Err(complaint(e, head)),
-        }
+        let n = match parsed.parse_with_uninit_headers(input, &mut slots[..room]) {
+            Ok(httparse::Status::Complete(n)) => n,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(e) => return Err(complaint(e, input)),
+        };
         let (Some(name), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
-            return Err(bad("the request head is malformed"));
+            return Ok(None);
         };
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         let method = Method::from_name(name);
@@ -140,11 +162,11 @@ impl<'a> Request<'a> {
         let target = Target::parse(target, method)?;
         let headers: &'a [httparse::Header<'a>] = parsed.headers;
         let known = Known::collect(headers, version)?;
-        Ok(Request {
+        let request = Request {
             method,
             method_name: name,
             form: target.form,
-            host: target.authority.or(known.host),
+            host: target.authority.map(str::as_bytes).or(known.host),
             path: target.path,
             query: target.query,
             version,
@@ -152,19 +174,25 @@ impl<'a> Request<'a> {
             expects_continue: known.expects_continue && known.framing != Framing::None,
             keep_alive: known.keep_alive,
             headers,
-            lengths: headers.iter().fold(0, |lengths, h| lengths | length_bit(h.name)),
-        })
+            lengths: known.lengths,
+        };
+        Ok(Some((request, n)))
     }
 
-    /// Value of the first field called `name` (any case), blanks around it removed.
+    /// [`Request::host`] as text; empty without one.
+    pub fn host_text(&self) -> &'a str {
+        self.host.and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default()
+    }
+
+    /// Value of the first field called `name` (here in lower case, there in any), blanks around it removed.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.headers_named(name).next()
     }
 
-    /// Values of all fields called `name` (any case), in order.
+    /// Values of all fields called `name` (here in lower case, there in any), in order.
     pub fn headers_named<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = if self.lengths & length_bit(name) == 0 { &[] } else { self.headers };
-        headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+        headers.iter().filter(move |h| is_named(h, name)).map(|h| h.value)
     }
 
     /// All fields, in order.
@@ -213,6 +241,13 @@ impl Method {
     }
 }
 
+/// Whether the field is called `name`, which is in lower case. In a token no other bytes than the two cases of a letter, or of
+/// a digit or a dash itself, come to the same by this.
+fn is_named(field: &httparse::Header<'_>, name: &str) -> bool {
+    debug_assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name}");
+    field.name.len() == name.len() && field.name.bytes().zip(name.bytes()).all(|(a, b)| a | 0x20 == b)
+}
+
 /// See [`Request::lengths`]; all names of 63 bytes and more share a bit.
 fn length_bit(name: &str) -> u64 {
     1 << name.len().min(63)
@@ -234,43 +269,51 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// Whether `b` may be in a token: a method, a field name (RFC 9110, section 5.6.2).
-pub fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
-}
-
 /// Whether `host` is a host with an optional port (RFC 9110, section 4.2.1; RFC 3986, section 3.2.2), as a Host field
-/// may have it. Empty is valid. Commas are not taken although the grammar has them: no host name has one.
-pub fn is_valid_host(host: &str) -> bool {
-    let (name_ok, port) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let Some((literal, after)) = rest.split_once(']') else { return false };
-            let port = match after.strip_prefix(':') {
-                Some(port) => port,
-                None if after.is_empty() => "",
-                None => return false,
+/// may have it. Empty is valid.
+pub fn is_valid_host(host: &[u8]) -> bool {
+    let (name_ok, port) = match host {
+        [b'[', rest @ ..] => {
+            let Some((literal, after)) = split_at_byte(rest, b']') else { return false };
+            let port = match after {
+                [] => after,
+                [b':', port @ ..] => port,
+                _ => return false,
             };
-            (literal.parse::<Ipv6Addr>().is_ok(), port)
+            (std::str::from_utf8(literal).is_ok_and(|l| l.parse::<Ipv6Addr>().is_ok()), port)
         }
-        None => {
-            let end = host.bytes().position(|b| b == b':').unwrap_or(host.len());
-            let name = &host.as_bytes()[..end];
-            (is_reg_name(name) && (!name.is_empty() || host.is_empty()), host.get(end + 1..).unwrap_or_default())
+        _ => {
+            let (name, port) = split_at_byte(host, b':').unwrap_or((host, b""));
+            (is_reg_name(name) && (!name.is_empty() || host.is_empty()), port)
         }
     };
-    name_ok && (port.is_empty() || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()))
+    name_ok && is_port(port)
+}
+
+/// What is before and behind the first `at`.
+fn split_at_byte(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|&b| b == at)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+/// Whether that is nothing, or a number of 16 bits.
+fn is_port(digits: &[u8]) -> bool {
+    let push = |n: u16, &d: &u8| match d {
+        b'0'..=b'9' => n.checked_mul(10)?.checked_add(u16::from(d - b'0')),
+        _ => None,
+    };
+    digits.iter().try_fold(0, push).is_some()
 }
 
 fn is_reg_name(name: &[u8]) -> bool {
+    if HOST.has_all(name) {
+        return true;
+    }
     let mut escaped = name.split(|&b| b == b'%');
-    let plain = |part: &[u8]| {
-        let others = |b| matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=');
-        part.iter().all(|&b| b.is_ascii_alphanumeric() || others(b))
-    };
-    escaped.next().is_some_and(plain)
-        && escaped.all(
-            |part| matches!(part, [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() && plain(rest)),
-        )
+    escaped.next().is_some_and(|plain| HOST.has_all(plain))
+        && escaped.all(|part| {
+            matches!(part, [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() && HOST.has_all(rest))
+        })
 }
 
 const fn bad(what: &'static str) -> ProtoError {
@@ -308,9 +351,7 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn parse(target: &'a str, method: Method) -> Result<Self, ProtoError> {
-        // What browsers never send raw and what confuses logs, pages or proxies. Others outside of RFC 3986, such as
-        // `|` or `{` in a query, do come from browsers and harm nothing.
-        if !target.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'#')) {
+        if !TARGET.has_all(target.as_bytes()) {
             return Err(bad("the request target has a character that must be percent-encoded"));
         }
         if target == "*" {
@@ -327,7 +368,7 @@ impl<'a> Target<'a> {
             return Err(bad("the request target is neither a path nor an http:// address"));
         };
         let (authority, after) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.is_empty() || !is_valid_host(authority) {
+        if authority.is_empty() || !is_valid_host(authority.as_bytes()) {
             return Err(bad("the request target names no valid host"));
         }
         let (path, query) = split_query(after);
@@ -356,10 +397,11 @@ fn strip_http_scheme(target: &str) -> Option<&str> {
 
 /// What the fields that steer the connection say together.
 struct Known<'a> {
-    host: Option<&'a str>,
+    host: Option<&'a [u8]>,
     framing: Framing,
     expects_continue: bool,
     keep_alive: bool,
+    lengths: u64,
 }
 
 impl<'a> Known<'a> {
@@ -367,16 +409,18 @@ impl<'a> Known<'a> {
         let mut host = None;
         let (mut length, mut codings, mut chunked) = (None, 0_u32, false);
         let (mut expects_continue, mut close, mut keep) = (false, false, false);
+        let mut lengths = 0;
         for h in headers {
+            lengths |= length_bit(h.name);
             // By length first: most fields are none of these, and this runs for every field of every request.
             match h.name.len() {
-                4 if h.name.eq_ignore_ascii_case("host") => {
+                4 if is_named(h, "host") => {
                     if host.is_some() {
                         return Err(bad("more than one Host field"));
                     }
                     host = Some(checked_host(h.value)?);
                 }
-                6 if h.name.eq_ignore_ascii_case("expect") && version == Version::Http11 => {
+                6 if is_named(h, "expect") && version == Version::Http11 => {
                     for e in elements(h.value) {
                         if !e.eq_ignore_ascii_case(b"100-continue") {
                             return Err(ProtoError::http(417, "the only expectation known here is 100-continue"));
@@ -384,14 +428,14 @@ impl<'a> Known<'a> {
                         expects_continue = true;
                     }
                 }
-                10 if h.name.eq_ignore_ascii_case("connection") => {
+                10 if is_named(h, "connection") => {
                     for t in elements(h.value) {
                         close |= t.eq_ignore_ascii_case(b"close");
                         keep |= t.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
-                14 if h.name.eq_ignore_ascii_case("content-length") => length = Some(content_length(h.value, length)?),
-                17 if h.name.eq_ignore_ascii_case("transfer-encoding") => {
+                14 if is_named(h, "content-length") => length = Some(content_length(h.value, length)?),
+                17 if is_named(h, "transfer-encoding") => {
                     chunked = true;
                     codings += count_chunked(h.value)?;
                 }
@@ -411,12 +455,12 @@ impl<'a> Known<'a> {
             (false, Some(n)) => Framing::Length(n),
         };
         let keep_alive = !close && (version == Version::Http11 || keep);
-        Ok(Known { host, framing, expects_continue, keep_alive })
+        Ok(Known { host, framing, expects_continue, keep_alive, lengths })
     }
 }
 
-fn checked_host(value: &[u8]) -> Result<&str, ProtoError> {
-    std::str::from_utf8(value).ok().filter(|h| is_valid_host(h)).ok_or(bad("the Host field is no valid host"))
+fn checked_host(value: &[u8]) -> Result<&[u8], ProtoError> {
+    if is_valid_host(value) { Ok(value) } else { Err(bad("the Host field is no valid host")) }
 }
 
 /// One number, or a list of equal ones, also equal to `before` (RFC 9112, section 6.3).

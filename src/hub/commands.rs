@@ -119,8 +119,10 @@ impl Hub {
         let args = order.args.text();
         let Some(d) = self.devices.get_mut(&device) else { return Err(CommandError::NoDevice) };
         if anyone {
-            // pressed again: it is on its way
-            let same = |p: &&mut Pending| p.anyone && *p.command == *order.command && p.args == args;
+            // pressed again: it is on its way, if nothing was commanded after it that it has to stop
+            let moved = d.moved;
+            let same =
+                |p: &&mut Pending| p.anyone && p.id.seq > moved && *p.command == *order.command && p.args == args;
             if let Some(pending) = d.pending.iter_mut().find(same) {
                 order.waiter.into_iter().for_each(|conn| pending.wait(conn));
                 return Ok(Ordered { id: pending.id, answer: None });
@@ -161,9 +163,12 @@ impl Hub {
         let waiters = order.waiter.into_iter().collect();
         if let Some(d) = self.devices.get_mut(&device) {
             if let Some(conn) = d.conn() {
-                let line =
-                    ToDevice::Command { command: command.clone(), args: args.clone(), id: event, by: by.user.clone() };
+                let (command, args, by) = (command.clone(), args.clone(), by.user.clone());
+                let line = ToDevice::Command { command, args, id: event, by, anyone };
                 fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
+            }
+            if !anyone {
+                d.moved = event.seq;
             }
             let (command, args) = (command.clone(), args.clone());
             d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });

@@ -42,6 +42,8 @@ pub(super) struct Device {
     pub(super) hold: Option<Hold>,
     pub(super) pending: Vec<Pending>,
     pub(super) nulled: Nulled,
+    /// The number of the newest command that was no emergency stop.
+    pub(super) moved: u64,
     /// By name.
     values: Vec<Reading>,
     values_ms: Option<u64>,
@@ -80,6 +82,7 @@ impl Device {
             hold: None,
             pending: Vec::new(),
             nulled: Nulled::default(),
+            moved: 0,
             values: Vec::new(),
             values_ms: None,
             told: None,

@@ -208,7 +208,9 @@ impl Hub {
             cookieless: !s.has_shown_cookie,
         };
         let (next, tell) = s.stand.next(cue, &facts);
+        let (was, is) = (s.stand.deadline(), next.deadline());
         s.stand = next;
+        let told_nothing = tell == Tell::Nothing;
         match tell {
             Tell::Nothing => {}
             Tell::Joined { returned } => {
@@ -248,6 +250,9 @@ impl Hub {
             }
         }
         self.holder_moved(now, id, fx);
+        if matches!(cue, Cue::Asked(_)) && told_nothing && was.is_some() == is.is_some() && was <= is {
+            return; // everything is due later than it was, if at all: that is seen when the time comes
+        }
         let due = self.sessions.get(id).and_then(|s| self.due(s));
         self.arm(due);
         if self.sessions.taken() == 0 {

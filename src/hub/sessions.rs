@@ -10,7 +10,7 @@ use super::chat::Bucket;
 use super::roster::Shown;
 use super::seats::{Cue, Stand};
 use super::{EvictError, Hub, Newcomer, SessionView};
-use crate::fnv::FnvMap;
+use crate::fnv::KeyedMap;
 use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId,
 };
@@ -111,7 +111,7 @@ pub(super) struct Sessions {
     cookies: HashMap<[u8; 16], SessionId>,
     /// Sessions that a request without their cookie may join, by the keyed hash of what has to agree.
     /// Never iterated over.
-    joins: FnvMap<u64, SessionId>,
+    joins: KeyedMap<u64, SessionId>,
     key: RandomState,
     seats: BTreeMap<u16, SessionId>,
     /// Those without a seat, roughly by last use; exact when it matters.
@@ -329,9 +329,12 @@ impl Hub {
         if who.addr == PeerAddr::Unix {
             return None;
         }
-        let key = self.sessions.agent_key(who.user, who.addr, agent);
         let fits =
             |s: &Session| !s.has_shown_cookie && &*s.agent == agent && (who.stale.is_none() || s.stale.is_none());
+        if let Some(id) = who.last.filter(|&id| self.may_join(now, id, fits, who)) {
+            return Some(id);
+        }
+        let key = self.sessions.agent_key(who.user, who.addr, agent);
         self.joinable(now, key, fits, who)
     }
 
@@ -342,14 +345,16 @@ impl Hub {
         fits: impl Fn(&Session) -> bool,
         who: &Newcomer<'_>,
     ) -> Option<SessionId> {
-        let id = *self.sessions.joins.get(&key)?;
-        if self.forget_expired(now, id) {
-            return None;
-        }
-        let s = self.sessions.get(id)?;
         // The hash only finds it; what it stands for decides.
-        let same = &*s.user == who.user && s.addr == who.addr && fits(s);
-        (same && !matches!(s.stand, Stand::Ended(_))).then_some(id)
+        self.sessions.joins.get(&key).copied().filter(|&id| self.may_join(now, id, fits, who))
+    }
+
+    fn may_join(&mut self, now: Now, id: SessionId, fits: impl Fn(&Session) -> bool, who: &Newcomer<'_>) -> bool {
+        if self.forget_expired(now, id) {
+            return false;
+        }
+        let same = |s: &Session| &*s.user == who.user && s.addr == who.addr && fits(s);
+        self.sessions.get(id).is_some_and(|s| same(s) && !matches!(s.stand, Stand::Ended(_)))
     }
 
     /// Sessions without a seat cost no timer: their lifetime is looked at when they are looked up.

@@ -75,6 +75,8 @@ pub struct Newcomer<'a> {
     pub agent: &'a str,
     /// The cookie that it showed, if that one is unknown, of another user or of an ended session.
     pub stale: Option<[u8; 16]>,
+    /// The session of the last request on the same connection: most likely this one's, too.
+    pub last: Option<SessionId>,
     /// Secret random bytes: the cookie, if a new session begins.
     pub random: [u8; 16],
 }

@@ -149,7 +149,7 @@ impl World {
             "vic" => Role::Viewer,
             _ => Role::Operator,
         };
-        Newcomer { user, role, addr, agent, stale: None, random: self.secret.to_le_bytes() }
+        Newcomer { user, role, addr, agent, stale: None, last: None, random: self.secret.to_le_bytes() }
     }
 
     /// A browser of its own that has shown its cookie.

@@ -81,7 +81,7 @@ pub fn encode(line: &ToDevice, out: &mut Vec<u8>) {
             o.text("epoch", epoch.as_str());
         }
         ToDevice::Error { error, message } => drop(o.text("error", error).text("message", message)),
-        ToDevice::Command { command, args, id, by } => {
+        ToDevice::Command { command, args, id, by, anyone: _ } => {
             o.text("command", command).plain("args", args).shown("id", id).text("by", by);
         }
         ToDevice::Control { holder } => {
@@ -323,7 +323,13 @@ mod tests {
         );
         let id = EventId { epoch, seq: 42 };
         assert_eq!(
-            said(ToDevice::Command { command: "speed".into(), args: "{\"rpm\":900}".into(), id, by: "ann".into() }),
+            said(ToDevice::Command {
+                command: "speed".into(),
+                args: "{\"rpm\":900}".into(),
+                id,
+                by: "ann".into(),
+                anyone: false
+            }),
             "{\"command\":\"speed\",\"args\":{\"rpm\":900},\"id\":\"000000-42\",\"by\":\"ann\"}\n"
         );
         assert_eq!(said(ToDevice::Control { holder: Some("ann".into()) }), "{\"control\":{\"holder\":\"ann\"}}\n");

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use crate::codec::{Decoded, ProtoError};
+use crate::codec::{Decoded, HEX, ProtoError};
 use crate::json;
 use crate::link::{Link, Step};
 use crate::msg::{CloseReason, Message, Passing};
@@ -35,9 +35,8 @@ impl Sse {
         body(out);
         let len = out.len() - start - 6;
         if len <= 0xffff {
-            let digits = b"0123456789abcdef";
             for (i, place) in out[start..start + 4].iter_mut().enumerate() {
-                *place = digits[(len >> (12 - 4 * i)) & 15];
+                *place = HEX[(len >> (12 - 4 * i)) & 15];
             }
         } else {
             out.splice(start..start + 4, format!("{len:x}").bytes());

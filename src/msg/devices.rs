@@ -135,6 +135,8 @@ pub enum ToDevice {
         id: EventId,
         /// Whose wish it is.
         by: Rc<str>,
+        /// Whether it stops things, as `describe` says: `safe` does not take it back.
+        anyone: bool,
     },
     /// Who commands it from now on.
     Control {

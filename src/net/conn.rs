@@ -260,8 +260,8 @@ impl Conn {
     ///
     /// # Errors
     /// Those of [`SendQueue::flush`]; they end the connection.
-    pub fn flush(&mut self, budget: usize, now: Moment) -> io::Result<(Flush, u64)> {
-        let (flush, n) = self.output.flush(&self.stream, budget)?;
+    pub fn flush(&mut self, budget: usize, now: Moment, spare: &mut Vec<u8>) -> io::Result<(Flush, u64)> {
+        let (flush, n) = self.output.flush(&self.stream, budget, spare)?;
         if n > 0 {
             self.live.wrote(now, usize::try_from(n).unwrap_or(usize::MAX));
             self.taken = now;

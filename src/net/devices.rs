@@ -343,7 +343,14 @@ pub(super) fn too_slow(conn: &mut Conn, now: Now, why: CloseReason) {
 fn say(conn: &mut Conn, line: &ToDevice) {
     let mut out = Vec::new();
     lines::encode(line, &mut out);
-    conn.output.push(Chunk::Bytes(out));
+    let overtaken = matches!(line, ToDevice::Command { anyone: false, .. } | ToDevice::Control { .. });
+    conn.output.push(if overtaken { Chunk::Shared(out.into()) } else { Chunk::Bytes(out) });
+}
+
+/// Whether `chunk` of a device's output is nothing any more once `safe` is said: a command that is no emergency stop, or
+/// who held control. [`say`] makes nothing else shared.
+fn is_overtaken(chunk: &Chunk) -> bool {
+    matches!(chunk, Chunk::Shared(_))
 }
 
 /// Does what the hub wants done about devices.
@@ -381,10 +388,13 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
         return;
     }
     if matches!(line, ToDevice::Safe { .. }) {
-        // whatever it was still to be told before this must not be done after it
-        conn.output.drop_unsent();
+        // whatever it was still to do before this must not be done after it
+        let unsent = conn.output.take_unsent();
+        say(conn, line);
+        unsent.into_iter().filter(|chunk| !is_overtaken(chunk)).for_each(|chunk| conn.output.push(chunk));
+    } else {
+        say(conn, line);
     }
-    say(conn, line);
     if conn.output.owed() > max {
         server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
     }

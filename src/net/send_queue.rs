@@ -47,6 +47,9 @@ pub enum Flush {
 /// Most slices in one call: beyond it copying the list costs more than another call saves. (The kernel's own bound is 1024.)
 const SLICES_MAX: usize = 32;
 
+/// A buffer that is larger is not kept for the next answer.
+const SPARE_MAX: usize = 4096;
+
 /// Chunks in the order in which they will be sent.
 #[derive(Debug, Default)]
 pub struct SendQueue {
@@ -116,9 +119,10 @@ impl SendQueue {
         self.sent > 0
     }
 
-    /// Gives the kernel at most about `budget` bytes, and says how that ended and how many bytes it took. An error ends
-    /// the connection: the socket's own, or `UnexpectedEof` when a file became shorter than it was when it was promised.
-    pub fn flush(&mut self, stream: &Stream, budget: usize) -> io::Result<(Flush, u64)> {
+    /// Gives the kernel at most about `budget` bytes, and says how that ended and how many bytes it took. The buffer of a
+    /// small answer that has gone is left in `spare`, for the next one. An error ends the connection: the socket's own, or
+    /// `UnexpectedEof` when a file became shorter than it was when it was promised.
+    pub fn flush(&mut self, stream: &Stream, budget: usize, spare: &mut Vec<u8>) -> io::Result<(Flush, u64)> {
         let mut written = 0u64;
         let mut left = budget;
         loop {
@@ -141,7 +145,7 @@ impl SendQueue {
             };
             match step {
                 Ok((n, asked)) => {
-                    self.advance(n as u64);
+                    self.advance(n as u64, spare);
                     written += n as u64;
                     left = left.saturating_sub(n);
                     if n < asked {
@@ -155,17 +159,23 @@ impl SendQueue {
         }
     }
 
-    /// For parking: drops every chunk of which the peer has got nothing yet; the rest of a half-written one stays, so that
-    /// what the peer reads ends with a whole frame. Says how many bytes were dropped.
-    pub fn drop_unsent(&mut self) -> u64 {
-        let before = self.owed;
-        self.rest = VecDeque::new();
+    /// Takes out every chunk of which the peer has got nothing yet; the rest of a half-written one stays, so that what the
+    /// peer reads ends with a whole frame.
+    pub fn take_unsent(&mut self) -> VecDeque<Chunk> {
+        let mut unsent = std::mem::take(&mut self.rest);
         if self.sent == 0 {
-            self.first = None;
+            if let Some(first) = self.first.take() {
+                unsent.push_front(first);
+            }
         }
         self.owed = self.first.as_ref().map_or(0, |front| front.len() - self.sent);
         self.release();
-        before - self.owed
+        unsent
+    }
+
+    /// For parking: drops what [`SendQueue::take_unsent`] takes out. Says how many bytes that were.
+    pub fn drop_unsent(&mut self) -> u64 {
+        self.take_unsent().iter().map(Chunk::len).sum()
     }
 
     /// One call for as many memory chunks as fit: how many bytes were taken, and how many were offered.
@@ -199,7 +209,7 @@ impl SendQueue {
         Ok((n, asked))
     }
 
-    fn advance(&mut self, n: u64) {
+    fn advance(&mut self, n: u64, spare: &mut Vec<u8>) {
         self.owed = self.owed.saturating_sub(n);
         self.sent += n;
         while let Some(front) = &self.first {
@@ -208,7 +218,11 @@ impl SendQueue {
                 return;
             }
             self.sent -= len;
-            self.first = self.rest.pop_front();
+            if let Some(Chunk::Bytes(bytes)) = std::mem::replace(&mut self.first, self.rest.pop_front()) {
+                if bytes.capacity() <= SPARE_MAX {
+                    *spare = bytes;
+                }
+            }
         }
         self.release();
     }

@@ -87,14 +87,10 @@ pub fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
 
 /// The password that this connection's request waited for has been checked.
 pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key, good: bool) {
-    let Protocol::Http(stage @ Stage::Waiting(_), exchange) = &mut conn.protocol else { return };
-    let len = exchange.head_len();
+    let Protocol::Http(stage @ Stage::Waiting(_), _) = &mut conn.protocol else { return };
     *stage = Stage::Head;
     let mut input = std::mem::take(&mut conn.input);
-    let mut used = 0;
-    if let Some(n) = decide(conn, id, world, now, &input, len, Some((key, good))) {
-        used = n;
-    }
+    let used = head(conn, id, world, now, &input, Some((key, good))).unwrap_or(0);
     if matches!(conn.protocol, Protocol::Link(_)) {
         return hear(conn, id, world, now, &input[used..]);
     }
@@ -121,6 +117,14 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
             break;
         }
         let rest = &input[used..];
+        if exchange.is_new() {
+            let mut room = slots();
+            if let Some((request, len)) = Request::first(rest, &mut room, &world.heads) {
+                exchange.found(len);
+                used += decide(conn, id, world, now, rest, &request, None).unwrap_or(0);
+                continue;
+            }
+        }
         match exchange.advance(rest, &world.heads) {
             Ok(Progress::Need) => {
                 if exchange.take_continue(rest) {
@@ -128,10 +132,7 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
                 }
                 break;
             }
-            Ok(Progress::Head { len }) => match decide(conn, id, world, now, rest, len, None) {
-                Some(n) => used += n,
-                None => continue,
-            },
+            Ok(Progress::Head { .. }) => used += head(conn, id, world, now, rest, None).unwrap_or(0),
             Ok(Progress::Complete { used: n }) => {
                 complete(conn, id, world, now, &rest[..n]);
                 used += n;
@@ -145,66 +146,79 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
     used
 }
 
-/// A head is complete: is it let in? `Some`: the request is done with, and took so many bytes.
+/// A head is complete: reads it and decides.
+fn head(
+    conn: &mut Conn,
+    id: ConnId,
+    world: &mut World,
+    now: Now,
+    rest: &[u8],
+    verdict: Option<(Key, bool)>,
+) -> Option<usize> {
+    let Protocol::Http(_, exchange) = &conn.protocol else { return Some(rest.len()) };
+    let mut room = slots();
+    match Request::parse(&rest[..exchange.head_len()], &mut room, &world.heads) {
+        Ok(request) => decide(conn, id, world, now, rest, &request, verdict),
+        Err(e) => {
+            refuse(conn, world, now, rest, &e);
+            Some(rest.len())
+        }
+    }
+}
+
+/// Is this request, at the beginning of `rest`, let in? `Some`: it is done with, and took so many bytes.
 fn decide(
     conn: &mut Conn,
     id: ConnId,
     world: &mut World,
     now: Now,
     rest: &[u8],
-    len: usize,
+    request: &Request<'_>,
     verdict: Option<(Key, bool)>,
 ) -> Option<usize> {
-    let mut room = slots();
-    let request = match Request::parse(&rest[..len], &mut room, &world.heads) {
-        Ok(request) => request,
-        Err(e) => {
-            refuse(conn, world, now, rest, &e);
-            return Some(rest.len());
-        }
-    };
-    let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, &request));
+    let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, request));
     if let Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) = &admitted {
         conn.belongs_to(caller);
     }
-    let Protocol::Http(stage, exchange) = &mut conn.protocol else { return Some(len) };
+    let Protocol::Http(stage, exchange) = &mut conn.protocol else { return Some(rest.len()) };
     let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(Refused { reply: Reply::Later(job), .. }) => {
-            wait(conn, id, world, now, &request, job);
+            wait(conn, id, world, now, request, job);
             return None;
         }
         Err(Refused { reply, caller }) => {
-            let unread = exchange.refuse_body(&request, rest);
+            let unread = exchange.refuse_body(request, rest);
             *stage = Stage::Skip;
             let close = unread == Unread::Close;
-            respond(conn, world, now, &request, caller.as_ref(), reply, close);
+            respond(conn, world, now, request, caller.as_ref(), reply, close);
             return if close { Some(rest.len()) } else { None };
         }
     };
     if conn.reserve && !seated(world, &admitted) {
-        let unread = exchange.refuse_body(&request, rest);
+        let unread = exchange.refuse_body(request, rest);
         debug_assert!(unread == Unread::Close || unread == Unread::InStep);
         world.site.metrics.refused_limit += 1;
         let said = "the last connections are kept for those who have a seat; try again in a moment";
-        let full = Full::error(503, "busy", said, Audience::of(Some(&request))).with("Retry-After", "5");
-        respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+        let full = Full::error(503, "busy", said, Audience::of(Some(request))).with("Retry-After", "5");
+        respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), true);
         return Some(rest.len());
     }
     conn.reserve = false;
     if request.framing == Framing::None {
+        let len = exchange.head_len();
         *exchange = Exchange::default();
-        finish(conn, id, world, now, &request, &admitted, &[], false);
+        finish(conn, id, world, now, request, &admitted, &[], false);
         return Some(len);
     }
     if !admitted.takes_body() {
         // a page needs no body: skip it if it is there, else the connection cannot go on
-        let close = exchange.refuse_body(&request, rest) == Unread::Close;
+        let close = exchange.refuse_body(request, rest) == Unread::Close;
         *stage = Stage::Skip;
-        finish(conn, id, world, now, &request, &admitted, &[], close);
+        finish(conn, id, world, now, request, &admitted, &[], close);
         return if close { Some(rest.len()) } else { None };
     }
-    match exchange.accept_body(&request, world.site.config.limits.body_bytes) {
+    match exchange.accept_body(request, world.site.config.limits.body_bytes) {
         Ok(()) => {
             *stage = Stage::Body(Box::new(admitted));
             conn.since = now.mono;
@@ -212,8 +226,8 @@ fn decide(
         }
         Err(e) => {
             let said = format!("{}; at most {} bytes are taken", e.what, world.site.config.limits.body_bytes);
-            let full = Full::error(e.status, "too_large", &said, Audience::of(Some(&request)));
-            respond(conn, world, now, &request, admitted.caller.as_ref(), full.into(), true);
+            let full = Full::error(e.status, "too_large", &said, Audience::of(Some(request)));
+            respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), true);
             Some(rest.len())
         }
     }
@@ -268,19 +282,18 @@ fn page(
     admitted: &Admitted,
     close: bool,
 ) {
-    let mut head = std::mem::take(&mut world.head);
-    head.clear();
+    let mut out = blank(world);
     let date = world.date(now);
     cookie_line(conn, world, admitted.caller.as_ref());
     let persist = Persist::of(request, close);
     let is_head = request.method == Method::Head;
     let envelope = Envelope { date: &date, persist, extra: &world.extra, is_head };
-    let served = world.pages.serve(now, request, &envelope, &mut head);
+    let served = world.pages.serve(now, request, &envelope, &mut out);
     if matches!(served.status, 200 | 206 | 304) {
         let html = served.html && served.status == 200 && request.method == Method::Get;
         let seat = with_ctx(conn, id, world, now, None, |ctx| routes::page_seat(ctx, request, admitted, html));
         if let Err(full) = seat {
-            world.head = head;
+            world.spare = out;
             return respond(conn, world, now, request, admitted.caller.as_ref(), full.into(), close);
         }
     }
@@ -292,13 +305,10 @@ fn page(
     };
     // copying a small body behind its head costs less than a second chunk
     let joined = small.len() <= JOIN_MAX;
-    let mut first = Vec::with_capacity(head.len() + if joined { small.len() } else { 0 });
-    first.extend_from_slice(&head);
     if joined {
-        first.extend_from_slice(small);
+        out.extend_from_slice(small);
     }
-    conn.output.push(Chunk::Bytes(first));
-    world.head = head;
+    conn.output.push(Chunk::Bytes(out));
     match served.body {
         Body::None => {}
         Body::Static(_) | Body::Shared(..) if joined => {}
@@ -325,6 +335,7 @@ fn respond(
     let is_head = request.method == Method::Head;
     match reply {
         Reply::Full(mut full) => {
+            let mut out = blank(world);
             world.pages.dress(now, &mut full);
             let persist = Persist::of(request, close);
             let envelope = Envelope { date: &date, persist, extra: &world.extra, is_head };
@@ -333,7 +344,7 @@ fn respond(
                 // a page cannot see the status of its handshake: whoever looks for the reason finds it here
                 log::info!("refused addr={} status={} path={:?}", conn.stream.peer, full.status, request.path);
             }
-            let mut out = Vec::with_capacity(256 + full.body.len());
+            out.reserve(256 + full.body.len());
             full.write(&mut out, &envelope);
             conn.output.push(Chunk::Bytes(out));
             answered(conn, now, persist);
@@ -430,6 +441,13 @@ fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>
     conn.input = Vec::new();
 }
 
+/// An empty buffer for an answer: that of the last one, if it has gone.
+fn blank(world: &mut World) -> Vec<u8> {
+    let mut out = std::mem::take(&mut world.spare);
+    out.clear();
+    out
+}
+
 /// A response is in the output: what becomes of the connection.
 fn answered(conn: &mut Conn, now: Now, persist: Persist) {
     conn.since = now.mono;
@@ -498,16 +516,22 @@ fn seated(world: &World, admitted: &Admitted) -> bool {
     view.is_some_and(|v| v.seat.is_some())
 }
 
-/// Leaves in `world.extra` the line that gives a session its cookie, if this answer has to; nothing if not.
+/// Leaves in `world.extra` the line that gives a session its cookie, if this answer has to; nothing if not. Often it is the
+/// line that is there already.
 fn cookie_line(conn: &Conn, world: &mut World, caller: Option<&Caller>) {
+    let wanted = caller.and_then(|c| c.cookie).map(|cookie| (conn.port(), cookie));
+    if world.extra_for == wanted {
+        return;
+    }
     let mut line = std::mem::take(&mut world.extra);
     line.clear();
-    if let Some(cookie) = caller.and_then(|c| c.cookie) {
+    if let Some((port, cookie)) = &wanted {
         line.extend_from_slice(b"Set-Cookie: ");
-        auth::push_session_cookie(&mut line, world.cookie_name(conn.port()), &cookie);
+        auth::push_session_cookie(&mut line, world.cookie_name(*port), cookie);
         line.extend_from_slice(b"\r\n");
     }
     world.extra = line;
+    world.extra_for = wanted;
 }
 
 /// Calls a route with what it may see.
@@ -521,7 +545,7 @@ pub fn with_ctx<T>(
 ) -> T {
     let load = world.load;
     let (site, hub, fx, random) = world.parts();
-    let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port() };
+    let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port(), session: conn.session };
     let mut draw = || random.bytes();
     run(&mut Ctx { now, peer, site, hub, fx, random: &mut draw, verdict, load })
 }

@@ -392,7 +392,7 @@ impl Server {
         let mut any = false;
         while let Some((id, conn)) = self.conns.pop_touched() {
             any = true;
-            let settled = settle::one(conn, &mut self.world.site.metrics, now);
+            let settled = settle::one(conn, &mut self.world, now);
             if conn.output.is_empty() && !self.world.site.rooms.is_empty() {
                 self.world.site.rooms.leave(id);
             }

@@ -130,7 +130,8 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
         if !conn.output.mid_chunk() {
             conn.output.push_front(Chunk::Static(heartbeat));
             // an error is met again by whoever reads
-            world.site.metrics.bytes_out += conn.flush(heartbeat.len(), now.mono).map_or(0, |(_, n)| n);
+            world.site.metrics.bytes_out +=
+                conn.flush(heartbeat.len(), now.mono, &mut world.spare).map_or(0, |(_, n)| n);
         }
         return;
     }

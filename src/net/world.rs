@@ -60,10 +60,12 @@ pub struct World {
     pub load: Load,
     /// Where every read goes first.
     pub buffer: Vec<u8>,
-    /// Where every response head is written first.
-    pub head: Vec<u8>,
+    /// The buffer of an answer that has gone, for the next one; may be in use.
+    pub spare: Vec<u8>,
     /// Scratch: header lines beside those of the answer itself.
     pub extra: Vec<u8>,
+    /// The port and the cookie that the line in [`World::extra`] is for.
+    pub extra_for: Option<(Option<u16>, [u8; 16])>,
     /// The newest beat as encoded for each kind of link: kind, number, bytes. As many as there are kinds.
     pub beats: Vec<(&'static str, u64, Rc<[u8]>)>,
     /// The session cookie's name on the listener of the last answer that set one.
@@ -99,8 +101,9 @@ impl World {
             heads: HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers },
             load: Load::default(),
             buffer: vec![0; READ_MAX],
-            head: Vec::new(),
+            spare: Vec::new(),
             extra: Vec::new(),
+            extra_for: None,
             beats: Vec::new(),
             cookie_name: (None, cookie_name(None)),
             random,
@@ -110,6 +113,7 @@ impl World {
                 gate,
                 metrics: Metrics::default(),
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
+                host: String::new(),
                 started: now,
                 secret: None,
                 rooms: Rooms::default(),
@@ -125,6 +129,7 @@ impl World {
         self.patience = patience(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
         self.site.config = config;
+        self.site.host.clear();
     }
 
     /// The date of now as HTTP writes it; made once a second.

@@ -25,7 +25,7 @@ pub fn unauthorized(ctx: &Ctx<'_>, audience: Audience) -> Full {
 }
 
 /// Refuses addresses outside `seats.allow` and Host names that are not ours.
-pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
+pub fn address_and_host(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let config = &ctx.site.config;
     if !config.seats.allows(ctx.peer.addr) {
         let addr = ctx.peer.addr;
@@ -34,8 +34,13 @@ pub fn address_and_host(ctx: &Ctx<'_>, request: &Request<'_>, audience: Audience
     }
     match request.host {
         None => Ok(()), // only HTTP/1.0 comes so far without one
-        Some(host) if known_host(host_name(host), &config.hosts, &ctx.site.hostname) => Ok(()),
-        Some(host) => {
+        Some(host) if host == ctx.site.host.as_bytes() => Ok(()),
+        Some(_) if known_host(host_name(request.host_text()), &config.hosts, &ctx.site.hostname) => {
+            request.host_text().clone_into(&mut ctx.site.host);
+            Ok(())
+        }
+        Some(_) => {
+            let host = request.host_text();
             let said = format!("this server does not answer to the name {host}: add it to `hosts` if it should");
             Err(Full::error(421, "host", &said, audience))
         }
@@ -190,7 +195,8 @@ fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Rc<str>, stale: Option<
     let agent = request.header("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
     // a new session takes the secret; most requests join one, and leave it for the next
     let random = ctx.site.secret.take().unwrap_or_else(|| (ctx.random)());
-    let newcomer = Newcomer { user: &user, role, addr: ctx.peer.addr, agent: &agent, stale, random };
+    let newcomer =
+        Newcomer { user: &user, role, addr: ctx.peer.addr, agent: &agent, stale, last: ctx.peer.session, random };
     let (session, cookie) = ctx.hub.enter(ctx.now, newcomer);
     if cookie != random {
         ctx.site.secret = Some(random);
@@ -207,10 +213,8 @@ pub fn origin(request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     if acts {
         for origin in request.headers_named("origin") {
             let origin = std::str::from_utf8(origin).unwrap_or_default();
-            let same = match (authority(origin), request.host) {
-                (Some(theirs), Some(ours)) => theirs.eq_ignore_ascii_case(default_port_removed(ours)),
-                _ => false,
-            };
+            let ours = request.host.map(|_| default_port_removed(request.host_text()));
+            let same = authority(origin).zip(ours).is_some_and(|(theirs, ours)| theirs.eq_ignore_ascii_case(ours));
             if !same {
                 return refused("a page of another origin may not do this here");
             }

@@ -60,7 +60,7 @@ fn text(call: &Call<'_>) -> Result<String, Full> {
         Unread::Utf8 => refusal(400, "utf8", "the text is not UTF-8"),
         Unread::Shape => refusal(400, "shape", r#"the body is {"text":"..."}"#),
         Unread::Type => {
-            let host = call.request.host.filter(|h| !h.is_empty()).unwrap_or("HOST");
+            let host = Some(call.request.host_text()).filter(|h| !h.is_empty()).unwrap_or("HOST");
             let said = format!(
                 "send it as text: curl -u USER -H 'Content-Type: text/plain' -d 'hello' http://{host}/api/chat"
             );

@@ -2,7 +2,7 @@
 //!
 //! Hashing a password takes milliseconds to seconds on a board, so it never happens here: [`Gate::look`] answers
 //! [`Look::Ask`] with a [`Job`] for the helper thread, and [`Gate::settle`] takes the outcome. What was right once is
-//! remembered by a keyed hash (SipHash under two random keys of this run, over the `Authorization` value as it was
+//! remembered by a keyed hash (SipHash under a random key of this run, over the `Authorization` value as it was
 //! sent): a memory dump holds no password, looking a guess up tells nothing by its time, and a known one need not be
 //! decoded.
 
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::users::{Hash, Users};
-use crate::fnv::FnvMap;
+use crate::fnv::KeyedMap;
 use crate::msg::{Moment, PeerAddr};
 
 /// Credentials as remembered: a keyed hash of the `Authorization` value.
@@ -86,11 +86,11 @@ struct Watch {
 
 /// The keeper of the users, of what was verified and of who failed.
 pub struct Gate {
-    secret: [RandomState; 2],
+    secret: RandomState,
     users: Users,
     decoy: Hash,
     failures: u32,
-    good: FnvMap<Key, Rc<str>>,
+    good: KeyedMap<Key, Rc<str>>,
     watched: HashMap<(PeerAddr, Key), Watch>,
 }
 
@@ -98,8 +98,7 @@ impl Gate {
     /// `failures` wrong passwords a minute are allowed for one user from one address.
     pub fn new(users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
-        let secret = [RandomState::new(), RandomState::new()];
-        Gate { secret, users, decoy, failures, good: FnvMap::default(), watched: HashMap::new() }
+        Gate { secret: RandomState::new(), users, decoy, failures, good: KeyedMap::default(), watched: HashMap::new() }
     }
 
     /// Takes a new users file: credentials of users whose line changed or went are forgotten. Returns these users.
@@ -203,13 +202,13 @@ impl Gate {
     }
 
     /// The name under which the credentials in an `Authorization` value are remembered: 128 bits that never leave, so
-    /// nobody can look for a second value with the same ones.
+    /// nobody can look for a second value with the same ones: the hash of it, and of it with one byte more.
     pub fn key(&self, authorization: &[u8]) -> Key {
-        [0, 1].map(|i: usize| {
-            let mut hasher = self.secret[i].build_hasher();
-            hasher.write(authorization);
-            hasher.finish()
-        })
+        let mut hasher = self.secret.build_hasher();
+        hasher.write(authorization);
+        let one = hasher.finish();
+        hasher.write_u8(0xff);
+        [one, hasher.finish()]
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Site {
     pub metrics: Metrics,
     /// The machine's own name, lower case: a Host that we answer to.
     pub hostname: String,
+    /// A `Host` that is known to be ours, as it was sent last; empty after a reload.
+    pub host: String,
     /// When the server started.
     pub started: Now,
     /// A secret that was drawn and not needed yet; nobody has seen it.
@@ -41,6 +43,8 @@ pub struct Peer {
     pub addr: PeerAddr,
     /// Port of the listener; `None` on a unix socket.
     pub port: Option<u16>,
+    /// The session of the last request that came on it.
+    pub session: Option<SessionId>,
 }
 
 /// How busy the server is; for `/api/status` and `/metrics`.

@@ -259,6 +259,16 @@ impl Peer {
         }
     }
 
+    /// The answer to that command; others are passed over.
+    pub fn wait_answer(&self, id: &str) -> Value {
+        loop {
+            let answer = self.wait("answer");
+            if answer["answer"] == id {
+                return answer;
+            }
+        }
+    }
+
     /// Whatever comes within `limit`.
     pub fn within(&self, limit: Duration) -> Vec<Value> {
         let end = Instant::now() + limit;
@@ -411,17 +421,24 @@ fn follow(from: impl Read + Send + 'static, name: &'static str, told: Arc<Mutex<
     lines
 }
 
-/// Sends a signal by name to a process that a test has started, or a child of one.
+/// Sends a signal by name to a process that a test has started, or a child of one. After STOP it stands still.
 pub fn signal(pid: u32, name: &str) {
     assert!(pid > 1);
     let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill -{name} {pid}");
+    if name == "STOP" {
+        until("it stands still", || state(pid) == Some('T'));
+    }
 }
 
 /// Whether that process is there and no zombie.
 pub fn lives(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_some_and(|rest| !stat.is_empty() && !rest.starts_with('Z'))
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
+fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
 }
 
 /// Waits until `is` holds.

@@ -51,8 +51,8 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Puts a line in its place. The ids of commands that will not be handed over because of it: overtaken by `safe`, cut off
-    /// by the end of the link, or too many.
+    /// Puts a line in its place. The ids of commands that will not be handed over because of it: overtaken by `safe` or an
+    /// emergency stop, cut off by the end of the link, or too many.
     pub fn put(&mut self, kind: Kind, line: &[u8]) -> Vec<String> {
         let mut dropped = Vec::new();
         // a link of which it has not heard needs no end
@@ -60,13 +60,17 @@ impl Inbox {
         match &kind {
             // whoever said what it overtakes is not in control any more
             Kind::Safe => self.remove(&mut dropped, |k| match k {
-                Kind::Command { anyone, .. } => !anyone,
-                other => matches!(other, Kind::Safe | Kind::Control),
+                Kind::Safe | Kind::Control => true,
+                other => is_command(other),
             }),
             Kind::Down => self.remove(&mut dropped, |k| !matches!(k, Kind::Safe | Kind::Other)),
             Kind::Up => self.remove(&mut dropped, |k| *k == Kind::Up),
             Kind::Control => self.remove(&mut dropped, |k| *k == Kind::Control),
             Kind::Ping => self.remove(&mut dropped, |k| *k == Kind::Ping),
+            // whoever waits for it to stop does not want to see it move once more first
+            Kind::Command { anyone: true, .. } => {
+                self.remove(&mut dropped, is_command);
+            }
             Kind::Command { .. } | Kind::Other => {}
         }
         if unheard {
@@ -89,6 +93,13 @@ impl Inbox {
             _ => self.lines.len(),
         };
         self.lines.insert(at, Waiting { kind, line });
+        dropped
+    }
+
+    /// Drops the commands that wait, but for emergency stops; says which.
+    pub fn drop_commands(&mut self) -> Vec<String> {
+        let mut dropped = Vec::new();
+        self.remove(&mut dropped, is_command);
         dropped
     }
 
@@ -148,6 +159,11 @@ impl Inbox {
     }
 }
 
+/// Whether it is a command, and no emergency stop.
+fn is_command(kind: &Kind) -> bool {
+    matches!(kind, Kind::Command { anyone: false, .. })
+}
+
 fn id(kind: Kind) -> Option<String> {
     match kind {
         Kind::Command { id, .. } => Some(id),
@@ -181,9 +197,9 @@ mod tests {
     #[test]
     fn safe_is_ahead_of_everything_and_drops_what_it_overtakes_but_stops() {
         let mut inbox = Inbox::default();
-        inbox.put(command("1"), b"c1");
-        inbox.put(Kind::Control, b"ann");
         inbox.put(stop("2"), b"s2");
+        inbox.put(Kind::Control, b"ann");
+        inbox.put(command("1"), b"c1");
         assert_eq!(inbox.put(Kind::Safe, b"safe"), ["1"]);
         inbox.put(Kind::Control, b"nobody");
         inbox.put(command("3"), b"c3");

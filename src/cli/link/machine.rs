@@ -60,6 +60,9 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// One remark so often: a program that writes nonsense shall not fill the log.
 const REMARK_EVERY: Duration = Duration::from_secs(10);
 
+/// Why a command is refused after SIGTERM.
+const ENDING: &str = "the program is being ended";
+
 /// What the machine is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setup {
@@ -98,7 +101,7 @@ pub enum Action {
 enum Link {
     Off,
     Trying { next: Moment },
-    Greeting { until: Moment },
+    Greeting { since: Now },
     Up { heard: Now },
     Parting { until: Moment, finished: bool },
 }
@@ -175,7 +178,8 @@ impl Machine {
         let link = match self.link {
             Link::Off => None,
             Link::Trying { next } => Some(next),
-            Link::Greeting { until } | Link::Parting { until, .. } => Some(until),
+            Link::Greeting { since } => Some(since.mono + GREET_WITHIN),
+            Link::Parting { until, .. } => Some(until),
             Link::Up { heard } => Some(heard.mono + SILENT),
         };
         let program = match self.program {
@@ -208,7 +212,7 @@ impl Machine {
                 self.link = Link::Trying { next: now.mono + self.jitter(800, 1000) };
                 self.act(Action::Connect);
             }
-            Link::Greeting { until } if due(until) => self.lost(now, "no_welcome", Duration::ZERO),
+            Link::Greeting { since } if due(since.mono + GREET_WITHIN) => self.lost(now, "no_welcome", Duration::ZERO),
             Link::Up { heard } if due(heard.mono + SILENT) => self.lost(now, "silent", Duration::ZERO),
             Link::Parting { until, .. } if due(until) => self.parted(),
             _ => {}
@@ -285,7 +289,8 @@ impl Machine {
         }
     }
 
-    fn up(&mut self, now: Now, epoch: &str) {
+    /// `since`: when the hello was said.
+    fn up(&mut self, now: Now, since: Now, epoch: &str) {
         self.link = Link::Up { heard: now };
         self.doubt = None;
         self.trouble.clear();
@@ -295,6 +300,8 @@ impl Machine {
         if dropped > 0 {
             self.log(Level::Warn, format!("{dropped} answers dropped: their server is no more, this one is another"));
         }
+        // what follows the welcome is as old as that may be
+        self.in_doubt(now, since);
         self.leave_if_done(now);
     }
 
@@ -333,16 +340,21 @@ impl Machine {
         if self.doubt.is_some() && !anyone {
             return self.refuse(&id, "it came late, after a gap in the link");
         }
-        if self.stopping {
-            return self.refuse(&id, "the device is being stopped");
+        if matches!(self.program, Program::Ending { .. }) && !anyone {
+            return self.refuse(&id, ENDING);
         }
         self.hand(Kind::Command { id, anyone }, line, "the program takes no more");
     }
 
     /// Puts a line into the queue to the program; the commands that are dropped for it are answered.
     fn hand(&mut self, kind: Kind, line: &[u8], why: &str) {
-        let why = if kind == Kind::Safe { "the device was told to go to its safe state" } else { why };
+        let (overtaken, own) = match &kind {
+            Kind::Safe => ("the device was told to go to its safe state", None),
+            Kind::Command { anyone: true, id } => ("an emergency stop came after it", Some(id.clone())),
+            _ => (why, None),
+        };
         for id in self.inbox.put(kind, line) {
+            let why = if own.as_ref() == Some(&id) { why } else { overtaken };
             self.refuse(&id, why);
         }
     }
@@ -366,6 +378,10 @@ impl Machine {
         if let Program::Describing { since, .. } | Program::Running { since } = self.program {
             self.program = Program::Ending { since, kill: Some(now.mono + END_WITHIN) };
             self.act(Action::Terminate);
+            // whoever goes to the safe state because of that must not be brought out of it
+            for id in self.inbox.drop_commands() {
+                self.refuse(&id, ENDING);
+            }
         }
     }
 

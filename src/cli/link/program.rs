@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -20,6 +21,8 @@ const POLITE: usize = 4096;
 #[derive(Debug)]
 pub struct Program {
     child: Option<Child>,
+    /// What is written to it goes into a pipe.
+    piped: bool,
     /// To it; `None` once it has closed it.
     pub to: Option<File>,
     /// From it; `None` at its end.
@@ -59,14 +62,16 @@ impl Program {
         for fd in [&to, &from].into_iter().flatten() {
             socket::set_nonblocking(fd.as_fd()).map_err(|e| format!("the program's pipes: {e}"))?;
         }
-        Ok(Program { child: Some(child), to: to.map(File::from), from: from.map(File::from), lines: Lines::default() })
+        let (to, from) = (to.map(File::from), from.map(File::from));
+        Ok(Program { child: Some(child), piped: true, to, from, lines: Lines::default() })
     }
 
     /// Our own standard input and output. They may be shared with others, so their mode is left alone.
     pub fn ourselves() -> io::Result<Program> {
-        let from = io::stdin().as_fd().try_clone_to_owned()?;
-        let to = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(Program { child: None, to: Some(to.into()), from: Some(from.into()), lines: Lines::default() })
+        let from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let to = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let piped = to.metadata()?.file_type().is_fifo();
+        Ok(Program { child: None, piped, to: Some(to), from: Some(from), lines: Lines::default() })
     }
 
     /// COMMAND's process id; 0 for ourselves.
@@ -74,10 +79,10 @@ impl Program {
         self.child.as_ref().map_or(0, Child::id)
     }
 
-    /// Whether it has read all that was written to it. For what is no pipe of ours, nobody can tell: yes.
+    /// Whether it has read all that was written to it. For what is no pipe, nobody can tell: yes.
     pub fn has_read_all(&self) -> bool {
         match &self.to {
-            Some(to) if self.child.is_some() => child::unread(to.as_fd()).is_ok_and(|n| n == 0),
+            Some(to) if self.piped => child::unread(to.as_fd()).is_ok_and(|n| n == 0),
             _ => true,
         }
     }

@@ -17,6 +17,16 @@ fn run(input: &[u8], ends: impl Iterator<Item = usize>, max: usize) -> End {
     let mut heads = 0;
     for end in ends {
         let seen = &input[..end];
+        if exchange.is_new() {
+            let mut room = slots();
+            if let Some((request, len)) = Request::first(seen, &mut room, &LIMITS) {
+                heads += 1;
+                exchange.found(len);
+                if let Err(e) = exchange.accept_body(&request, max) {
+                    return End::Refused(e.status);
+                }
+            }
+        }
         loop {
             match exchange.advance(seen, &LIMITS) {
                 Err(e) => {
@@ -46,6 +56,7 @@ fn run(input: &[u8], ends: impl Iterator<Item = usize>, max: usize) -> End {
 /// The same whether it comes at once, byte by byte, or in two pieces cut anywhere.
 fn any_way(input: &[u8], max: usize) -> End {
     let n = input.len();
+    // at once it is found by `Request::first`, else line by line
     let at_once = run(input, [n].into_iter(), max);
     assert_eq!(run(input, 0..=n, max), at_once, "byte by byte: {:?}", input.escape_ascii().to_string());
     for cut in 0..n {

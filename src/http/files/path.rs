@@ -2,6 +2,8 @@
 //!
 //! This is the first of two walls: what comes out of here has no way up in it; the second is how the file is opened.
 
+use crate::http::bytes::PLAIN;
+
 /// Longest path below the root, in decoded bytes; a longer one names nothing.
 pub const PATH_MAX: usize = 1024;
 
@@ -66,7 +68,7 @@ pub fn plain(raw: &str) -> Option<&str> {
     }
     let mut before = b'/';
     for b in below.bytes() {
-        let fine = b.is_ascii_graphic() && b != b'%' && b != b'\\' && !(before == b'/' && matches!(b, b'.' | b'/'));
+        let fine = PLAIN.has(b) && !(before == b'/' && matches!(b, b'.' | b'/'));
         if !fine {
             return None;
         }

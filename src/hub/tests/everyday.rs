@@ -475,3 +475,25 @@ fn a_house_with_links_only_needs_no_timer_and_an_empty_one_neither() {
     w.lose(1, 2300, Evidence::NoAck);
     assert_eq!(w.hub.deadline(), None);
 }
+
+#[test]
+fn the_session_of_the_request_before_on_a_connection_is_joined_only_by_the_same_person() {
+    let mut w = World::new();
+    let first = w.curl("ann", addr(2));
+    let enter = |w: &mut World, user: &str, addr, agent: &str, last| {
+        let who = Newcomer { last, ..w.newcomer(user, addr, agent) };
+        let now = w.now();
+        w.hub.enter(now, who).0
+    };
+    assert_eq!(enter(&mut w, "ann", addr(2), "curl/8", Some(first)), first);
+    for (user, addr, agent) in [("bob", addr(2), "curl/8"), ("ann", addr(3), "curl/8"), ("ann", addr(2), "wget")] {
+        assert_ne!(enter(&mut w, user, addr, agent, Some(first)), first, "{user} {addr:?} {agent}");
+    }
+    // a browser by now: whoever shows no cookie is another
+    let agent = format!("Browser {}", w.secret);
+    let browser = w.browser("ann", addr(4));
+    assert_ne!(enter(&mut w, "ann", addr(4), &agent, Some(browser)), browser);
+    let now = w.now();
+    w.hub.logout(now, first, &mut w.fx);
+    assert_ne!(enter(&mut w, "ann", addr(2), "curl/8", Some(first)), first, "it has ended");
+}

@@ -44,7 +44,7 @@ impl Machines {
                 let text = match line {
                     ToDevice::Welcome { name, .. } => format!("welcome {name}"),
                     ToDevice::Error { error, .. } => format!("error {error}"),
-                    ToDevice::Command { command, args, id, by } => {
+                    ToDevice::Command { command, args, id, by, .. } => {
                         self.commands.push((conn, id));
                         format!("{} {command} {args} {by}", id.seq)
                     }

@@ -22,6 +22,8 @@ struct Person {
     tab: String,
     n: u64,
     suspect: bool,
+    /// May only look.
+    viewer: bool,
     /// The page answers beats, naming all devices.
     answers: bool,
     /// When it was heard last.
@@ -105,7 +107,8 @@ impl Model {
     fn person(&mut self, user: &'static str) -> Person {
         let id = self.w.browser(user, addr(self.dice.roll(200) as u8));
         let tab = format!("tab{}", self.dice.roll(1 << 40));
-        Person { user, id, link: None, tab, n: 0, suspect: false, answers: true, heard: self.w.ms, seat_until: 0 }
+        let (heard, seat_until) = (self.w.ms, 0);
+        Person { user, id, link: None, tab, n: 0, suspect: false, viewer: false, answers: true, heard, seat_until }
     }
 
     fn link(&mut self) -> u16 {
@@ -251,7 +254,7 @@ impl Model {
     fn step(&mut self) {
         let who = self.dice.roll(self.people.len() as u64) as usize;
         let m = self.dice.roll(self.machines.len() as u64) as usize;
-        match self.dice.roll(24) {
+        match self.dice.roll(25) {
             0..=2 => self.connect(who),
             3 => self.people[who].answers = !self.people[who].answers,
             4 => self.fin(who),
@@ -266,6 +269,7 @@ impl Model {
             20 => self.device_goes(m),
             21 => self.machines[m].talks = self.dice.roll(3) > 0,
             22 => self.device_answers(m),
+            23 => self.change_role(who),
             _ => self.logout(who),
         }
         self.check();
@@ -319,7 +323,7 @@ impl Model {
         let means = p.link.is_some() || lease.is_some();
         let offered = |h: &Holding| h.offer.is_some_and(|(to, until)| to == who && ms < until);
         let expected = match &machine.holding {
-            _ if !seated || (force && p.user != "admin") || !known || machine.link.is_none() => None,
+            _ if !seated || p.viewer || (force && p.user != "admin") || !known || machine.link.is_none() => None,
             _ if !means => None,
             None => Some("taken"),
             Some(h) if h.who == who => Some("kept"),
@@ -361,7 +365,7 @@ impl Model {
         let to = self.dice.roll(self.people.len() as u64) as usize;
         let seated = self.w.hub.session_view(self.people[to].id).is_some_and(|v| v.seat.is_some());
         let done = self.w.give(self.people[who].id, DEVICES[m], self.people[to].id);
-        let good = self.holds(who, m) && to != who && seated;
+        let good = self.holds(who, m) && to != who && seated && !self.people[to].viewer;
         assert_eq!(done.is_ok(), good);
         if let (true, Some(h)) = (good, self.machines[m].holding.as_mut()) {
             h.offer = Some((to, self.w.ms + 10_000));
@@ -451,6 +455,26 @@ impl Model {
                 self.w.answers(c, id, true);
                 self.machines[m].heard = self.w.ms;
             }
+        }
+    }
+
+    /// The settings are read again: somebody may only look from now on, or command again.
+    fn change_role(&mut self, who: usize) {
+        if !self.people[who].viewer && self.dice.roll(4) > 0 {
+            return;
+        }
+        let (now, p) = (self.w.now(), &mut self.people[who]);
+        p.viewer = !p.viewer;
+        let role = match p.user {
+            _ if p.viewer => Role::Viewer,
+            "admin" => Role::Admin,
+            _ => Role::Operator,
+        };
+        self.w.hub.role_changed(now, p.user, role, &mut self.w.fx);
+        self.w.settle();
+        if self.people[who].viewer {
+            self.person_ends(who, ControlReason::Left);
+            self.seen.insert("demoted");
         }
     }
 
@@ -559,6 +583,8 @@ impl Model {
 
 fn simulate(seed: u64, steps: usize) -> BTreeSet<&'static str> {
     let mut model = Model::new(seed);
+    // as the real clock does: no beat is older than its beginning
+    model.pass(5_000);
     for _ in 0..steps {
         for (m, machine) in model.machines.iter().enumerate() {
             machine.link.into_iter().for_each(|c| {
@@ -601,6 +627,7 @@ fn control_never_outlives_its_holder_and_nothing_is_lost_or_done_twice() {
         "answered",
         "unknown",
         "late",
+        "demoted",
     ];
     let missed: Vec<_> = all.iter().filter(|word| !seen.contains(**word)).collect();
     assert!(missed.is_empty(), "never seen: {missed:?}");

@@ -4,10 +4,10 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::hub::liveness::Carrier;
-use crate::metrics::Metrics;
 use crate::msg::{CloseReason, Moment, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
 use crate::net::send_queue::Flush;
+use crate::net::world::World;
 use crate::sys::tcp;
 
 /// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
@@ -24,14 +24,14 @@ pub(super) enum Settled {
 }
 
 /// Writes what it owes, as far as that goes now.
-pub(super) fn one(conn: &mut Conn, metrics: &mut Metrics, now: Now) -> Settled {
+pub(super) fn one(conn: &mut Conn, world: &mut World, now: Now) -> Settled {
     let mut more = false;
     conn.spared = conn.spared.min(conn.output.owed());
     if !conn.output.is_empty() && conn.writable {
         let budget = allowance(conn, now.mono).min(WRITE_BUDGET);
-        match conn.flush(budget, now.mono) {
+        match conn.flush(budget, now.mono, &mut world.spare) {
             Ok((flush, n)) => {
-                metrics.bytes_out += n;
+                world.site.metrics.bytes_out += n;
                 more = flush == Flush::Yield && budget == WRITE_BUDGET;
             }
             Err(e) => return Settled::Broken(e),

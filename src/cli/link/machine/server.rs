@@ -8,7 +8,7 @@ impl Machine {
         if !matches!(self.link, Link::Trying { .. }) {
             return;
         }
-        self.link = Link::Greeting { until: now.mono + GREET_WITHIN };
+        self.link = Link::Greeting { since: now };
         let mut line = Vec::new();
         let mut hello = Object::open(&mut line);
         hello.text("hello", &self.setup.name);
@@ -60,7 +60,7 @@ impl Machine {
         let number = |name: &str| said.get(name).and_then(Value::as_u64);
         let word = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         match self.link {
-            Link::Greeting { .. } if has("welcome") => self.up(now, &word("epoch")),
+            Link::Greeting { since } if has("welcome") => self.up(now, since, &word("epoch")),
             Link::Greeting { .. } if has("error") => {
                 let why = format!("refused: {}: {}", word("error"), word("message"));
                 let pause = REFUSED_PAUSE + self.jitter(0, 500);

@@ -351,7 +351,7 @@ fn nonsense_does_not_fill_the_log() {
 fn safe_overtakes_what_waits_and_what_it_overtakes_is_answered() {
     let mut play = Play::up();
     play.reading = false;
-    play.server(r#"{"command":"speed","id":"k3-1"}"#).server(r#"{"command":"stop","id":"k3-2"}"#);
+    play.server(r#"{"command":"stop","id":"k3-2"}"#).server(r#"{"command":"speed","id":"k3-1"}"#);
     assert_eq!(play.program_hears(), NONE, "it does not read");
     let safe = r#"{"safe":"lost","by":"ann","after_ms":2310}"#;
     play.server(safe);
@@ -360,6 +360,19 @@ fn safe_overtakes_what_waits_and_what_it_overtakes_is_answered() {
     assert_eq!(play.server_hears(), [refused("k3-1", why), own_ping(1)]);
     play.reading = true;
     assert_eq!(play.program_hears(), [r#"{"command":"stop","id":"k3-2"}"#], "a stop is never dropped for it");
+}
+
+#[test]
+fn an_emergency_stop_is_not_done_after_what_waits_before_it_but_in_its_place() {
+    let mut play = Play::up();
+    play.reading = false;
+    play.server(r#"{"command":"speed","id":"k3-1"}"#).server(r#"{"control":{"holder":"ann"}}"#);
+    play.server(r#"{"command":"stop","id":"k3-2"}"#).server(r#"{"command":"speed","id":"k3-3"}"#);
+    assert_eq!(play.server_hears()[0], refused("k3-1", "an emergency stop came after it"));
+    play.reading = true;
+    let heard = play.program_hears();
+    let commands: Vec<&String> = heard.iter().filter(|l| l.contains("command")).collect();
+    assert_eq!(commands, [r#"{"command":"stop","id":"k3-2"}"#, r#"{"command":"speed","id":"k3-3"}"#]);
 }
 
 #[test]
@@ -389,6 +402,20 @@ fn after_a_gap_commands_are_refused_until_the_server_is_known_to_be_current() {
     assert_eq!(play.program_hears(), [r#"{"safe":"lost"}"#, r#"{"command":"stop","id":"k3-2"}"#]);
     play.server(&own_pong(1)).server(r#"{"command":"speed","id":"k3-3"}"#);
     assert_eq!(play.program_hears(), [r#"{"command":"speed","id":"k3-3"}"#]);
+}
+
+#[test]
+fn a_welcome_that_was_long_on_its_way_leaves_the_same_doubt() {
+    let mut play = Play::new(true, None);
+    play.machine.program_started(play.now, 42);
+    play.program(DESCRIBE).connect();
+    play.server_hears();
+    // we were stopped: somebody has been in control meanwhile, and has lost it perhaps
+    play.after(2500).server(WELCOME).server(r#"{"command":"speed","id":"k3-1"}"#);
+    assert_eq!(play.server_hears()[..2], [own_ping(1), refused("k3-1", "it came late, after a gap in the link")]);
+    assert_eq!(play.program_hears(), [r#"{"link":"up"}"#]);
+    play.server(&own_pong(1)).server(r#"{"command":"speed","id":"k3-2"}"#);
+    assert_eq!(play.program_hears(), [r#"{"command":"speed","id":"k3-2"}"#]);
 }
 
 #[test]
@@ -493,8 +520,17 @@ fn a_program_that_is_back_before_the_goodbye_is_over_gets_a_connection_of_its_ow
 #[test]
 fn a_program_that_closes_its_output_is_asked_to_end_and_made_to() {
     let mut play = Play::up();
+    play.reading = false;
+    play.server(r#"{"command":"stop","id":"k3-2"}"#).server(r#"{"command":"speed","id":"k3-1"}"#);
     play.machine.program_mute(play.now);
     assert_eq!(play.acts(), ["Terminate"]);
+    play.server(r#"{"command":"speed","id":"k3-3"}"#);
+    let said = play.server_hears();
+    for id in ["k3-1", "k3-3"] {
+        assert!(said.contains(&refused(id, "the program is being ended")), "{said:?}");
+    }
+    play.reading = true;
+    assert_eq!(play.program_hears(), [r#"{"command":"stop","id":"k3-2"}"#], "its safe state is not to be undone");
     play.beating(5000);
     assert_eq!(play.acts(), ["Kill"]);
     play.machine.program_ended(play.now, "signal=9");
@@ -513,7 +549,7 @@ fn told_to_stop_it_asks_the_program_then_says_goodbye_and_goes() {
     play.machine.program_ended(play.now, "signal=15");
     let said = play.server_hears();
     assert!(said.contains(&r#"{"answer":"k3-0","ok":true}"#.to_owned()), "{said:?}");
-    assert!(said.contains(&refused("k3-1", "the device is being stopped")), "{said:?}");
+    assert!(said.contains(&refused("k3-1", "the program is being ended")), "{said:?}");
     assert_eq!(said.last().map(String::as_str), Some(r#"{"bye":"shutdown"}"#));
     assert_eq!(play.acts(), ["Finish"]);
     play.machine.server_ended(play.now, "closed");

@@ -206,6 +206,21 @@ fn a_stop_that_is_pressed_again_and_again_is_waited_for_by_a_bounded_number() {
 }
 
 #[test]
+fn a_stop_that_was_never_answered_keeps_nobody_from_stopping_what_was_started_after_it() {
+    let (mut w, ann) = held();
+    let stop = |w: &mut World| w.command(ann, "stop", "{}").expect("sent");
+    let first = stop(&mut w);
+    assert_eq!(stop(&mut w), first, "it is on its way");
+    let start = w.command(ann, "start", "{}").expect("sent");
+    let second = stop(&mut w);
+    assert!(second > start, "the device has to hear it after `start`");
+    assert_eq!(stop(&mut w), second);
+    let news = w.device_news(50);
+    let told: Vec<&str> = news.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(told, ["stop", "start", "stop"]);
+}
+
+#[test]
 fn an_emergency_stop_gets_through_whoever_sends_it_and_however_busy_the_device_is() {
     let (mut w, ann) = held();
     while w.command(ann, "start", "{}").is_ok() {}
