@@ -6,7 +6,6 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod link;
-pub mod logging;
 pub mod passwd;
 pub mod pump;
 pub mod serve;

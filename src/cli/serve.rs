@@ -6,13 +6,15 @@ use std::process::ExitCode;
 
 use crate::cli::args::Start;
 use crate::cli::demo::{self, Demo};
-use crate::cli::{FAILED, MISUSED, complain, fail, logging, misconfigured};
+use crate::cli::{FAILED, MISUSED, complain, fail, misconfigured};
 use crate::config::users::{Hash, Users};
 use crate::config::{Config, ListenAddr, Loaded};
+use crate::net::clock;
 use crate::net::listener::{Address, Listener, Passed, ipv6_exists};
 use crate::net::server::{Ended, Entrance, Reloaded, Server};
 use crate::sys::process::{self, Signals, User};
 use crate::sys::tcp::Helps;
+use crate::{json, msg};
 
 /// The user that exists where no users file does.
 const FIRST_USER: &str = "operator";
@@ -38,7 +40,7 @@ pub fn serve(start: Start) -> ExitCode {
         // the last one, so that it is found again below
         loaded.config.devices.listen.push(ListenAddr::Tcp(demo::LISTEN));
     }
-    logging::start(loaded.config.log.level);
+    start_log(loaded.config.log.level);
     match prepare(start, loaded) {
         Ok((mut server, _demo)) => match server.run() {
             Ok(Ended::Stopped) => {
@@ -191,4 +193,24 @@ fn shown_host(ip: IpAddr) -> String {
         IpAddr::V6(ip) => format!("[{ip}]"),
         IpAddr::V4(ip) => ip.to_string(),
     }
+}
+
+/// Lines on stderr: time, level, text; without the time where a journal adds its own.
+pub fn start_log(level: log::LevelFilter) {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(level).parse_default_env();
+    builder.format(move |out, record| {
+        use std::io::Write;
+        let mut line = Vec::new();
+        if !journal {
+            let msg::Now { wall_ms, .. } = clock::read();
+            json::time(&mut line, wall_ms);
+            line.push(b' ');
+        }
+        writeln!(line, "{} {}", record.level().as_str().to_ascii_lowercase(), record.args())?;
+        out.write_all(&line)
+    });
+    // a second logger can only come from a second call in one process
+    let _ = builder.try_init();
 }

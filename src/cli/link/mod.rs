@@ -44,7 +44,7 @@ pub struct Options {
 
 /// Runs until it is told to stop, or its own standard input ends.
 pub fn run(options: Options) -> ExitCode {
-    super::logging::start(log::LevelFilter::Info);
+    super::serve::start_log(log::LevelFilter::Info);
     match prepare(options).and_then(|mut driver| driver.run()) {
         Ok(status) => ExitCode::from(status),
         Err((status, what)) => fail(status, &format!("link: {what}")),
