@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::{env, fs};
 
-/// Added to the linker's own script. GNU ld and lld take it; mold does not: ask for debug information there.
+/// Added to the linker's own script. GNU ld and lld take it; mold does not.
 ///
 /// What marks the begin and the end of a program comes from the C compiler's files; on some machines those refer to their own
 /// part of the tables, so that stays: a few bytes. On ARM a static program's unwinder names both ends of its table: there is
@@ -29,7 +29,11 @@ fn main() {
     println!("cargo:rustc-check-cfg=cfg(no_unwind_tables)");
     let set = |name, value: &str| env::var(name).is_ok_and(|v| v == value);
     // Any other profile unwinds: the tests do.
-    if set("PROFILE", "release") && set("DEBUG", "false") && set("CARGO_CFG_TARGET_OS", "linux") {
+    let program = set("PROFILE", "release") && set("DEBUG", "false");
+    // Tried with glibc, dynamic and static. With musl rustc brings an unwinder and a linker of its own.
+    let glibc = set("CARGO_CFG_TARGET_OS", "linux") && set("CARGO_CFG_TARGET_ENV", "gnu");
+    let mold = env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("mold"));
+    if program && glibc && !mold {
         let script = Path::new(&env::var("OUT_DIR").expect("cargo names it")).join("no-unwinding.ld");
         fs::write(&script, SCRIPT).expect("the linker's script can be written");
         // One word that the C compiler as well as a linker called directly understands.
