@@ -169,6 +169,27 @@ fn an_outage_of_two_seconds_ends_no_link_and_what_came_late_is_refused() {
 }
 
 #[test]
+fn a_command_from_before_an_outage_of_two_and_a_half_seconds_is_executed_by_nobody() {
+    let Some(site) = Site::new() else { return };
+    let (_server, device) = (site.server(), site.device());
+    device.wait_err(UP);
+    site.take();
+    let (cut, mend) = (site.cut(&BOTH), site.mend());
+    let was = cut.fire();
+    let id = site.go()["id"].as_str().expect("sent before anybody can know").to_owned();
+    until("two and a half seconds", || was.elapsed() > Duration::from_millis(2500));
+    mend.fire();
+    // by the heartbeats' phase the link has lasted or not: whoever refuses it, or gives it up, says so
+    until("the truth of it", || site.answers().iter().any(|a| a["to"] == id.as_str() && a["ok"] != true));
+    until("taken again", || {
+        site.ask("/api/devices/pump-1/control", r#"{"action":"take","lease":"60s"}"#)["error"].is_null()
+            && site.go()["id"].is_string()
+    });
+    device.wait_err("\"command\":\"go\"");
+    assert!(!device.has_said(&id), "it was executed late");
+}
+
+#[test]
 fn a_flapping_cable_never_executes_twice_and_ends_with_a_link() {
     let Some(site) = Site::new() else { return };
     let (_server, device) = (site.server(), site.device());

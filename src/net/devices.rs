@@ -343,14 +343,9 @@ pub(super) fn too_slow(conn: &mut Conn, now: Now, why: CloseReason) {
 fn say(conn: &mut Conn, line: &ToDevice) {
     let mut out = Vec::new();
     lines::encode(line, &mut out);
-    let overtaken = matches!(line, ToDevice::Command { anyone: false, .. } | ToDevice::Control { .. });
-    conn.output.push(if overtaken { Chunk::Shared(out.into()) } else { Chunk::Bytes(out) });
-}
-
-/// Whether `chunk` of a device's output is nothing any more once `safe` is said: a command that is no emergency stop, or
-/// who held control. [`say`] makes nothing else shared.
-fn is_overtaken(chunk: &Chunk) -> bool {
-    matches!(chunk, Chunk::Shared(_))
+    // `safe` takes back commands that are no emergency stops, and who held control
+    let revocable = matches!(line, ToDevice::Command { anyone: false, .. } | ToDevice::Control { .. });
+    conn.output.push(if revocable { Chunk::Revocable(out) } else { Chunk::Bytes(out) });
 }
 
 /// Does what the hub wants done about devices.
@@ -391,7 +386,8 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
         // whatever it was still to do before this must not be done after it
         let unsent = conn.output.take_unsent();
         say(conn, line);
-        unsent.into_iter().filter(|chunk| !is_overtaken(chunk)).for_each(|chunk| conn.output.push(chunk));
+        let stays = |chunk: &Chunk| !matches!(chunk, Chunk::Revocable(_));
+        unsent.into_iter().filter(stays).for_each(|chunk| conn.output.push(chunk));
     } else {
         say(conn, line);
     }

@@ -16,6 +16,8 @@ use std::rc::Rc;
 pub enum Chunk {
     /// Bytes of its own.
     Bytes(Vec<u8>),
+    /// Bytes of its own that what is said later may take back: a command to a device.
+    Revocable(Vec<u8>),
     /// Bytes that several connections send: a broadcast, a cached page.
     Shared(Rc<[u8]>),
     /// A part of shared bytes; a range beyond their end is cut to it.
@@ -253,7 +255,7 @@ impl Chunk {
 
     fn memory(&self) -> Option<&[u8]> {
         match self {
-            Chunk::Bytes(bytes) => Some(bytes),
+            Chunk::Bytes(bytes) | Chunk::Revocable(bytes) => Some(bytes),
             Chunk::Shared(bytes) => Some(bytes),
             Chunk::SharedRange(bytes, range) => {
                 let end = range.end.min(bytes.len());
