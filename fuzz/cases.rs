@@ -74,19 +74,16 @@ fn requests(pieces: &[&[u8]]) -> Vec<Result<(String, Vec<u8>), u16>> {
         input.extend_from_slice(piece);
         loop {
             let (mut room, mut other) = (slots(), slots());
-            let first = if exchange.is_new() { Request::first(&input, &mut room, &limits) } else { None };
+            let first = exchange.at_once(&input, &mut room, &limits);
             let step = match first {
-                Some((_, len)) => {
-                    exchange.found(len);
-                    Ok(Progress::Head { len })
-                }
+                Some(_) => Ok(Progress::Head { len: exchange.head_len() }),
                 None => exchange.advance(&input, &limits),
             };
             match step {
                 Ok(Progress::Need) => break,
                 Ok(Progress::Head { len }) => {
                     let parsed = match first {
-                        Some((request, _)) => Ok(request),
+                        Some(request) => Ok(request),
                         None => Request::parse(&input[..len], &mut other, &limits),
                     };
                     let request = match parsed {

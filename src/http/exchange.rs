@@ -2,13 +2,14 @@
 //!
 //! The caller keeps the input from the first byte of the current request until that request is complete and shows all
 //! of it at every step; what was looked at once is not looked at again, so that a peer that dribbles costs no more
-//! than one that sends at once. Never does: parse heads (that is [`super::request`]), hold bytes.
+//! than one that sends at once. Never does: parse heads (that is [`super::request`], which [`Exchange::at_once`] asks), hold
+//! bytes.
 
 use std::borrow::Cow;
 use std::io::BufRead;
 
 use super::bytes::TOKEN;
-use super::request::{Framing, HeadLimits, Request};
+use super::request::{Framing, HeadLimits, Request, Slots};
 use crate::codec::ProtoError;
 
 /// Bytes of empty lines taken before a request line (RFC 9112, section 2.2): some old clients send one after a body.
@@ -102,13 +103,23 @@ impl Exchange {
         step
     }
 
-    /// Whether nothing of this request has been looked at.
-    pub fn is_new(&self) -> bool {
-        self.phase == Phase::RequestLine && self.seen == 0
+    /// The request, if nothing of it was looked at yet and [`Request::first`] finds its head: the head is then as if `advance`
+    /// had said it by [`Progress::Head`]. Else `None`, and `advance` finds out what there is.
+    pub fn at_once<'a>(
+        &mut self,
+        input: &'a [u8],
+        slots: &'a mut Slots<'a>,
+        limits: &HeadLimits,
+    ) -> Option<Request<'a>> {
+        if self.phase != Phase::RequestLine || self.seen > 0 {
+            return None;
+        }
+        let (request, len) = Request::first(input, slots, limits)?;
+        self.found(len);
+        Some(request)
     }
 
-    /// The head is the first `len` bytes, as [`Request::first`] found: what `advance` says by [`Progress::Head`].
-    pub fn found(&mut self, len: usize) {
+    fn found(&mut self, len: usize) {
         (self.phase, self.head) = (Phase::Decide, len);
         (self.line, self.seen) = (len, len);
     }
@@ -227,8 +238,7 @@ impl Exchange {
                 (Phase::RequestLine, true) => {}
                 (Phase::RequestLine, false) => self.phase = Phase::Fields,
                 (_, true) => {
-                    self.phase = Phase::Decide;
-                    self.head = end;
+                    self.found(end);
                     return Ok(Progress::Head { len: end });
                 }
                 (_, false) => {}

@@ -117,13 +117,10 @@ fn requests(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &[u
             break;
         }
         let rest = &input[used..];
-        if exchange.is_new() {
-            let mut room = slots();
-            if let Some((request, len)) = Request::first(rest, &mut room, &world.heads) {
-                exchange.found(len);
-                used += decide(conn, id, world, now, rest, &request, None).unwrap_or(0);
-                continue;
-            }
+        let mut room = slots();
+        if let Some(request) = exchange.at_once(rest, &mut room, &world.heads) {
+            used += decide(conn, id, world, now, rest, &request, None).unwrap_or(0);
+            continue;
         }
         match exchange.advance(rest, &world.heads) {
             Ok(Progress::Need) => {

@@ -17,14 +17,11 @@ fn run(input: &[u8], ends: impl Iterator<Item = usize>, max: usize) -> End {
     let mut heads = 0;
     for end in ends {
         let seen = &input[..end];
-        if exchange.is_new() {
-            let mut room = slots();
-            if let Some((request, len)) = Request::first(seen, &mut room, &LIMITS) {
-                heads += 1;
-                exchange.found(len);
-                if let Err(e) = exchange.accept_body(&request, max) {
-                    return End::Refused(e.status);
-                }
+        let mut room = slots();
+        if let Some(request) = exchange.at_once(seen, &mut room, &LIMITS) {
+            heads += 1;
+            if let Err(e) = exchange.accept_body(&request, max) {
+                return End::Refused(e.status);
             }
         }
         loop {
@@ -56,7 +53,7 @@ fn run(input: &[u8], ends: impl Iterator<Item = usize>, max: usize) -> End {
 /// The same whether it comes at once, byte by byte, or in two pieces cut anywhere.
 fn any_way(input: &[u8], max: usize) -> End {
     let n = input.len();
-    // at once it is found by `Request::first`, else line by line
+    // at once it is found by `at_once`, else line by line
     let at_once = run(input, [n].into_iter(), max);
     assert_eq!(run(input, 0..=n, max), at_once, "byte by byte: {:?}", input.escape_ascii().to_string());
     for cut in 0..n {
