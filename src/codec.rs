@@ -3,8 +3,13 @@
 //! Never does: reading, writing, waiting. A decoder sees the bytes from the first one not yet used and says
 //! how many of them it has used up; the caller keeps the rest.
 
-/// The digits of hexadecimal numbers, for all that encode.
-pub const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Writes the lowest digits of `n`, hexadecimal, as many as there is room for.
+pub fn write_hex(mut n: u64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(n & 15) as usize];
+        n >>= 4;
+    }
+}
 
 /// Outcome of one decoding step over the bytes at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::request::{Request, trim};
-use crate::codec::HEX;
+use crate::codec::write_hex;
 
 /// Longest Authorization value that is looked at, in bytes: a long user name and password in base64, no more.
 pub const CREDENTIALS_MAX: usize = 1024;
@@ -87,8 +87,7 @@ pub fn push_session_cookie(out: &mut Vec<u8>, name: &str, value: &[u8; 16]) {
     out.push(b'=');
     let mut digits = [0; 32];
     for (pair, b) in digits.chunks_exact_mut(2).zip(value) {
-        pair[0] = HEX[usize::from(b >> 4)];
-        pair[1] = HEX[usize::from(b & 15)];
+        write_hex((*b).into(), pair);
     }
     out.extend_from_slice(&digits);
     out.extend_from_slice(b"; HttpOnly; SameSite=Lax; Path=/");

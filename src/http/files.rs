@@ -12,7 +12,7 @@ use super::response::{
     ALLOW_READ, Envelope, HttpDate, TEXT, end_head, http_date, parse_http_date, push_body_fields, push_field,
     push_number, reads, start_head,
 };
-use crate::codec::HEX;
+use crate::codec::write_hex;
 use crate::fnv::Fnv;
 use encoding::Coding;
 use std::hash::Hasher;
@@ -47,9 +47,7 @@ impl Etag {
 
     fn of_hash(hash: Fnv) -> Self {
         let mut tag = [b'"'; 18];
-        for (i, out) in tag[1..17].iter_mut().enumerate() {
-            *out = HEX[(hash.finish() >> (60 - 4 * i) & 15) as usize];
-        }
+        write_hex(hash.finish(), &mut tag[1..17]);
         Etag(tag)
     }
 }

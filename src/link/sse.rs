@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use crate::codec::{Decoded, HEX, ProtoError};
+use crate::codec::{Decoded, ProtoError, write_hex};
 use crate::json;
 use crate::link::{Link, Step};
 use crate::msg::{CloseReason, Message, Passing};
@@ -35,9 +35,7 @@ impl Sse {
         body(out);
         let len = out.len() - start - 6;
         if len <= 0xffff {
-            for (i, place) in out[start..start + 4].iter_mut().enumerate() {
-                *place = HEX[(len >> (12 - 4 * i)) & 15];
-            }
+            write_hex(len as u64, &mut out[start..start + 4]);
         } else {
             out.splice(start..start + 4, format!("{len:x}").bytes());
         }
