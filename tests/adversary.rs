@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use support::{Client, SOON, Server, Setup, read_answer, until};
+use support::{Client, SOON, Server, Setup, narrow, read_answer, until};
 
 fn www() -> std::path::PathBuf {
     let www = support::temp_dir();
@@ -223,10 +223,7 @@ fn a_long_replay_reaches_who_takes_little_at_a_time() {
     }
     ann.say("the end");
     // Its window is small and mostly closed, but it reads.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.addr.into()).unwrap();
-    let mut stream = TcpStream::from(socket);
+    let mut stream = narrow(server.addr, None);
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.write_all(ann.head("GET", &format!("/api/events?types=said&last={id}"), "").as_bytes()).unwrap();
     let (mut got, mut some, until) = (Vec::new(), [0; 1000], Instant::now() + 2 * SOON);

@@ -6,14 +6,13 @@ mod attached;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use attached::{Device, Panel, command, control, post, refused, server, start};
 use serde_json::{Value, json};
 use support::ws::Frame;
-use support::{Client, SOON, Setup};
+use support::{Client, SOON, Setup, narrow};
 
 #[test]
 fn control_commands_and_answers_go_round_and_everybody_sees_them() {
@@ -233,12 +232,8 @@ fn a_killed_browser_a_frozen_page_and_a_lost_role_make_the_device_safe() {
 #[test]
 fn safe_overtakes_commands_that_a_device_has_not_taken_but_no_emergency_stop() {
     let (server, addr) = server("");
-    // Its kernel takes a few KiB, and for such short segments the server's own not much more.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.set_tcp_mss(536).unwrap();
-    socket.connect(&addr.into()).unwrap();
-    let mut stream = TcpStream::from(socket);
+    // for such short segments the server's own kernel takes not much either
+    let mut stream = narrow(addr, Some(536));
     let describe = json!({"commands": {"go": {"args": {"note": {"type": "string"}}}, "stop": {"anyone": true}}});
     writeln!(stream, "{}", json!({"hello": "pump-1", "describe": describe})).unwrap();
     server.wait_log("device=pump-1 state=up");
@@ -283,11 +278,7 @@ fn what_somebody_else_commands_is_seen_within_50_ms_and_no_slow_panel_holds_it_u
     let bob = Panel::open(&server, "bob", "t2", &[]);
     assert_eq!(ann.control("take").status, 200);
     assert_eq!(pump.next()["control"]["holder"], "ann");
-    // One that reads nothing, and soon has a closed window.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.addr.into()).unwrap();
-    let mut slow = TcpStream::from(socket);
+    let mut slow = narrow(server.addr, None);
     slow.write_all(Client::new(&server, "eve").head("GET", "/api/events", "").as_bytes()).unwrap();
     let note = "x".repeat(200);
     let (mut to_device, mut to_bob) = (Vec::new(), Vec::new());
@@ -356,12 +347,8 @@ fn a_panel_that_does_not_read_gets_no_old_telemetry_and_then_the_newest() {
     let (server, addr) = server("");
     let panel = Panel::open(&server, "ann", "t1", &[]);
     let mut pump = Device::pump(addr);
-    // Its kernel takes a few KiB, then its window is closed.
     let bob = Client::new(&server, "bob");
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.addr.into()).unwrap();
-    let mut stream = TcpStream::from(socket);
+    let mut stream = narrow(server.addr, None);
     stream.write_all(bob.head("GET", "/api/events?types=telemetry", "").as_bytes()).unwrap();
     let note = "x".repeat(200);
     for n in 0..150 {

@@ -106,6 +106,16 @@ impl Site {
         self.ask("/api/devices/pump-1/command", r#"{"command":"go","args":{}}"#)
     }
 
+    /// Cuts both ways for so long, and sends a command before anybody can know; its id.
+    fn go_into_outage(&self, outage: Duration) -> String {
+        let (cut, mend) = (self.cut(&BOTH), self.mend());
+        let was = cut.fire();
+        let id = self.go()["id"].as_str().expect("sent").to_owned();
+        until("the end of the outage", || was.elapsed() > outage);
+        mend.fire();
+        id
+    }
+
     fn take(&self) {
         let taken = self.ask("/api/devices/pump-1/control", r#"{"action":"take","lease":"60s"}"#);
         assert!(taken.get("error").is_none(), "{taken}");
@@ -149,15 +159,9 @@ fn an_outage_of_two_seconds_ends_no_link_and_what_came_late_is_refused() {
     site.take();
     assert!(site.go()["id"].is_string());
     device.wait_err("\"command\":\"go\"");
-    let (cut, mend) = (site.cut(&BOTH), site.mend());
-    let was = cut.fire();
-    // sent before anybody can know
-    let id = site.go()["id"].clone();
-    assert!(id.is_string());
-    until("two seconds", || was.elapsed() > Duration::from_secs(2));
-    mend.fire();
-    until("its answer", || site.answers().iter().any(|a| a["to"] == id));
-    let answer = site.answers().into_iter().find(|a| a["to"] == id).unwrap();
+    let id = site.go_into_outage(Duration::from_secs(2));
+    until("its answer", || site.answers().iter().any(|a| a["to"] == *id));
+    let answer = site.answers().into_iter().find(|a| a["to"] == *id).unwrap();
     assert_eq!(
         (&answer["ok"], answer["result"].as_str().is_some_and(|r| r.contains("late"))),
         (&Value::from(false), true)
@@ -165,7 +169,7 @@ fn an_outage_of_two_seconds_ends_no_link_and_what_came_late_is_refused() {
     until("taken again", || site.go()["id"].is_string());
     device.wait_err("\"command\":\"go\"");
     assert!(!device.has_said(DOWN));
-    assert!(!device.has_said(id.as_str().unwrap()), "it was executed late");
+    assert!(!device.has_said(&id), "it was executed late");
 }
 
 #[test]
@@ -174,13 +178,9 @@ fn a_command_from_before_an_outage_of_two_and_a_half_seconds_is_executed_by_nobo
     let (_server, device) = (site.server(), site.device());
     device.wait_err(UP);
     site.take();
-    let (cut, mend) = (site.cut(&BOTH), site.mend());
-    let was = cut.fire();
-    let id = site.go()["id"].as_str().expect("sent before anybody can know").to_owned();
-    until("two and a half seconds", || was.elapsed() > Duration::from_millis(2500));
-    mend.fire();
+    let id = site.go_into_outage(Duration::from_millis(2500));
     // by the heartbeats' phase the link has lasted or not: whoever refuses it, or gives it up, says so
-    until("the truth of it", || site.answers().iter().any(|a| a["to"] == id.as_str() && a["ok"] != true));
+    until("the truth of it", || site.answers().iter().any(|a| a["to"] == *id && a["ok"] != true));
     until("taken again", || {
         site.ask("/api/devices/pump-1/control", r#"{"action":"take","lease":"60s"}"#)["error"].is_null()
             && site.go()["id"].is_string()

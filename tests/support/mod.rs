@@ -12,7 +12,7 @@ use client::Wire;
 pub use client::*;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -347,6 +347,17 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 // ---------------------------------------------------------------------------------------------- the machine
+
+/// A connection whose kernel takes a few KiB: the window of a peer that does not read is soon closed. `mss`: the longest segment.
+pub fn narrow(addr: SocketAddr, mss: Option<u32>) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    if let Some(mss) = mss {
+        socket.set_tcp_mss(mss).unwrap();
+    }
+    socket.connect(&addr.into()).unwrap();
+    socket.into()
+}
 
 /// Whether root's powers are there; else why the test cannot run.
 pub fn root() -> bool {
