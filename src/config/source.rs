@@ -196,7 +196,7 @@ fn strangers(config: &Config, users: &Users, warnings: &mut Vec<String>) {
 }
 
 /// Mistakes are told file by file from top to bottom, then the environment, then the command line; those at one place as
-/// they were found. Most are in order already, so each goes behind those before it.
+/// they were found. Most are in order already, so each goes behind those before it; a general sort is 6 KB of code.
 fn in_order(mistakes: Vec<Mistake>) -> Vec<Mistake> {
     let mut told: Vec<Mistake> = Vec::with_capacity(mistakes.len());
     for mistake in mistakes {

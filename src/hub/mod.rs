@@ -210,7 +210,6 @@ impl Hub {
         let (next, tell) = s.stand.next(cue, &facts);
         let (was, is) = (s.stand.deadline(), next.deadline());
         s.stand = next;
-        let told_nothing = tell == Tell::Nothing;
         match tell {
             Tell::Nothing => {}
             Tell::Joined { returned } => {
@@ -250,7 +249,7 @@ impl Hub {
             }
         }
         self.holder_moved(now, id, fx);
-        if matches!(cue, Cue::Asked(_)) && told_nothing && was.is_some() == is.is_some() && was <= is {
+        if matches!(cue, Cue::Asked(_)) && tell == Tell::Nothing && was.is_some() == is.is_some() && was <= is {
             return; // everything is due later than it was, if at all: that is seen when the time comes
         }
         let due = self.sessions.get(id).and_then(|s| self.due(s));

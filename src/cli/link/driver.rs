@@ -280,18 +280,18 @@ impl Driver {
 
     /// Reads all that the server has said: what comes last may be `safe`, or the end, and takes back what came first.
     fn read_server(&mut self) {
+        let mut buffer = [0; CHUNK];
         for _ in 0..CHUNKS_MAX {
-            if !self.read_chunk() {
+            if !self.read_chunk(&mut buffer) {
                 break;
             }
         }
     }
 
     /// Whether there may be more.
-    fn read_chunk(&mut self) -> bool {
-        let mut buffer = [0; CHUNK];
+    fn read_chunk(&mut self, buffer: &mut [u8]) -> bool {
         let Some(fd) = &self.socket else { return false };
-        let outcome = socket::recv(fd.as_fd(), &mut buffer);
+        let outcome = socket::recv(fd.as_fd(), buffer);
         let now = clock::read();
         match outcome {
             Ok(0) => self.socket_ended("closed"),
