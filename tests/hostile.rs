@@ -145,8 +145,14 @@ fn chat_faster_than_the_rate_is_told_so_and_counted() {
 #[test]
 fn one_address_cannot_take_all_connections() {
     let server = Setup::default().table("limits", "connections = 64\nper_address = 8").start();
-    let ann = Client::new(&server, "ann").from(66);
-    let _held: Vec<TcpStream> = (0..8).map(|_| ann.connect().unwrap()).collect();
+    let mut ann = Client::new(&server, "ann").from(66);
+    // silent ones would give way
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut link = ann.link("/api/events");
+        link.wait("hello");
+        held.push(link);
+    }
     let mut ninth = ann.connect().unwrap();
     let mut said = Vec::new();
     let _ = ninth.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -350,7 +350,7 @@ impl Hub {
     }
 
     /// Whether the member holds control of a device.
-    pub(super) fn holds_control(&self, id: SessionId) -> bool {
+    pub fn holds_control(&self, id: SessionId) -> bool {
         self.devices.values().any(|d| d.hold.as_ref().is_some_and(|hold| hold.session == id))
     }
 

@@ -1,7 +1,7 @@
 //! Time and names: when something is, who and what is meant.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -189,6 +189,21 @@ impl PeerAddr {
         match self {
             PeerAddr::Ip(ip) => ip.is_loopback(),
             PeerAddr::Unix => true,
+        }
+    }
+
+    /// Whether its address is one of 2^64 that whoever has one of them can use: IPv6, and not this machine.
+    pub fn has_network(self) -> bool {
+        matches!(self, PeerAddr::Ip(IpAddr::V6(ip)) if !ip.is_loopback())
+    }
+
+    /// The whole that is counted as one: the IPv6 /64 by its first address, every other peer as it is.
+    pub fn network(self) -> PeerAddr {
+        match self {
+            PeerAddr::Ip(IpAddr::V6(ip)) if self.has_network() => {
+                PeerAddr::Ip(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)))
+            }
+            other => other,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::link::Link;
 use crate::msg::{CloseReason, EventId, Moment, SessionId};
 use crate::net::devices::{HELLO_WITHIN, Talk};
+use crate::net::places::Standing;
 use crate::net::send_queue::{Flush, SendQueue};
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
@@ -181,9 +182,28 @@ impl Conn {
         }
     }
 
-    /// Whether it is in one of the last places and has asked for nothing yet.
-    pub fn is_undecided(&self) -> bool {
-        self.reserve && self.closing.is_none() && matches!(self.protocol, Protocol::Http(Stage::Head, _))
+    /// What is going on on it, and since when, if it gives way at a full house. `holds`: whether a session holds control.
+    pub fn standing(&self, holds: impl Fn(SessionId) -> bool) -> Option<(Standing, Moment)> {
+        if self.closing == Some(CloseReason::Limit) {
+            return None; // it has no place: it is only being told so
+        }
+        let stranger = self.session.is_none();
+        if self.session.is_some_and(holds) {
+            return None;
+        }
+        match &self.protocol {
+            Protocol::Draining if stranger => Some((Standing::Leaving, self.since)),
+            Protocol::Draining => Some((Standing::Kept, self.since)),
+            Protocol::Link(_) => self.parked.map(|_| (Standing::Kept, self.since)),
+            Protocol::Device(talk) => talk.is_awaited().then_some((Standing::Silent, self.opened)),
+            Protocol::Http(Stage::Waiting(_), _) => None,
+            Protocol::Http(Stage::Head, _) if self.output.is_empty() => Some(match stranger {
+                true if self.sent == 0 => (Standing::Silent, self.opened),
+                true => (Standing::Idle, self.since),
+                false => (Standing::Kept, self.since),
+            }),
+            Protocol::Http(..) => stranger.then_some((Standing::Nameless, self.since)),
+        }
     }
 
     /// Whether it carries events (a parked one does no more). The echo does not, and is no link in this sense.

@@ -18,7 +18,7 @@ use crate::msg::{
 use crate::net::conn::{Conn, Protocol};
 use crate::net::send_queue::Chunk;
 use crate::net::server::{Server, TURNED_AWAY_MAX};
-use crate::net::stream::{Kind, Stream};
+use crate::net::stream::Stream;
 use crate::net::worker::Submit;
 use crate::net::world::{self, World};
 use crate::net::{effects, serve};
@@ -113,33 +113,28 @@ impl Devices {
 /// A new connection at a device listener.
 pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     let from = stream.peer;
-    let (mut inside, mut silent, mut turned_away) = (0, 0, 0);
-    for (_, conn) in server.conns.iter().filter(|(_, c)| c.device.is_some()) {
-        if conn.closing == Some(CloseReason::Limit) {
-            turned_away += 1; // who is being turned away takes nobody's place
-        } else {
-            inside += 1;
-            silent += usize::from(!conn.is_link() && conn.stream.peer == from);
-        }
+    server.world.site.metrics.accepted += 1;
+    let max = server.world.site.config.devices.connections as usize;
+    let (mut inside, mut told) = (server.world.devices.connections, 0);
+    if inside >= max {
+        // one that is being turned away has no place
+        let limit = |c: &Conn| c.device.is_some() && c.closing == Some(CloseReason::Limit);
+        told = server.conns.iter().filter(|(_, c)| limit(c)).count();
+        inside -= told;
     }
-    let world = &mut server.world;
-    world.site.metrics.accepted += 1;
-    let max = world.site.config.devices.connections as usize;
-    // whoever opens connections and says nothing must not keep the devices out; all on a unix socket have one address
-    let crowd = stream.kind == Kind::Tcp && silent >= max.div_ceil(2);
-    let refused = if !world.site.config.seats.allows(from) {
+    let refused = if !server.world.site.config.seats.allows(from) {
         Some(("address", "this address may not come here: it is in none of the ranges of seats.allow"))
-    } else if inside >= max {
+    } else if inside >= max && !server.give_way(now, |o| o.device) {
         Some(("busy", "too many devices are connected (devices.connections)"))
-    } else if crowd {
-        Some(("busy", "half of all connections of devices are from this address and have said no hello yet"))
     } else {
         None
     };
-    world.site.metrics.refused_limit += u64::from(refused.is_some());
-    if refused.is_some() && turned_away >= TURNED_AWAY_MAX {
+    if refused.is_some() && told >= TURNED_AWAY_MAX {
+        server.world.site.metrics.refused_limit += 1;
         return; // so many are being told already that they may not come in
     }
+    let world = &mut server.world;
+    world.site.metrics.refused_limit += u64::from(refused.is_some());
     let phase = world.phase();
     let mut conn = Conn::new(stream, &world.devices.rules, now.mono, phase);
     conn.protocol = Protocol::Device(Box::default());

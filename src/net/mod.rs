@@ -1,12 +1,12 @@
 //! The world: sockets, timers, files and the loop. Decides no policy, parses no bytes itself.
 pub mod clock;
 pub mod conn;
-mod crowd;
 mod devices;
 mod effects;
 pub mod files;
 pub mod hear;
 pub mod listener;
+pub mod places;
 pub mod send_queue;
 mod serve;
 pub mod server;

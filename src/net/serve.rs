@@ -192,7 +192,7 @@ fn decide(
             return if close { Some(rest.len()) } else { None };
         }
     };
-    if conn.reserve && !seated(world, &admitted) {
+    if conn.reserve && !admitted.may_stop() && !seated(world, &admitted) {
         let unread = exchange.refuse_body(request, rest);
         debug_assert!(unread == Unread::Close || unread == Unread::InStep);
         world.site.metrics.refused_limit += 1;

@@ -30,9 +30,9 @@ use crate::config::Config;
 use crate::config::users::Users;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now};
 use crate::net::conn::{Conn, Due, Protocol, Stage};
-use crate::net::crowd::Crowd;
 use crate::net::hear::hear;
 use crate::net::listener::Listener;
+use crate::net::places::{GivingWay, Origins};
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
@@ -66,11 +66,11 @@ pub struct Server {
     pub(super) conns: Table<Conn>,
     timers: Timers,
     ready: VecDeque<ConnId>,
-    crowd: Crowd,
+    origins: Origins,
+    /// Who gives way to those who come in this turn, if that had to be found out.
+    giving: Option<GivingWay>,
     /// Of the connections, those that are being told that they are too many.
     turned_away: usize,
-    /// Those that came into the last places, oldest first; most have shown a seat or gone since.
-    last_places: VecDeque<ConnId>,
     pub(super) world: World,
     stopping: Option<Moment>,
     planned: Option<Moment>,
@@ -155,9 +155,9 @@ impl Server {
             conns: Table::new(max + 2 * TURNED_AWAY_MAX),
             timers: Timers::new(),
             ready: VecDeque::new(),
-            crowd: Crowd::default(),
+            origins: Origins::default(),
+            giving: None,
             turned_away: 0,
-            last_places: VecDeque::new(),
             world,
             stopping: None,
             planned: None,
@@ -452,7 +452,7 @@ impl Server {
             self.world.devices.connections -= 1;
         } else {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
-            self.crowd.leave(conn.stream.peer);
+            self.origins.leave(conn.stream.peer);
         }
         self.world.site.rooms.leave(id);
         self.world.site.metrics.close(why);

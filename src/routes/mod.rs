@@ -113,6 +113,11 @@ impl Admitted {
         self.route.is_some()
     }
 
+    /// Whether it may be an emergency stop, which needs nothing but a name: only its body says so.
+    pub fn may_stop(&self) -> bool {
+        self.caller.is_some() && self.route.is_some_and(|i| ROUTES[i].path == "/api/devices/*/command")
+    }
+
     /// Whether it asks for a file.
     pub fn is_page(&self) -> bool {
         self.route.is_none()

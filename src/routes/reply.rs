@@ -52,8 +52,6 @@ pub struct Peer {
 pub struct Load {
     /// Connections open now.
     pub connections: usize,
-    /// Of them, links.
-    pub links: usize,
 }
 
 /// Everything that a handler may see and change.

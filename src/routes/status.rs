@@ -14,7 +14,7 @@ pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
         o.text("version", env!("CARGO_PKG_VERSION")).plain("uptime_s", uptime);
         o.time("started", site.started.wall_ms).text("epoch", hub.newest().epoch.as_str());
         o.object("seats").plain("max", hub.seats_max()).plain("taken", hub.seats_taken());
-        o.plain("connections", load.connections).plain("links", load.links).plain("devices", hub.devices_up());
+        o.plain("connections", load.connections).plain("links", hub.links()).plain("devices", hub.devices_up());
         let mut c = o.object("counters");
         c.plain("accepted", site.metrics.accepted).plain("requests", site.metrics.requests);
         c.plain("joined", counters.joined).plain("left", counters.left.iter().sum::<u64>());
@@ -46,7 +46,7 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
         ctx.site.rooms.refused(),
     );
     text.gauge("boatswain_connections", "Connections open.", ctx.load.connections);
-    text.gauge("boatswain_links", "Links open.", ctx.load.links);
+    text.gauge("boatswain_links", "Links open.", ctx.hub.links());
     text.counter("boatswain_joined_total", "Seats that were taken.", counters.joined);
     text.head("boatswain_left_total", "counter", "Members who left, by reason.");
     for (reason, n) in LeftReason::ALL.iter().zip(counters.left) {

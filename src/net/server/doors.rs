@@ -6,9 +6,10 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use super::{Server, TURNED_AWAY_MAX, token};
-use crate::msg::{CloseReason, ConnId, Moment, Now, PeerAddr};
+use crate::msg::{CloseReason, Moment, Now, PeerAddr};
 use crate::net::conn::Conn;
 use crate::net::listener::{Accept, Listener};
+use crate::net::places::{GivingWay, Occupant};
 use crate::net::stream::Stream;
 use crate::net::{devices, effects};
 
@@ -26,6 +27,7 @@ pub(super) struct Door {
 impl Server {
     /// Takes new connections, a bounded batch of each listener.
     pub(super) fn accept(&mut self, now: Now) {
+        self.giving = None;
         for i in 0..self.listeners.len() {
             if self.listeners[i].paused.is_some_and(|until| until > now.mono) {
                 continue;
@@ -59,72 +61,73 @@ impl Server {
         let limits = &self.world.site.config.limits;
         let (max, per_address) = (limits.connections as usize, limits.per_address);
         let per_network = per_address.max(limits.connections / 2);
+        // the last places are for those with a seat: others have theirs made free before they come to these
+        let open = max.saturating_sub(crate::config::KEPT_FOR_SEATED as usize);
         self.world.site.metrics.accepted += 1;
         let peer = stream.peer;
-        let others = self.crowd.enter(peer);
+        let others = self.origins.enter(peer);
         // all that come over a unix socket come from one proxy
-        let crowd = peer != PeerAddr::Unix && others.at_address >= per_address;
+        let mut many = peer != PeerAddr::Unix && others.at_address >= per_address;
+        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
+        let mut wide = others.in_network >= per_network;
+        if many {
+            many = !self.give_way(now, |o| !o.device && o.from == peer);
+        } else if wide {
+            wide = !self.give_way(now, |o| !o.device && o.from.network() == peer.network());
+        }
+        for _ in 0..2 {
+            // two for one, so that the last places are soon free again
+            if many || self.inside() < open || !self.give_way(now, |o| !o.device) {
+                break;
+            }
+        }
+        let inside = self.inside();
         let phase = self.world.phase();
         let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
-        // who is being turned away takes nobody's place: else a crowd from one address would fill the house
-        let mut inside = self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections);
-        if inside >= max && !crowd && self.make_room(now) {
-            inside -= 1;
-        }
-        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
-        conn.reserve = inside + crate::config::KEPT_FOR_SEATED as usize >= max || others.in_network >= per_network;
-        if crowd || inside >= max {
+        conn.reserve = inside >= open || wide;
+        if many || inside >= max {
             self.world.site.metrics.refused_limit += 1;
             if self.turned_away >= TURNED_AWAY_MAX {
-                return self.crowd.leave(peer);
+                return self.origins.leave(peer);
             }
             self.turned_away += 1;
-            effects::turn_away(&mut conn, &mut self.world, now, crowd);
+            effects::turn_away(&mut conn, &mut self.world, now, many);
         }
         if !self.register(now, conn) {
-            self.crowd.leave(peer);
+            self.origins.leave(peer);
         }
     }
 
-    /// All places are taken: whoever has waited in the last ones for longest and asked for nothing gives way. So
-    /// strangers cannot keep those with a seat out by sitting there. Whoever came in this turn could not be heard yet.
-    fn make_room(&mut self, now: Now) -> bool {
-        let Some(id) = self.oldest_undecided() else { return false };
-        if self.conns.get(id).is_some_and(|conn| conn.opened >= now.mono) {
-            return false;
+    /// Connections at the listeners for browsers. One that is being turned away takes no place: else those from one
+    /// address would fill the house.
+    fn inside(&self) -> usize {
+        self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections)
+    }
+
+    /// Makes one place free, of those that `wanted` picks, if anything gives way (see [`Standing`]). What came in this
+    /// turn could not be heard yet and stays.
+    ///
+    /// [`Standing`]: crate::net::places::Standing
+    pub(in crate::net) fn give_way(&mut self, now: Now, wanted: impl Fn(&Occupant) -> bool) -> bool {
+        if self.giving.is_none() {
+            let holds = |session| self.world.hub.holds_control(session);
+            let all = self.conns.iter().filter(|(_, conn)| conn.opened < now.mono).filter_map(|(id, conn)| {
+                let (standing, since) = conn.standing(holds)?;
+                Some(Occupant { conn: id, device: conn.device.is_some(), standing, from: conn.stream.peer, since })
+            });
+            self.giving = Some(GivingWay::new(all.collect()));
         }
-        self.last_places.pop_front();
-        self.world.site.metrics.refused_limit += 1;
-        if self.turned_away >= TURNED_AWAY_MAX {
-            self.close(now, id, CloseReason::Limit);
-        } else if let Some(conn) = self.conns.touch(id) {
-            self.turned_away += 1;
-            effects::turn_away(conn, &mut self.world, now, false);
-        }
+        let Some(id) = self.giving.as_mut().and_then(|giving| giving.next(wanted)) else { return false };
+        self.world.site.metrics.gave_way += 1;
+        self.close(now, id, CloseReason::Limit);
         true
-    }
-
-    /// Who has waited in the last places for longest and asked for nothing; forgets those who have asked or gone.
-    fn oldest_undecided(&mut self) -> Option<ConnId> {
-        while let Some(&id) = self.last_places.front() {
-            if self.conns.get(id).is_some_and(Conn::is_undecided) {
-                return Some(id);
-            }
-            self.last_places.pop_front();
-        }
-        None
     }
 
     /// Takes a connection into the table and has the poller watch it. Whether there was room.
     pub(in crate::net) fn register(&mut self, now: Now, conn: Conn) -> bool {
         let fd = conn.stream.as_raw_fd();
-        let undecided = conn.is_undecided();
         let inserted = match self.conns.insert(conn) {
             Ok(id) => {
-                if undecided {
-                    self.oldest_undecided(); // so that those who are done with do not pile up
-                    self.last_places.push_back(id);
-                }
                 let both = Interest::READABLE | Interest::WRITABLE;
                 if let Err(e) = self.poll.registry().register(&mut SourceFd(&fd), token(id), both) {
                     log::warn!("poll: {e}");
