@@ -60,6 +60,34 @@ fn one_user_has_so_many_seats_and_no_more() {
 }
 
 #[test]
+fn by_default_one_user_has_half_of_the_seats_and_the_only_user_all() {
+    for (users, seats) in [(None, 3), (Some("ann"), 5)] {
+        let server = Server::with_seats("max = 6\nreserved = 1");
+        if let Some(name) = users {
+            let file = server.dir().join("users");
+            let theirs = std::fs::read_to_string(&file).unwrap();
+            let line = theirs.lines().find(|l| l.starts_with(&format!("{name}:"))).unwrap();
+            std::fs::write(&file, line).unwrap();
+            let config = server.dir().join("boatswain.toml");
+            let toml = std::fs::read_to_string(&config).unwrap().replace("viewers = [\"viewer\"]", "");
+            std::fs::write(&config, toml).unwrap();
+            server.signal("HUP");
+            server.wait_log("reloaded");
+        }
+        let mut open: Vec<Client> =
+            (0..seats).map(|n| Client::browser(&server, "ann", &format!("agent {n}")).from(2)).collect();
+        for one in &mut open {
+            assert_eq!(one.get("/").status, 200);
+        }
+        let mut one_more = Client::browser(&server, "ann", "one more").from(3);
+        assert_eq!(word(&one_more.get("/")), (503, "full".into()));
+        if users.is_none() {
+            assert_eq!(Client::browser(&server, "bob", "one").from(2).get("/").status, 200, "others have the rest");
+        }
+    }
+}
+
+#[test]
 fn a_seat_is_kept_for_admins_and_given_to_them_only() {
     let server = Server::with_seats("max = 2\nreserved = 1");
     assert_eq!(Client::browser(&server, "ann", "A").from(2).get("/").status, 200);

@@ -100,7 +100,7 @@ pub struct Auth {
 pub struct Seats {
     /// Seats in all.
     pub max: u16,
-    /// Sessions with a seat one user may have; 0: no limit.
+    /// Sessions with a seat one user may have; 0: see [`Seats::of_one_user`].
     pub per_user: u16,
     /// Seats of `max` kept for admins, if there are admins; below `max`.
     pub reserved: u16,
@@ -287,6 +287,16 @@ impl Config {
 }
 
 impl Seats {
+    /// Seats that one user may have, where the users file has `users` of them; 0: no limit. Unless it is set, nobody but
+    /// the only user may fill the house.
+    pub fn of_one_user(&self, users: usize) -> u16 {
+        match self.per_user {
+            0 if users <= 1 => 0,
+            0 => (self.max / 2).max(2),
+            set => set,
+        }
+    }
+
     /// Whether somebody from `peer` may come at all. Loopback and unix peers always may, lest a wrong range lock out
     /// whoever has to put it right.
     pub fn allows(&self, peer: PeerAddr) -> bool {

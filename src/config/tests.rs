@@ -568,3 +568,14 @@ fn the_settings_page_names_every_setting_and_variable_form() {
     let missing: Vec<&str> = paths().into_iter().filter(|p| !named.contains(*p)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
+
+#[test]
+fn one_user_has_half_of_the_seats_unless_it_is_the_only_one_or_a_number_is_set() {
+    let of = |max, per_user, users| Seats { max, per_user, ..Config::default().seats }.of_one_user(users);
+    assert_eq!(Config::default().seats.of_one_user(2), 5);
+    for (max, users, is) in [(1, 2, 2), (2, 2, 2), (3, 2, 2), (4, 9, 2), (5, 9, 2), (6, 9, 3), (1000, 9, 500)] {
+        assert_eq!(of(max, 0, users), is, "max {max}");
+    }
+    assert_eq!((of(10, 0, 1), of(10, 0, 0)), (0, 0));
+    assert_eq!((of(10, 7, 1), of(10, 1, 9)), (7, 1));
+}

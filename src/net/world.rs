@@ -89,7 +89,7 @@ impl World {
         let times = config.liveness.times();
         Ok(World {
             devices: Devices::new(&config, tokens, &helps),
-            hub: Hub::new(settings(&config), seed, now),
+            hub: Hub::new(settings(&config, gate.users().len()), seed, now),
             fx: Effects::new(),
             pages: Pages::open(config.www.as_deref())?,
             worker: Worker::new("password", PASSWORDS_MAX, waker, |job| job.run()),
@@ -160,11 +160,11 @@ impl World {
     }
 }
 
-/// The hub's settings by `config`.
-pub fn settings(config: &Config) -> Settings {
+/// The hub's settings by `config`, where the users file has `users` of them.
+pub fn settings(config: &Config, users: usize) -> Settings {
     let reserved = if config.has_admins() { config.seats.reserved } else { 0 };
     Settings {
-        seats: Seats { reserved, ..config.seats.clone() },
+        seats: Seats { reserved, per_user: config.seats.of_one_user(users), ..config.seats.clone() },
         lifetime: config.auth.lifetime,
         page_after: config.liveness.page_after,
         returned_within: config.liveness.returned_within,

@@ -56,7 +56,7 @@ impl Server {
                     let role = config.role_of(&entry.name);
                     self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
                 }
-                let settings = crate::net::world::settings(&config);
+                let settings = crate::net::world::settings(&config, self.world.site.gate.users().len());
                 self.world.hub.reload(now, settings, &mut self.world.fx);
                 for name in self.world.devices.reload(&config, tokens, &self.world.helps) {
                     self.world.hub.device_changed(now, &name, &mut self.world.fx);
