@@ -1,177 +1,15 @@
-//! Control: the exclusive right to command one device. Who may have it, and every way in which it ends.
-//!
-//! [`Hold`] is the dead man's switch as plain values: what the holder has to do, and when each way of not doing it ends
-//! control. Its one rule: control never outlives its holder's ability to act. What cannot be told apart from a holder
-//! who cannot act counts as one.
+//! Control: the exclusive right to command one device. Who may have it, and what its end brings with it. When it ends is
+//! decided by the dead man's switch of each hold (`dead_man`).
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::dead_man::{Hold, OFFER_FOR, Offer, Reach};
 use super::{ControlError, Controlled, Hub, Means, Take};
-use crate::config::Control;
 use crate::msg::{
     ControlReason, DeviceEffect, DeviceState, Effect, Effects, LogName, Member, Message, Moment, Now, Passing,
     Presence, Role, SessionId, ToDevice, Type, What,
 };
-
-/// How long an offer stands.
-pub const OFFER_FOR: Duration = Duration::from_secs(10);
-
-/// Whatever `seats.linger` is: a device does not move on for longer without a page on the other side.
-pub const LINGER_MAX: Duration = Duration::from_secs(3);
-
-/// Somebody's control of one device.
-#[derive(Clone, Debug)]
-pub(super) struct Hold {
-    /// Whose.
-    pub(super) session: SessionId,
-    /// As they looked when they took it.
-    pub(super) member: Rc<Member>,
-    keep: Keep,
-    /// The newest sign that they can act.
-    sign: Moment,
-    /// They had a link since they took it.
-    had_link: bool,
-    /// They had, all have ended, and since when.
-    unlinked: Option<Moment>,
-    offer: Option<Offer>,
-}
-
-/// What keeps control alive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Keep {
-    /// A page that names the device in its answers to beats.
-    Page {
-        /// The newest beat that was answered so. Each counts once, whichever page answers it and over which link.
-        newest: Option<u64>,
-        /// How long none was answered while one could have been, up to `since`.
-        quiet: Duration,
-        /// Since when that goes on; `None` while the transport is suspect or there is none.
-        since: Option<Moment>,
-    },
-    /// A lease.
-    Lease {
-        /// Until when.
-        until: Moment,
-        /// For so long at a time.
-        length: Duration,
-    },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Offer {
-    to: SessionId,
-    until: Moment,
-}
-
-/// How the holder's links are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reach {
-    /// There are none.
-    Unlinked,
-    /// All are silent.
-    Suspect,
-    /// At least one is heard.
-    Heard,
-}
-
-impl Hold {
-    fn new(now: Moment, member: Rc<Member>, means: Means, reach: Reach) -> Hold {
-        let keep = match means {
-            Means::Page => {
-                Keep::Page { newest: None, quiet: Duration::ZERO, since: (reach == Reach::Heard).then_some(now) }
-            }
-            Means::Lease(length) => Keep::Lease { until: now + length, length },
-        };
-        let had_link = reach != Reach::Unlinked;
-        Hold { session: member.session, member, keep, sign: now, had_link, unlinked: None, offer: None }
-    }
-
-    /// A page of theirs named the device in its answer to beat `n`, which was sent at `sent`.
-    fn named(&mut self, now: Moment, n: u64, sent: Moment) {
-        let Keep::Page { newest, quiet, since } = &mut self.keep else { return };
-        if newest.is_some_and(|newest| n <= newest) {
-            return;
-        }
-        *newest = Some(n);
-        *quiet = Duration::ZERO;
-        if since.is_some() {
-            *since = Some(now);
-        }
-        // it could act when it had the beat; the answer may have been on its way for long
-        self.sign = self.sign.max(sent.min(now));
-    }
-
-    /// They took it once more, or commanded: a lease begins anew.
-    fn renew(&mut self, now: Moment) {
-        if let Keep::Lease { until, length } = &mut self.keep {
-            *until = now + *length;
-            self.sign = now;
-        }
-    }
-
-    /// How their links are now. `now` counts as the moment of the change.
-    fn follow(&mut self, now: Moment, reach: Reach) {
-        if let Keep::Page { quiet, since, .. } = &mut self.keep {
-            match (reach, *since) {
-                (Reach::Heard, None) => *since = Some(now),
-                (Reach::Suspect | Reach::Unlinked, Some(from)) => {
-                    *quiet += now.since(from);
-                    *since = None;
-                }
-                _ => {}
-            }
-        }
-        if reach == Reach::Unlinked {
-            // one who never had a link has none to lose
-            self.unlinked = self.unlinked.or(self.had_link.then_some(now));
-        } else {
-            (self.had_link, self.unlinked) = (true, None);
-        }
-    }
-
-    /// When control ends if nothing happens, and why.
-    fn end(&self, control: &Control, linger: Duration) -> (Moment, ControlReason) {
-        let left = self.unlinked.map(|since| (since + linger.min(LINGER_MAX), ControlReason::Left));
-        let kept = match self.keep {
-            Keep::Lease { until, .. } => (until, ControlReason::Lease),
-            Keep::Page { quiet, since, .. } => {
-                let latest = self.sign + control.max_silence;
-                let soon = since.map_or(latest, |since| since + control.page_after.saturating_sub(quiet));
-                (latest.min(soon), ControlReason::Page)
-            }
-        };
-        match left {
-            Some(left) if left.0 <= kept.0 => left,
-            _ => kept,
-        }
-    }
-
-    /// How long ago the newest sign was that they could act.
-    fn since_sign(&self, now: Moment) -> Duration {
-        now.since(self.unlinked.unwrap_or(self.sign))
-    }
-
-    /// The server stood still for `gap`: what could not be heard meanwhile is waited for as much longer.
-    fn stood_still(&mut self, gap: Duration) {
-        self.sign = self.sign + gap;
-        self.unlinked = self.unlinked.map(|at| at + gap);
-        if let Keep::Page { since: Some(since), .. } = &mut self.keep {
-            *since = *since + gap;
-        }
-    }
-
-    /// The whole board slept for `gap`, which no clock of this process has counted.
-    fn slept(&mut self, gap: Duration) {
-        if let Keep::Lease { until, .. } = &mut self.keep {
-            *until = *until - gap;
-        }
-    }
-
-    fn offered_to(&self, now: Moment, who: SessionId) -> bool {
-        self.offer.is_some_and(|offer| offer.to == who && now < offer.until)
-    }
-}
 
 impl Hub {
     /// The member `id` takes control of `device`, or says that it goes on holding it.
@@ -229,22 +67,7 @@ impl Hub {
         let means = self.means(id, take)?;
         let (holder, reach) = (self.member(id), self.reach(id));
         if let Some(hold) = self.devices.get_mut(device).and_then(|d| d.hold.as_mut()) {
-            match (means, &mut hold.keep) {
-                (Means::Page, Keep::Page { .. }) => {}
-                (Means::Lease(length), Keep::Lease { until, length: old }) => {
-                    (*until, *old) = (now.mono + length, length);
-                    hold.sign = now.mono;
-                }
-                (means, _) => {
-                    let fresh = Hold::new(now.mono, hold.member.clone(), means, reach);
-                    *hold = Hold {
-                        unlinked: hold.unlinked,
-                        offer: hold.offer,
-                        had_link: hold.had_link || fresh.had_link,
-                        ..fresh
-                    };
-                }
-            }
+            hold.retake(now.mono, means, reach);
         }
         self.arm_device(device);
         Ok(Controlled { holder, lease: lease(means) })
@@ -338,7 +161,7 @@ impl Hub {
     fn reach(&self, id: SessionId) -> Reach {
         match self.sessions.get(id) {
             Some(s) if s.links.is_empty() => Reach::Unlinked,
-            Some(s) if s.shown.state == Presence::Suspect => Reach::Suspect,
+            Some(s) if s.shown.state == Presence::Suspect => Reach::Suspect(s.shown.silent_from),
             Some(_) => Reach::Heard,
             None => Reach::Unlinked,
         }
@@ -480,7 +303,22 @@ impl Hub {
     /// See [`Hub::stood_still`].
     pub(super) fn control_stood_still(&mut self, gap: Duration) {
         for hold in self.devices.values_mut().filter_map(|d| d.hold.as_mut()) {
-            hold.stood_still(gap);
+            hold.stood_still(gap, self.settings.control.page_after);
+        }
+    }
+
+    /// A look at every dead man's switch: ends what control is over by `now`, and does nothing else that time brings about.
+    /// Cheap and without an effect while all is well, so that the loop can look at any time: before a line to a device is
+    /// written, and while a turn takes long.
+    pub fn look_at_holders(&mut self, now: Now, fx: &mut Effects) {
+        if self.next.is_none_or(|next| next > now.mono) {
+            return;
+        }
+        let over = |hold: &Hold| self.control_due(hold) <= now.mono;
+        let devices = self.devices.values().filter(|d| d.hold.as_ref().is_some_and(over));
+        let ended: Vec<Rc<str>> = devices.map(|d| d.name.clone()).collect();
+        for device in ended {
+            self.check_control(now, &device, fx);
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Hub;
 use super::commands::{Nulled, Pending};
-use super::control::Hold;
+use super::dead_man::Hold;
 use crate::describe::Describe;
 use crate::msg::{
     CloseReason, ConnId, ControlReason, DeviceEffect, DeviceHello, DeviceReason, DeviceState, DeviceView, Effect,

@@ -13,7 +13,8 @@
 //! | `terms` | what is said at this door |
 //! | `chat` | what may be said and how fast |
 //! | `devices` | which devices there are, how they are, what they measure |
-//! | `control` | who may command a device, and the dead man's switch |
+//! | `control` | who may command a device |
+//! | `dead_man` | when control ends by itself: the dead man's switch of one hold |
 //! | `commands` | what devices are asked and what comes of it |
 //! | `event_log` | the log and its replay |
 //! | `liveness` | one link's verdict from what the kernel tells (used by the loop, not by the hub) |
@@ -23,6 +24,7 @@
 pub mod chat;
 pub mod commands;
 pub mod control;
+mod dead_man;
 pub mod devices;
 pub mod event_log;
 mod links;
@@ -141,8 +143,8 @@ impl Hub {
         self.next = self.soonest();
     }
 
-    /// The whole board slept for `gap`, which the monotonic clock has not counted. It counts for leases and for the
-    /// age of commands.
+    /// The whole board slept for `gap`, which the monotonic clock has not counted. It counts for leases, for the age of
+    /// commands and for `control.max_silence`.
     pub fn slept(&mut self, now: Now, gap: Duration) {
         self.control_slept(gap);
         let newest = self.beat_number(now);
@@ -152,8 +154,9 @@ impl Hub {
         self.next = self.soonest();
     }
 
-    /// The loop did not run for `gap` (stopped, blocked, suspended): what was waited for could not be heard, and is
-    /// waited for as much longer.
+    /// The loop did not run for `gap` (stopped, blocked, suspended): what people were to say could not be heard, and is
+    /// waited for as much longer, so that none of them is called lost. Machines get next to nothing of it (`dead_man`):
+    /// who can make this server slow must not be able to keep one running.
     pub fn stood_still(&mut self, gap: Duration) {
         let seated: Vec<SessionId> = self.sessions.seated().collect();
         for id in seated {

@@ -220,6 +220,11 @@ impl Conn {
         matches!(self.protocol, Protocol::Http(..)) && !self.output.is_empty()
     }
 
+    /// Whether settling it would write lines to a device.
+    pub fn tells_device(&self) -> bool {
+        matches!(self.protocol, Protocol::Device(_)) && self.writable && !self.output.is_empty()
+    }
+
     /// Whether it speaks TCP, so that the kernel can be asked about its peer.
     pub fn is_tcp(&self) -> bool {
         self.stream.kind == Kind::Tcp

@@ -51,6 +51,10 @@ pub(super) const TURNED_AWAY_MAX: usize = 32;
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
 const OWN_STALL: Duration = Duration::from_millis(250);
 
+/// A line goes to a device only so soon after a look at the dead man's switches, and a long turn looks so often: whatever
+/// keeps the loop busy, `safe` does not wait for it, and no heartbeat says that all is well when it may not be.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Shorter differences between the clocks are their own.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -76,6 +80,8 @@ pub struct Server {
     planned: Option<Moment>,
     /// The clock of the newest turn.
     turned: Moment,
+    /// The clock of the newest look at the dead man's switches.
+    looked: Moment,
     /// How long the board has slept since it was started.
     asleep: Duration,
     reload: Box<Reload>,
@@ -162,6 +168,7 @@ impl Server {
             stopping: None,
             planned: None,
             turned: now.mono,
+            looked: now.mono,
             asleep: clock::asleep(),
             reload,
         })
@@ -293,6 +300,7 @@ impl Server {
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             self.serve(now, id);
+            self.look_in_long_turn();
             // an answer goes out while all of its connection is in the processor's cache; links wait for what all cause
             if self.conns.get(id).is_some_and(Conn::owes_answers) {
                 self.settle(now);
@@ -315,15 +323,41 @@ impl Server {
         }
         while let Some((_, id)) = self.timers.pop_due(now.mono, &mut self.conns) {
             self.on_deadline(now, id);
+            self.look_in_long_turn();
         }
         if self.world.hub.deadline().is_some_and(|at| at <= now.mono) {
             self.world.hub.tick(now, &mut self.world.fx);
         }
+        self.looked = self.looked.max(now.mono); // the tick looked, or had nothing to look at
         loop {
             let effects = effects::apply(self, now);
             if !self.settle(now) && !effects {
                 break;
             }
+        }
+    }
+
+    /// Looks at the dead man's switches if the newest look is [`LOOK_EVERY`] before now, by a clock read here. Other
+    /// deadlines wait for the end of the turn: people are judged only when all that has come was read.
+    fn look(&mut self, newest: Moment) -> Option<Now> {
+        let now = clock::read();
+        if now.mono.since(newest) < LOOK_EVERY {
+            return None;
+        }
+        self.notice_sleep(now);
+        self.looked = now.mono;
+        self.world.hub.look_at_holders(now, &mut self.world.fx);
+        Some(now)
+    }
+
+    /// In the middle of a turn. A turn that has just begun gets the time to read what has come meanwhile.
+    fn look_in_long_turn(&mut self) {
+        if self.world.hub.devices_up() == 0 {
+            return; // there are no switches; saves the reading of a clock
+        }
+        if let Some(now) = self.look(self.looked.max(self.turned)) {
+            effects::apply(self, now);
+            self.settle(now);
         }
     }
 
@@ -390,7 +424,14 @@ impl Server {
     /// Settles whatever was touched. Whether anything was.
     fn settle(&mut self, now: Now) -> bool {
         let mut any = false;
-        while let Some((id, conn)) = self.conns.pop_touched() {
+        loop {
+            if self.conns.next_touched().is_some_and(Conn::tells_device) {
+                if let Some(now) = self.look(self.looked) {
+                    effects::apply(self, now); // `safe` takes its place before what waits
+                    continue;
+                }
+            }
+            let Some((id, conn)) = self.conns.pop_touched() else { break };
             any = true;
             let settled = settle::one(conn, &mut self.world, now);
             if conn.output.is_empty() && !self.world.site.rooms.is_empty() {

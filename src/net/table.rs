@@ -95,19 +95,26 @@ impl<T> Table<T> {
         Some(item)
     }
 
+    /// The one that [`Table::pop_touched`] gives next, to look at only.
+    pub fn next_touched(&mut self) -> Option<&T> {
+        while let Some(&id) = self.touched.front() {
+            if self.get(id).is_some() {
+                return self.get(id);
+            }
+            self.touched.pop_front();
+        }
+        None
+    }
+
     /// The one that was touched longest ago, off the list, to be settled.
     pub fn pop_touched(&mut self) -> Option<(ConnId, &mut T)> {
-        let id = loop {
-            let Some(id) = self.touched.pop_front() else {
-                if self.touched.capacity() > TOUCHED_KEPT {
-                    self.touched = VecDeque::new();
-                }
-                return None;
-            };
-            if self.get(id).is_some() {
-                break id;
+        if self.next_touched().is_none() {
+            if self.touched.capacity() > TOUCHED_KEPT {
+                self.touched = VecDeque::new();
             }
-        };
+            return None;
+        }
+        let id = self.touched.pop_front()?;
         let slot = self.slots.get_mut(usize::from(id.slot()))?;
         slot.touched = false;
         slot.item.as_deref_mut().map(|item| (id, item))

@@ -38,6 +38,10 @@ struct Holding {
     who: usize,
     /// Time without an answer in which one could have come.
     quiet: u64,
+    /// Since when that goes on, if it does.
+    since: u64,
+    /// What stalls of the server have earned.
+    credit: u64,
     /// The newest answered beat, or the taking.
     sign: u64,
     unlinked: Option<u64>,
@@ -120,7 +124,14 @@ impl Model {
 
     /// When and why control of `m` ends if nothing happens.
     fn end_of(&self, m: usize) -> Option<(u64, Vec<ControlReason>)> {
-        let h = self.machines[m].holding.as_ref()?;
+        let ends = self.ends_of(m);
+        let first = ends.iter().map(|&(at, _)| at).min()?;
+        Some((first, ends.into_iter().filter(|&(at, _)| at == first).map(|(_, why)| why).collect()))
+    }
+
+    /// All ways in which control of `m` ends if nothing happens, and when each would.
+    fn ends_of(&self, m: usize) -> Vec<(u64, ControlReason)> {
+        let Some(h) = &self.machines[m].holding else { return Vec::new() };
         let p = &self.people[h.who];
         let mut ends = Vec::new();
         if let Some(since) = h.unlinked {
@@ -139,8 +150,43 @@ impl Model {
             }
         }
         ends.push((self.machines[m].heard + 5_000, ControlReason::Device));
-        let first = ends.iter().map(|&(at, _)| at).min()?;
-        Some((first, ends.into_iter().filter(|&(at, _)| at == first).map(|(_, why)| why).collect()))
+        ends
+    }
+
+    /// The loop does not run for a while: no tick, nothing is read. Then it does.
+    fn stall(&mut self) {
+        let gap = 250 + self.dice.roll(4_000);
+        self.w.ms += gap;
+        self.w.hub.stood_still(Duration::from_millis(gap));
+        for machine in &mut self.machines {
+            machine.heard += gap;
+            let Some(h) = &mut machine.holding else { continue };
+            let p = &self.people[h.who];
+            if p.link.is_some() && !p.suspect {
+                let earned = gap.min(3_000 - h.credit);
+                if h.lease.is_none() {
+                    h.credit += earned;
+                    h.since += earned;
+                }
+                h.quiet += gap - earned;
+            }
+        }
+        self.people.iter_mut().for_each(|p| p.seat_until += gap);
+        let now = self.w.ms;
+        self.w.at(now);
+        for m in 0..self.machines.len() {
+            let over: Vec<_> = self.ends_of(m).into_iter().filter(|&(at, _)| at <= now).map(|(_, why)| why).collect();
+            if !over.is_empty() {
+                self.machines[m].holding = None;
+                self.due.push((m, over));
+                self.seen.insert("ended by a stall");
+            }
+        }
+        self.seen.insert("stalled");
+        // nothing of this says how long: the bound itself, not by the model's way of counting
+        for h in self.machines.iter().filter_map(|m| m.holding.as_ref()).filter(|h| h.lease.is_none()) {
+            assert!(now < h.sign + 5_000, "control outlives max_silence by a stall");
+        }
     }
 
     /// Control of `m` ends now.
@@ -244,7 +290,7 @@ impl Model {
         if counted == BeatAnswer::Counted {
             let ms = self.w.ms;
             for h in self.machines.iter_mut().filter_map(|m| m.holding.as_mut()).filter(|h| h.who == who) {
-                (h.quiet, h.sign) = (0, ms);
+                (h.quiet, h.since, h.sign) = (0, ms, ms);
             }
         }
     }
@@ -254,7 +300,7 @@ impl Model {
     fn step(&mut self) {
         let who = self.dice.roll(self.people.len() as u64) as usize;
         let m = self.dice.roll(self.machines.len() as u64) as usize;
-        match self.dice.roll(25) {
+        match self.dice.roll(26) {
             0..=2 => self.connect(who),
             3 => self.people[who].answers = !self.people[who].answers,
             4 => self.fin(who),
@@ -270,6 +316,7 @@ impl Model {
             21 => self.machines[m].talks = self.dice.roll(3) > 0,
             22 => self.device_answers(m),
             23 => self.change_role(who),
+            24 => self.stall(),
             _ => self.logout(who),
         }
         self.check();
@@ -280,6 +327,9 @@ impl Model {
         let p = &mut self.people[who];
         p.n += 1;
         let (id, n, tab) = (p.id, p.n, p.tab.clone());
+        if p.link.is_none() || p.suspect {
+            self.heard_again(who);
+        }
         assert_eq!(self.w.tab(id, c, &tab, n), Ok(()));
         let p = &mut self.people[who];
         (p.link, p.suspect, p.heard) = (Some(c), false, self.w.ms);
@@ -306,10 +356,24 @@ impl Model {
         let Some(c) = self.people[who].link else { return };
         if self.people[who].suspect {
             self.w.recover(c);
+            self.heard_again(who);
         } else {
             self.w.suspect(c, 1_200);
+            // the silence began before it was noticed: no answer was owed from then on
+            let ms = self.w.ms;
+            for h in self.machines.iter_mut().filter_map(|m| m.holding.as_mut()).filter(|h| h.who == who) {
+                h.quiet -= ms.saturating_sub(h.since).min(1_200).min(h.quiet);
+            }
         }
         self.people[who].suspect = !self.people[who].suspect;
+    }
+
+    /// Answers are owed again from now on.
+    fn heard_again(&mut self, who: usize) {
+        let ms = self.w.ms;
+        for h in self.machines.iter_mut().filter_map(|m| m.holding.as_mut()).filter(|h| h.who == who) {
+            h.since = ms;
+        }
     }
 
     fn take(&mut self, who: usize, m: usize) {
@@ -337,12 +401,28 @@ impl Model {
         let lease_ms = lease.filter(|_| p.link.is_none()).map(|l| l.as_millis() as u64);
         let lease = lease_ms.map(|length| (ms + length, length));
         let linked = p.link.is_some();
-        let fresh = Holding { who, quiet: 0, sign: ms, unlinked: None, had_link: linked, lease, offer: None };
+        let fresh = Holding {
+            who,
+            quiet: 0,
+            since: ms,
+            credit: 0,
+            sign: ms,
+            unlinked: None,
+            had_link: linked,
+            lease,
+            offer: None,
+        };
         self.machines[m].holding = match self.machines[m].holding.take() {
             Some(h) if expected == "kept" => Some(match (h.lease, lease) {
                 (None, None) => h,
                 (Some(_), Some(_)) => Holding { lease, sign: ms, ..h },
-                _ => Holding { unlinked: h.unlinked, had_link: h.had_link || linked, offer: h.offer, ..fresh },
+                _ => Holding {
+                    unlinked: h.unlinked,
+                    had_link: h.had_link || linked,
+                    offer: h.offer,
+                    credit: h.credit,
+                    ..fresh
+                },
             }),
             _ => Some(fresh),
         };
@@ -628,6 +708,8 @@ fn control_never_outlives_its_holder_and_nothing_is_lost_or_done_twice() {
         "unknown",
         "late",
         "demoted",
+        "stalled",
+        "ended by a stall",
     ];
     let missed: Vec<_> = all.iter().filter(|word| !seen.contains(**word)).collect();
     assert!(missed.is_empty(), "never seen: {missed:?}");

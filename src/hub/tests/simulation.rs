@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 
 /// SplitMix64: the same steps for the same seed everywhere.
-pub(super) struct Dice(pub(super) u64);
+pub(in crate::hub) struct Dice(pub(in crate::hub) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+    pub(in crate::hub) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

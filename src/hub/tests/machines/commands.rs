@@ -96,7 +96,7 @@ fn a_beat_from_before_the_board_slept_makes_a_command_stale() {
     let (mut w, ann) = held();
     let beat = Some(w.hub.beat_number(w.now()));
     let now = w.now();
-    w.hub.slept(now, Duration::from_secs(30));
+    w.hub.slept(now, Duration::from_secs(4));
     let order = Order { device: "pump", command: "start", args: &Args::default(), beat, reference: None, waiter: None };
     assert!(matches!(w.order(ann, &order), Err(CommandError::Stale { .. })));
     w.live(10_500);

@@ -250,13 +250,83 @@ fn an_outage_of_two_seconds_stops_nothing() {
 }
 
 #[test]
-fn time_in_which_the_server_stood_still_ends_no_control() {
+fn a_stall_of_the_server_ends_no_control_while_the_newest_answer_is_young() {
     let (mut w, ann) = held();
-    w.hub.stood_still(Duration::from_secs(20));
-    w.at(30_000);
-    assert_eq!(w.holder("pump"), Some(ann));
+    w.live(14_000);
+    w.ms = 18_400;
+    w.hub.stood_still(Duration::from_millis(4_400));
     w.live(60_000);
     assert_eq!(w.holder("pump"), Some(ann));
+}
+
+#[test]
+fn no_stall_of_the_server_carries_control_beyond_max_silence() {
+    let (mut w, _) = held();
+    w.live(14_000);
+    w.ms = 19_000;
+    w.hub.stood_still(Duration::from_secs(5));
+    w.at(19_000);
+    assert_eq!(w.holder("pump"), None);
+    // stop and go: what a stranger can make of this server, again and again
+    for (stopped, runs) in [(700, 100), (1_500, 100), (251, 49)] {
+        let (mut w, _) = held();
+        w.live(14_000);
+        w.device_news(50);
+        let mut runs_from = 0;
+        while w.ms < 19_000 {
+            w.ms += stopped;
+            w.hub.stood_still(Duration::from_millis(stopped));
+            runs_from = w.ms;
+            w.at(runs_from + runs);
+        }
+        assert_eq!(w.holder("pump"), None, "{stopped}/{runs}");
+        let after = runs_from.max(19_000) - 14_000;
+        w.expect_device(50, &[&format!("safe page ann {after}"), "control -"]);
+    }
+}
+
+#[test]
+fn a_look_ends_control_in_time_and_nothing_else() {
+    let (mut w, _) = held();
+    w.live(14_000);
+    w.device_news(50);
+    w.ms = 16_999;
+    let now = w.now();
+    w.hub.look_at_holders(now, &mut w.fx);
+    assert!(w.fx.is_empty());
+    w.ms = 40_000;
+    let now = w.now();
+    w.hub.look_at_holders(now, &mut w.fx);
+    w.settle();
+    w.expect_device(50, &["safe page ann 26000", "control -"]);
+    let device = w.hub.devices().into_iter().next().expect("the pump");
+    assert_eq!(device.state, DeviceState::Up, "what people and devices have said since is not read yet");
+}
+
+#[test]
+fn an_answer_swallowed_by_an_outage_is_waited_for_again() {
+    let (mut w, ann) = held();
+    let pages = w.machines.pages.clone();
+    // its last answer that came was to the beat of 11 s; the next one was sent and lost with all that followed
+    w.live(11_400);
+    w.freeze(1).at(12_600);
+    w.suspect(1, 1_200).at(13_400);
+    w.recover(1).at(15_400);
+    assert_eq!(w.holder("pump"), Some(ann), "4.4 s after the newest answer, of which 2 s were silent");
+    w.machines.pages = pages;
+    w.live(60_000);
+    assert_eq!(w.holder("pump"), Some(ann));
+    w.expect_device(50, &[]);
+}
+
+#[test]
+fn a_sleep_of_the_board_counts_for_the_age_of_the_newest_answer() {
+    let (mut w, _) = held();
+    w.live(14_000);
+    let now = w.now();
+    w.hub.slept(now, Duration::from_secs(5));
+    w.at(14_001);
+    assert_eq!(w.holder("pump"), None);
 }
 
 #[test]
