@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use boatswain::ask::{self, Ask};
 use boatswain::codec::{Decoded, ProtoError};
 use boatswain::config::Source;
 use boatswain::config::users::Users;
@@ -16,13 +17,11 @@ use boatswain::http::request::{HeadLimits, Method, Request, slots};
 use boatswain::http::response::{Envelope, Persist, http_date, push_complaint};
 use boatswain::json;
 use boatswain::link::lines::{Line, Lines, RESULT_MAX, name_fault};
-use boatswain::link::page::{self, Ask};
 use boatswain::link::sse::Sse;
 use boatswain::link::ws::{Echo, Ws};
 use boatswain::link::{Link, Step};
 use boatswain::msg::FromDevice;
 use boatswain::routes::chat::{self, Unread};
-use boatswain::routes::devices::{self, CommandWish, ControlWish};
 use boatswain::routes::reply::read_cookie;
 
 /// A function that reads bytes and must not mind which.
@@ -265,13 +264,22 @@ pub fn bodies(data: &[u8]) {
         Err(Unread::Utf8) => assert!(std::str::from_utf8(body).is_err()),
         Err(Unread::Shape | Unread::Type) => assert!(!kind.is_empty()),
     }
-    let Ok(map) = devices::object(body) else { return };
-    if let Err(denied) = ControlWish::read(&map) {
-        assert_eq!((denied.status, denied.word), (400, "shape"));
+    if let Ok(order) = ask::command("p", body) {
+        assert!(order.reference.is_none_or(|r| r.json().len() <= 128));
+        // the same on a WebSocket is taken, and is the same
+        let Ok(serde_json::Value::Object(mut inner)) = serde_json::from_slice(body) else {
+            panic!("an object was read")
+        };
+        let outside = ["beat", "ref"].map(|name| (name, inner.remove(name).unwrap_or_default()));
+        inner.insert("device".into(), "p".into());
+        let mut message = serde_json::json!({"command": inner});
+        for (name, value) in outside {
+            message[name] = value;
+        }
+        assert_eq!(ask::Request::read(&message.to_string()).ask, ask::command("p", body).map(Ask::Command));
     }
-    match CommandWish::read(&map) {
-        Ok(wish) => assert!(wish.reference.is_none_or(|r| r.json().len() <= 128)),
-        Err(denied) => assert_eq!((denied.status, denied.word), (400, "shape")),
+    if let Ok(wish) = ask::control("p", body) {
+        assert_eq!(wish.device, "p");
     }
 }
 
@@ -306,8 +314,8 @@ fn steps(link: &mut dyn Link, pieces: &[&[u8]]) -> Vec<Result<Step, u16>> {
 /// What pages say in JSON, and JSON out.
 pub fn page_json(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let request = page::Request::read(text);
-    if let Ask::Say { text } = &request.ask {
+    let request = ask::Request::read(text);
+    if let Ok(Ask::Say(text)) = &request.ask {
         assert!(!text.is_empty() || data.windows(2).any(|w| w == b"\"\""));
     }
     if let Some(reference) = &request.reference {

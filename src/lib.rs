@@ -7,11 +7,12 @@
 //! 2  link     how things are said on a connection that stays: SSE, WebSocket, device lines (pure)
 //! 1  http     bytes <-> requests (pure)
 //! 1  hub      who is here and who hears what (pure)
-//! 0  msg, codec, config, describe, fnv, json, metrics, sys    words and ground
+//! 0  msg, ask, codec, config, describe, fnv, json, metrics, sys    words and ground
 //! ```
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod ask;
 pub mod codec;
 pub mod config;
 pub mod describe;

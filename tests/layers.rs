@@ -7,8 +7,12 @@ use std::path::Path;
 
 /// A part of the crate and the parts that it must not use.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("msg", &["codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
-    ("describe", &["msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
+    ("ask", &["codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
+    ("msg", &["ask", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
+    (
+        "describe",
+        &["ask", "msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"],
+    ),
     ("codec", &["config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("fnv", &["msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("config", &["http", "hub", "link", "routes", "net", "cli"]),

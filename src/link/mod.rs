@@ -4,15 +4,15 @@
 //! Never does: sockets, timers, deciding who hears what. A link turns messages into bytes and bytes into steps.
 
 pub mod lines;
-pub mod page;
 pub mod sse;
 pub mod ws;
 
+use crate::ask::Request;
 use crate::codec::{Decoded, ProtoError};
 use crate::msg::{CloseReason, Message};
 
 /// What a peer said on its link.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Bytes without a meaning here; they are used up, and prove that the peer talks.
     Noise,
@@ -21,7 +21,7 @@ pub enum Step {
     /// The peer ends the link in order: these are the last bytes to it, then close.
     End(Vec<u8>),
     /// A page asks for something.
-    Page(page::Request),
+    Page(Request),
 }
 
 /// One transport of events. The same link object serves one connection; links with the same [`Link::name`] encode

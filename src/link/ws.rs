@@ -11,9 +11,9 @@ use sha1::{Digest, Sha1};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use crate::ask::Request;
 use crate::codec::{Decoded, ProtoError};
 use crate::json;
-use crate::link::page::Request;
 use crate::link::{Link, Step};
 use crate::msg::{CloseReason, Message, Passing};
 

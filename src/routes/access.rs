@@ -10,7 +10,7 @@ use crate::http::response::Audience;
 use crate::hub::{Newcomer, SessionView};
 use crate::msg::LeftReason;
 use crate::routes::gate::{Job, Key, Look};
-use crate::routes::reply::{Caller, Ctx, Full, Reply, cookie_name, json, read_cookie, refusal};
+use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, Reply, cookie_name, json, read_cookie, refusal};
 
 /// The challenge of every 401 (RFC 7617, section 2.1).
 fn challenge(ctx: &Ctx<'_>) -> String {
@@ -69,17 +69,35 @@ fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
         || hosts.iter().any(|h| host_name(h).eq_ignore_ascii_case(&name))
 }
 
-/// Finds out who asks. `Err` with what to answer, or with the password that somebody has to check first.
-pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience, tab: bool) -> Result<Caller, Reply> {
-    let Shown { known, stale, ended } = shown(ctx, request);
-    if let (Some(why), None, true) = (ended, &known, tab) {
-        let said = "this session has ended; sign in again to come back";
-        return Err(json(403, |o| {
-            o.text("error", "ended").text("message", said).shown("reason", why);
-        })
-        .into());
+/// What somebody is told who may give nothing but emergency stops.
+pub fn only_stops(why: OnlyStops) -> Full {
+    match why {
+        OnlyStops::Ended(reason) => json(403, |o| {
+            o.text("error", "ended").text("message", "this session has ended; sign in again to come back");
+            o.shown("reason", reason);
+        }),
+        OnlyStops::Evicted => {
+            let said = "an admin took this user's seat; come back in a minute";
+            refusal(403, "evicted", said).with("Retry-After", "60")
+        }
     }
-    let caller = match (known, given(ctx, request)) {
+}
+
+/// Finds out who asks. `Err` with what to answer, or with the password that somebody has to check first. `stops`: its
+/// body may turn out to be an emergency stop, which an evicted user and the page of an ended session may give, too.
+pub fn authenticate(
+    ctx: &mut Ctx<'_>,
+    request: &Request<'_>,
+    audience: Audience,
+    tab: bool,
+    stops: bool,
+) -> Result<Caller, Reply> {
+    let Shown { known, stale, ended } = shown(ctx, request);
+    let over = ended.filter(|_| tab && known.is_none()).map(OnlyStops::Ended);
+    if let (Some(over), false) = (over, stops) {
+        return Err(only_stops(over).into());
+    }
+    let mut caller = match (known, given(ctx, request)) {
         // the cookie is enough; credentials of the same user add nothing
         (Some((view, _)), Given::Nothing) => from_view(view),
         (Some((view, _)), Given::Good(user)) if view.user == user => from_view(view),
@@ -92,13 +110,20 @@ pub fn authenticate(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience
             // bad ones beside a cookie are ignored
             (Some((view, _)), Ok(_)) => from_view(view),
             (None, Ok(Check::Throttled(s))) => return Err(throttled(audience, s).into()),
-            (None, Ok(Check::Bad)) => return Err(stranger(ctx, audience, tab)),
+            (None, Ok(Check::Bad)) => return Err(stranger(ctx, audience, tab, over)),
         },
-        (None, Given::Nothing) => return Err(stranger(ctx, audience, tab)),
+        (None, Given::Nothing) => return Err(stranger(ctx, audience, tab, over)),
     };
-    if ctx.hub.barred(ctx.now, &caller.user, ctx.peer.addr) {
-        let said = "an admin took this user's seat; come back in a minute";
-        return Err(Full::error(403, "evicted", said, audience).with("Retry-After", "60").into());
+    let evicted = ctx.hub.barred(ctx.now, &caller.user, ctx.peer.addr).then_some(OnlyStops::Evicted);
+    caller.only_stops = evicted.or(over);
+    match caller.only_stops {
+        Some(OnlyStops::Evicted) if !stops => {
+            let said = "an admin took this user's seat; come back in a minute";
+            return Err(Full::error(403, "evicted", said, audience).with("Retry-After", "60").into());
+        }
+        // what has ended does not come back by a stop: no new cookie
+        Some(_) => caller.cookie = None,
+        None => {}
     }
     Ok(caller)
 }
@@ -157,7 +182,10 @@ fn given(ctx: &Ctx<'_>, request: &Request<'_>) -> Given {
 
 /// Who gave no good credentials: a challenge, or, for the page client, a 403, because a challenge there would open
 /// a native prompt over the panel.
-fn stranger(ctx: &Ctx<'_>, audience: Audience, tab: bool) -> Reply {
+fn stranger(ctx: &Ctx<'_>, audience: Audience, tab: bool, over: Option<OnlyStops>) -> Reply {
+    if let Some(over) = over {
+        return only_stops(over).into();
+    }
     if tab {
         let said = "not signed in any more; reload the page to sign in";
         return refusal(403, "signed_out", said).into();
@@ -187,7 +215,7 @@ fn check(ctx: &mut Ctx<'_>, key: Key, basic: &Basic) -> Result<Check, Box<Job>> 
 }
 
 fn from_view(view: SessionView) -> Caller {
-    Caller { session: view.id, user: view.user, role: view.role, cookie: None }
+    Caller { session: view.id, user: view.user, role: view.role, cookie: None, only_stops: None }
 }
 
 fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Rc<str>, stale: Option<[u8; 16]>) -> Caller {
@@ -201,7 +229,7 @@ fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Rc<str>, stale: Option<
     if cookie != random {
         ctx.site.secret = Some(random);
     }
-    Caller { session, user, role, cookie: Some(cookie) }
+    Caller { session, user, role, cookie: Some(cookie), only_stops: None }
 }
 
 /// Refuses what another site makes a browser do (cross-site request forgery): an `Origin` that is not ours on

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ask;
 use crate::hub::SayError;
 use crate::msg::{Type, Types};
 use crate::routes::full;
@@ -89,13 +90,7 @@ pub fn read(content_type: Option<&[u8]>, body: &[u8]) -> Result<String, Unread> 
     let kind = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     match kind.as_slice() {
         b"text/plain" => std::str::from_utf8(body).map(str::to_owned).map_err(|_| Unread::Utf8),
-        b"application/json" => match serde_json::from_slice::<serde_json::Value>(body) {
-            Ok(serde_json::Value::Object(mut map)) => match map.remove("text") {
-                Some(serde_json::Value::String(text)) => Ok(text),
-                _ => Err(Unread::Shape),
-            },
-            _ => Err(Unread::Shape),
-        },
+        b"application/json" => ask::text(body).map_err(|_| Unread::Shape),
         _ => Err(Unread::Type),
     }
 }

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
+use crate::ask;
 use crate::config::parse_duration;
-use crate::describe::Args;
-use crate::hub::{Asked, CommandError, ControlError, Controlled, Order, Take};
+use crate::hub::{Asked, CommandError, ControlError, Controlled, Order, Ordered, Take};
 use crate::json;
-use crate::link::page;
-use crate::msg::{Event, EventId, Member, Ref, Role, What};
-use crate::routes::full;
+use crate::msg::{ConnId, Event, EventId, Member, Role, SessionId, What};
 use crate::routes::links::query;
 use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
+use crate::routes::{access, full};
 
 /// The longest that a request waits for an answer, whatever it asks for: proxies give up at about that.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -43,6 +40,11 @@ impl Denied {
         Denied { status, word, message: message.into(), holder: None }
     }
 
+    /// What was asked for has not the shape that it has to have.
+    pub fn shape(message: &'static str) -> Denied {
+        Denied::new(400, "shape", message)
+    }
+
     fn full(&self) -> Full {
         json(self.status, |o| {
             o.text("error", self.word).text("message", &self.message);
@@ -55,40 +57,13 @@ impl Denied {
 
 // --------------------------------------------------------------------------------------------------- control
 
-/// What is wanted of control, as it came.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ControlWish {
-    /// `take`, `release`, `force` or `give`.
-    pub action: String,
-    /// `to`, for `give`.
-    pub to: Option<String>,
-    /// `lease`.
-    pub lease: Option<String>,
-}
-
-impl ControlWish {
-    /// From the JSON object that has these names in it.
-    ///
-    /// # Errors
-    /// What shape it has to have.
-    pub fn read(map: &Map<String, Value>) -> Result<ControlWish, Denied> {
-        let text = |name: &str| match map.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(Denied::new(400, "shape", format!("`{name}` has to be a string"))),
-        };
-        let action = text("action")?.ok_or_else(|| Denied::new(400, "shape", ACTIONS))?;
-        Ok(ControlWish { action, to: text("to")?, lease: text("lease")? })
-    }
-}
-
 const ACTIONS: &str = r#"`action` has to be "take", "release", "give" or "force", as in {"action":"take"}"#;
 
 /// `POST /api/devices/NAME/control`.
 pub(super) fn control(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
-    let done = object(call.body)
-        .and_then(|map| ControlWish::read(&map))
-        .and_then(|wish| change_control(ctx, call.caller.session, call.param, &wish));
+    let done = ask::control(call.param, call.body)
+        .map_err(Denied::shape)
+        .and_then(|wish| change_control(ctx, call.caller.session, &wish));
     match done {
         Ok(done) => json(200, |o| {
             o.text("device", call.param).somebody("holder", done.holder.as_deref());
@@ -105,12 +80,8 @@ pub(super) fn control(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 ///
 /// # Errors
 /// What to tell whoever asked.
-pub fn change_control(
-    ctx: &mut Ctx<'_>,
-    session: crate::msg::SessionId,
-    device: &str,
-    wish: &ControlWish,
-) -> Result<Controlled, Denied> {
+pub fn change_control(ctx: &mut Ctx<'_>, session: SessionId, wish: &ask::Control) -> Result<Controlled, Denied> {
+    let device = &*wish.device;
     let force = match wish.action.as_str() {
         "take" => false,
         "force" => true,
@@ -162,53 +133,6 @@ fn control_denied(ctx: &Ctx<'_>, device: &str, error: ControlError) -> Denied {
 
 // -------------------------------------------------------------------------------------------------- commands
 
-/// A command, as it came.
-#[derive(Clone, PartialEq, Debug)]
-pub struct CommandWish {
-    /// Its name.
-    pub command: String,
-    /// Its arguments.
-    pub args: Args,
-    /// The last beat that the page saw.
-    pub beat: Option<u64>,
-    /// The session's own name for it.
-    pub reference: Option<Ref>,
-}
-
-impl CommandWish {
-    /// From the JSON object of a request's body.
-    ///
-    /// # Errors
-    /// What shape it has to have.
-    pub fn read(map: &Map<String, Value>) -> Result<CommandWish, Denied> {
-        let shape = |message: &str| Denied::new(400, "shape", message);
-        let command = map.get("command").and_then(Value::as_str);
-        let command =
-            command.ok_or_else(|| shape(r#"`command` has to be a name, as in {"command":"stop","args":{}}"#))?;
-        let args = args(map.get("args").cloned())?;
-        let beat = match map.get("beat") {
-            None | Some(Value::Null) => None,
-            Some(n) => Some(n.as_u64().ok_or_else(|| shape("`beat` has to be the number of the last beat"))?),
-        };
-        let reference = match map.get("ref") {
-            None | Some(Value::Null) => None,
-            Some(value) => match page::reference(value) {
-                Some(reference) => Some(reference),
-                None => return Err(shape("`ref` has to be a string or a whole number of at most 128 bytes")),
-            },
-        };
-        Ok(CommandWish { command: command.into(), args, beat, reference })
-    }
-}
-
-/// The arguments of a command, as they came.
-///
-/// # Errors
-/// What shape they have to have.
-pub fn args(value: Option<Value>) -> Result<Args, Denied> {
-    Args::new(value).ok_or_else(|| Denied::new(400, "shape", "`args` has to be an object of names and values"))
-}
-
 /// `POST /api/devices/NAME/command`.
 pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let wait = match query(call.request, "wait").map(|wait| parse_duration(&wait)) {
@@ -217,9 +141,18 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Some(Err(fault)) => return super::bad_query("wait", &fault),
     };
     // who may is decided before what the body says; only it says whether everybody may
-    let wish = object(call.body).and_then(|map| CommandWish::read(&map));
-    let anyone = matches!(&wish, Ok(wish) if ctx.hub.is_for_anyone(call.param, &wish.command));
-    if !anyone {
+    let order = ask::command(call.param, call.body);
+    if order.as_ref().is_ok_and(|order| is_stop(ctx, order)) {
+        // a sign of life; a stop passes whatever has become of its session meanwhile
+        let _ = ctx.hub.request(ctx.now, call.caller.session, Asked::Read, ctx.fx);
+    } else {
+        if let Some(only) = call.caller.only_stops {
+            return access::only_stops(only).into();
+        }
+        // as every request that needs a name: an ended session is told so before its role is
+        if let Err(why) = ctx.hub.request(ctx.now, call.caller.session, Asked::Read, ctx.fx) {
+            return full::answer(ctx, call.request, why).into();
+        }
         if call.caller.role < Role::Operator {
             let said = format!("this needs the role operator; {} is a {}", call.caller.user, call.caller.role);
             return refusal(403, "role", &said).into();
@@ -229,7 +162,8 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         }
     }
     let conn = ctx.peer.conn;
-    let done = wish.and_then(|wish| send(ctx, call.caller.session, call.param, &wish, wait.map(|_| conn)));
+    let done = order.map_err(Denied::shape);
+    let done = done.and_then(|order| send(ctx, call.caller.session, &order, wait.map(|_| conn)));
     let ordered = match done {
         Ok(ordered) => ordered,
         Err(denied) => return denied.full().into(),
@@ -244,27 +178,35 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     }
 }
 
+/// Whether it is an emergency stop, which everybody with a name may give at any time: the device's description says so.
+/// Asked once for each carrier, before anything else is; the hub goes by the same word of the description.
+fn is_stop(ctx: &Ctx<'_>, order: &ask::Command) -> bool {
+    ctx.hub.is_for_anyone(&order.device, &order.command)
+}
+
 /// Sends the command; for every carrier. `waiter`: the connection whose request waits for the answer.
 ///
 /// # Errors
 /// What to tell whoever asked.
 pub fn send(
     ctx: &mut Ctx<'_>,
-    session: crate::msg::SessionId,
-    device: &str,
-    wish: &CommandWish,
-    waiter: Option<crate::msg::ConnId>,
-) -> Result<crate::hub::Ordered, Denied> {
+    session: SessionId,
+    ask: &ask::Command,
+    waiter: Option<ConnId>,
+) -> Result<Ordered, Denied> {
+    if let (Some(flaw), false) = (ask.flaw, is_stop(ctx, ask)) {
+        return Err(Denied::shape(flaw));
+    }
     let order = Order {
-        device,
-        command: &wish.command,
-        args: &wish.args,
-        beat: wish.beat,
-        reference: wish.reference.as_ref(),
+        device: &ask.device,
+        command: &ask.command,
+        args: &ask.args,
+        beat: ask.beat,
+        reference: ask.reference.as_ref(),
         waiter,
     };
     let done = ctx.hub.command(ctx.now, session, &order, ctx.fx);
-    done.map_err(|e| command_denied(device, &wish.command, e))
+    done.map_err(|e| command_denied(&ask.device, &ask.command, e))
 }
 
 fn command_denied(device: &str, command: &str, error: CommandError) -> Denied {
@@ -331,15 +273,4 @@ fn no_control(device: &str, holder: Option<std::rc::Rc<Member>>) -> Denied {
         None => format!("nobody holds control of {device}; take it first"),
     };
     Denied { holder: Some(holder), ..Denied::new(409, "no_control", message) }
-}
-
-/// The JSON object in a body.
-///
-/// # Errors
-/// That it has to be one.
-pub fn object(body: &[u8]) -> Result<Map<String, Value>, Denied> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(map)) => Ok(map),
-        _ => Err(Denied::new(400, "shape", "the body has to be a JSON object")),
-    }
 }

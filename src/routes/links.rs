@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::ask;
 use crate::http::request::{Method, Request, Version};
 use crate::http::response::EVENT_STREAM;
 use crate::hub::{Asked, LinkSpec, NoLink, Tab};
@@ -52,17 +53,16 @@ pub(super) fn replay(ctx: &mut Ctx<'_>, last: Option<Cow<'_, str>>, types: Types
 
 /// `POST /api/beat?tab=T`: `{"beat":N,"hold":["pump-1"]}`.
 pub(super) fn beat(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
-    let shape = r#"the body is JSON like {"beat":17,"hold":[]}, the page is named by ?tab= in the query"#;
-    let refused = || Reply::from(refusal(400, "shape", shape));
-    let Some(tab) = query(call.request, "tab").filter(|t| !t.is_empty()) else { return refused() };
-    let Ok(body) = serde_json::from_slice::<serde_json::Value>(call.body) else { return refused() };
-    let Some(n) = body.get("beat").and_then(|n| n.as_u64()) else { return refused() };
-    let hold: Option<Vec<&str>> = match body.get("hold") {
-        None => Some(Vec::new()),
-        Some(list) => list.as_array().and_then(|list| list.iter().map(|name| name.as_str()).collect()),
+    let refused = |why: &str| Reply::from(refusal(400, "shape", why));
+    let Some(tab) = query(call.request, "tab").filter(|t| !t.is_empty()) else {
+        return refused("the page that answers is named by ?tab= in the query");
     };
-    let Some(hold) = hold else { return refused() };
-    ctx.hub.beat_answer(ctx.now, call.caller.session, &tab, n, &hold, ctx.fx);
+    let beat = match ask::beat(call.body) {
+        Ok(beat) => beat,
+        Err(why) => return refused(why),
+    };
+    let hold: Vec<&str> = beat.hold.iter().map(String::as_str).collect();
+    ctx.hub.beat_answer(ctx.now, call.caller.session, &tab, beat.n, &hold, ctx.fx);
     Full::empty(204).into()
 }
 

@@ -47,7 +47,7 @@ pub const ROUTES: &[Route] = &[
     Route::get("/api/log", Need::Name, log::show),
     Route::get("/api/devices", Need::Name, devices::show),
     Route::post("/api/devices/*/control", Need::Seat(Role::Operator), devices::control),
-    Route::post("/api/devices/*/command", Need::Name, devices::command),
+    Route::post("/api/devices/*/command", Need::Stop, devices::command),
     Route::post("/api/members/*/evict", Need::Seat(Role::Admin), evict::evict),
     Route::get("/api/status", Need::Name, status::show),
     Route::get("/metrics", Need::Name, status::metrics),
@@ -93,6 +93,9 @@ pub enum Need {
     Nothing,
     /// Good credentials or a session's cookie.
     Name,
+    /// The same, and not even a session that goes on: it may be an emergency stop, which only its body says. The handler
+    /// asks for all the rest if it is none.
+    Stop,
     /// A seat too, for a link.
     Link,
     /// A seat too, and this role or a higher one.
@@ -115,7 +118,7 @@ impl Admitted {
 
     /// Whether it may be an emergency stop, which needs nothing but a name: only its body says so.
     pub fn may_stop(&self) -> bool {
-        self.caller.is_some() && self.route.is_some_and(|i| ROUTES[i].path == "/api/devices/*/command")
+        self.caller.is_some() && self.route.is_some_and(|i| ROUTES[i].need == Need::Stop)
     }
 
     /// Whether it asks for a file.
@@ -148,7 +151,9 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
             return Ok(Admitted { route: Some(i), caller: None });
         }
     }
-    let caller = access::authenticate(ctx, request, audience, tab).map_err(|reply| Refused { reply, caller: None })?;
+    let stops = matches!(found, Ok(Some((i, _))) if ROUTES[i].need == Need::Stop);
+    let caller =
+        access::authenticate(ctx, request, audience, tab, stops).map_err(|reply| Refused { reply, caller: None })?;
     let refuse = |reply: Full| Refused { reply: reply.into(), caller: Some(caller.clone()) };
     access::origin(request, audience).map_err(refuse)?;
     let found = found.map_err(refuse)?;
@@ -224,10 +229,10 @@ pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, bod
         let asked = match route.need {
             Need::Seat(_) => Asked::Act,
             Need::Link => Asked::Link,
-            Need::Name | Need::Nothing => Asked::Read,
+            Need::Name | Need::Stop | Need::Nothing => Asked::Read,
         };
         // a link takes its seat when it opens
-        if route.need != Need::Link {
+        if !matches!(route.need, Need::Link | Need::Stop) {
             if let Err(why) = ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
                 return full::answer(ctx, request, why).into();
             }

@@ -10,7 +10,7 @@ use crate::hub::Hub;
 use crate::json::Object;
 use crate::link::Link;
 use crate::metrics::Metrics;
-use crate::msg::{ConnId, Effects, EventId, Moment, Now, PeerAddr, Role, SessionId};
+use crate::msg::{ConnId, Effects, EventId, LeftReason, Moment, Now, PeerAddr, Role, SessionId};
 use crate::routes::gate::{Gate, Job, Key};
 use crate::routes::rooms::Rooms;
 
@@ -85,12 +85,23 @@ pub struct Caller {
     pub role: Role,
     /// The session's cookie, if this answer has to set it.
     pub cookie: Option<[u8; 16]>,
+    /// Why it may give nothing but emergency stops, if that is so: whoever lets a request in asks for this.
+    pub only_stops: Option<OnlyStops>,
+}
+
+/// Why somebody with good credentials may give nothing but emergency stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnlyStops {
+    /// An admin took the user's seat a moment ago.
+    Evicted,
+    /// It is the page of a session that is over for good.
+    Ended(LeftReason),
 }
 
 impl Caller {
     /// Nobody: who asks on an open path. No session has this name's rights.
     pub fn nobody() -> Caller {
-        Caller { session: SessionId(0), user: "".into(), role: Role::Viewer, cookie: None }
+        Caller { session: SessionId(0), user: "".into(), role: Role::Viewer, cookie: None, only_stops: None }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::link::page::{Ask, Request};
+use crate::ask::{Ask, Request};
 use crate::msg::{Effect, EventId, Message, Passing, SessionId};
 use crate::routes::chat::unsaid;
 use crate::routes::devices;
@@ -15,29 +15,24 @@ type Refusal = (&'static str, String);
 /// Does what the page at the end of the link `ctx.peer.conn` of `session` asks for.
 pub fn take(ctx: &mut Ctx<'_>, session: SessionId, request: Request) {
     let conn = ctx.peer.conn;
-    let bye = request.ask == Ask::Bye;
+    let bye = request.ask == Ok(Ask::Bye);
+    let denied = |denied: devices::Denied| (denied.word, denied.message);
     let outcome = match request.ask {
-        Ask::Say { text } => ctx.hub.say(ctx.now, session, &text, ctx.fx).map(Some).map_err(|why| {
+        Ok(Ask::Say(text)) => ctx.hub.say(ctx.now, session, &text, ctx.fx).map(Some).map_err(|why| {
             let (_, word, said) = unsaid(ctx, why);
             (word, said)
         }),
-        Ask::Beat { n, hold } => {
-            let hold: Vec<&str> = hold.iter().map(String::as_str).collect();
-            ctx.hub.link_beat_answer(ctx.now, conn, n, &hold, ctx.fx);
+        Ok(Ask::Beat(beat)) => {
+            let hold: Vec<&str> = beat.hold.iter().map(String::as_str).collect();
+            ctx.hub.link_beat_answer(ctx.now, conn, beat.n, &hold, ctx.fx);
             Ok(None)
         }
-        Ask::Bye => Ok(None),
-        Ask::Command { device, command, args, beat } => devices::args(Some(args))
-            .map(|args| devices::CommandWish { command, args, beat, reference: request.reference.clone() })
-            .and_then(|wish| devices::send(ctx, session, &device, &wish, None))
-            .map(|ordered| Some(ordered.id))
-            .map_err(|denied| (denied.word, denied.message)),
-        Ask::Control { device, action, to, lease } => {
-            let wish = devices::ControlWish { action, to, lease };
-            let done = devices::change_control(ctx, session, &device, &wish);
-            done.map(|_| None).map_err(|denied| (denied.word, denied.message))
+        Ok(Ask::Bye) => Ok(None),
+        Ok(Ask::Command(order)) => {
+            devices::send(ctx, session, &order, None).map(|ordered| Some(ordered.id)).map_err(denied)
         }
-        Ask::Unclear(why) => Err(("shape", why.into())),
+        Ok(Ask::Control(wish)) => devices::change_control(ctx, session, &wish).map(|_| None).map_err(denied),
+        Err(why) => Err(("shape", why.into())),
     };
     if let Some(passing) = reply(request.reference, outcome) {
         ctx.fx.push(Effect::Deliver { to: vec![conn], message: Message::Passing(Rc::new(passing)) });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::link::page::Ask;
+use crate::ask::Ask;
 use crate::msg::{Epoch, Event, EventId, PeerAddr, What};
 use std::rc::Rc;
 
@@ -75,7 +75,7 @@ fn echo(bytes: &[u8]) -> (Vec<Step>, Option<u16>) {
 
 fn said(steps: &[Step]) -> Vec<&str> {
     let text = |step| match step {
-        &Step::Page(Request { ask: Ask::Say { ref text }, .. }) => text.as_str(),
+        &Step::Page(Request { ask: Ok(Ask::Say(ref text)), .. }) => text.as_str(),
         other => panic!("{other:?}"),
     };
     steps.iter().map(text).collect()
