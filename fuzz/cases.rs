@@ -9,6 +9,7 @@ use boatswain::ask::{self, Ask};
 use boatswain::codec::{Decoded, ProtoError};
 use boatswain::config::Source;
 use boatswain::config::users::Users;
+use boatswain::describe::{Describe, TEXT_MAX};
 use boatswain::http::auth::{Credentials, cookies, credentials};
 use boatswain::http::exchange::{Exchange, Progress};
 use boatswain::http::files::encoding::{Coding, preferred};
@@ -218,7 +219,10 @@ pub fn lines(data: &[u8]) {
         match line {
             Ok(FromDevice::Hello(hello)) => {
                 assert_eq!(name_fault(&hello.name), None);
-                assert!(serde_json::from_str::<serde_json::Value>(hello.describe.text()).is_ok());
+                let text = hello.describe.text();
+                let typed = serde_json::from_str(text).expect("it is JSON");
+                let again = Describe::parse(&typed).expect("what is passed on would be taken");
+                assert!(text.len() <= TEXT_MAX && again.text() == text, "nothing is left that has no type");
             }
             Ok(FromDevice::Telemetry(values)) => {
                 assert!(values.iter().all(|(name, value)| !name.is_empty() && !value.starts_with(['{', '['])));

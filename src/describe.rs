@@ -1,11 +1,16 @@
-//! What a device says of itself, as data: its commands with the arguments they take. And whether arguments fit.
+//! What a device says of itself, as data: its commands with the arguments they take, and what it measures in which
+//! units. And whether arguments fit.
 //!
-//! Never does: knowing any device. The text is kept as the device gave it (pages draw their forms from it); what is
-//! checked here is only what the server enforces.
+//! A device is a stranger to the pages that show it. So nothing of what it said is kept but what has a type here and fits
+//! its bounds; names that are not known are dropped, and pages get the text that is written from these types. What does
+//! not fit is refused by name and never cut to size: a machine that runs with other limits than its maker wrote is worse
+//! than one that does not start.
+//!
+//! Never does: knowing any device.
 
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Bytes of a description: it is sent to every page in `hello`, with those of all other devices.
 pub const TEXT_MAX: usize = 8 << 10;
@@ -15,8 +20,11 @@ const COMMANDS_MAX: usize = 64;
 const ARGS_MAX: usize = 32;
 /// Choices of one argument.
 const CHOICES_MAX: usize = 64;
-/// Bytes of a command's or an argument's name.
+/// Bytes of a name (a device's, a command's, an argument's, a value's), of a unit and of a choice: each is shown on one
+/// line of a page.
 pub const NAME_MAX: usize = 64;
+/// Names of values that one device measures.
+pub const VALUES_MAX: usize = 256;
 /// Bytes of the arguments of one command as text: the log keeps hundreds of them.
 pub const ARGS_TEXT_MAX: usize = 4 << 10;
 
@@ -27,6 +35,9 @@ pub struct Describe {
     /// By name.
     commands: Vec<(Box<str>, CommandSpec)>,
 }
+
+/// Units by the names of values.
+type Units = Vec<(Box<str>, Box<str>)>;
 
 /// One command.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -40,10 +51,19 @@ pub struct CommandSpec {
 #[derive(Clone, PartialEq, Debug)]
 struct ArgSpec {
     kind: Kind,
-    choices: Vec<Value>,
-    min: Option<f64>,
-    max: Option<f64>,
+    choices: Vec<Choice>,
+    /// As they were written: 3000 is shown as 3000 and not as 3000.0.
+    min: Option<Number>,
+    max: Option<Number>,
     optional: bool,
+}
+
+/// One of the values that an argument may have.
+#[derive(Clone, PartialEq, Debug)]
+enum Choice {
+    Number(Number),
+    Text(Box<str>),
+    Flag(bool),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +74,16 @@ enum Kind {
     Flag,
     /// One of the choices, whatever their type.
     Any,
+}
+
+impl Kind {
+    const NAMED: [(&str, Kind); 4] =
+        [("number", Kind::Number), ("integer", Kind::Integer), ("string", Kind::Text), ("boolean", Kind::Flag)];
+
+    /// As `type` names it.
+    fn word(self) -> Option<&'static str> {
+        Kind::NAMED.iter().find(|(_, kind)| *kind == self).map(|(word, _)| *word)
+    }
 }
 
 /// Arguments of a command that is asked for.
@@ -89,19 +119,15 @@ impl Describe {
     /// A sentence that names the place and what would be right.
     pub fn parse(value: &Value) -> Result<Describe, String> {
         let Value::Object(map) = value else { return Err("`describe` has to be an object".into()) };
-        let text = value.to_string();
-        if text.len() > TEXT_MAX {
-            return Err(format!("`describe` has {} bytes, at most {TEXT_MAX} are taken", text.len()));
+        // what is written from the types is never longer: it says the same with fewer names
+        let len = value.to_string().len();
+        if len > TEXT_MAX {
+            return Err(format!("`describe` has {len} bytes, at most {TEXT_MAX} are taken"));
         }
-        if let Some(telemetry) = map.get("telemetry") {
-            let fits =
-                telemetry.as_object().is_some_and(|t| t.values().all(|unit| unit.is_string() || unit.is_object()));
-            if !fits {
-                return Err(
-                    "`describe.telemetry` has to be an object of names and units, as in {\"rpm\":\"1/min\"}".into()
-                );
-            }
-        }
+        let units = match map.get("telemetry") {
+            None => Units::new(),
+            Some(value) => units(value)?,
+        };
         // in their order: that of serde_json's maps is that of the names
         let mut commands = Vec::new();
         match map.get("commands") {
@@ -114,16 +140,16 @@ impl Describe {
                     ));
                 }
                 for (name, spec) in all {
-                    check_name("command", name)?;
+                    check_name("a command", name)?;
                     commands.push((name.as_str().into(), command(name, spec)?));
                 }
             }
             Some(_) => return Err("`describe.commands` has to be an object, as in {\"stop\":{}}".into()),
         }
-        Ok(Describe { text: text.into(), commands })
+        Ok(Describe { text: written(&commands, &units).into(), commands })
     }
 
-    /// As the device gave it, in one line.
+    /// In one line of JSON, with only what is known here: what pages get.
     pub fn text(&self) -> &Rc<str> {
         &self.text
     }
@@ -163,7 +189,32 @@ impl CommandSpec {
     }
 }
 
+impl CommandSpec {
+    fn value(&self) -> Value {
+        let mut map = Map::new();
+        if self.anyone {
+            map.insert("anyone".into(), true.into());
+        }
+        if !self.args.is_empty() {
+            map.insert("args".into(), by_name(&self.args, ArgSpec::value));
+        }
+        map.into()
+    }
+}
+
 impl ArgSpec {
+    fn value(&self) -> Value {
+        let mut map = Map::new();
+        let mut put = |name: &str, value: Option<Value>| drop(value.and_then(|v| map.insert(name.into(), v)));
+        put("type", self.kind.word().map(Value::from));
+        let choices: Vec<Value> = self.choices.iter().map(Choice::value).collect();
+        put("choices", (!choices.is_empty()).then(|| choices.into()));
+        put("min", self.min.clone().map(Value::Number));
+        put("max", self.max.clone().map(Value::Number));
+        put("optional", self.optional.then(|| true.into()));
+        map.into()
+    }
+
     fn check(&self, name: &str, value: &Value) -> Result<(), String> {
         let right_type = match self.kind {
             Kind::Number => value.is_number(),
@@ -174,9 +225,10 @@ impl ArgSpec {
         };
         // not `<`: whatever cannot be compared does not fit either
         let number = value.as_f64();
-        let low = self.min.is_none_or(|min| number.is_some_and(|n| n >= min));
-        let high = self.max.is_none_or(|max| number.is_some_and(|n| n <= max));
-        let chosen = self.choices.is_empty() || self.choices.iter().any(|c| same(c, value));
+        let bound = |bound: &Option<Number>| bound.as_ref().and_then(Number::as_f64);
+        let low = bound(&self.min).is_none_or(|min| number.is_some_and(|n| n >= min));
+        let high = bound(&self.max).is_none_or(|max| number.is_some_and(|n| n <= max));
+        let chosen = self.choices.is_empty() || self.choices.iter().any(|c| c.is(value));
         if right_type && low && high && chosen {
             return Ok(());
         }
@@ -186,7 +238,7 @@ impl ArgSpec {
     /// What would be right.
     fn wish(&self) -> String {
         if !self.choices.is_empty() {
-            let all: Vec<String> = self.choices.iter().map(Value::to_string).collect();
+            let all: Vec<String> = self.choices.iter().map(|c| c.value().to_string()).collect();
             return format!("one of {}", all.join(", "));
         }
         let kind = match self.kind {
@@ -196,7 +248,7 @@ impl ArgSpec {
             Kind::Flag => "true or false",
             Kind::Any => "anything",
         };
-        match (self.min, self.max) {
+        match (&self.min, &self.max) {
             (Some(min), Some(max)) => format!("{kind} from {min} to {max}"),
             (Some(min), None) => format!("{kind} of at least {min}"),
             (None, Some(max)) => format!("{kind} of at most {max}"),
@@ -210,9 +262,51 @@ fn find<'a, T>(sorted: &'a [(Box<str>, T)], name: &str) -> Option<&'a T> {
     sorted.binary_search_by(|(n, _)| (**n).cmp(name)).ok().map(|at| &sorted[at].1)
 }
 
-/// 1 and 1.0 are the same choice.
-fn same(a: &Value, b: &Value) -> bool {
-    a == b || (a.is_number() && b.is_number() && a.as_f64() == b.as_f64())
+impl Choice {
+    fn read(value: &Value) -> Result<Choice, String> {
+        match value {
+            Value::Number(n) => Ok(Choice::Number(n.clone())),
+            Value::Bool(b) => Ok(Choice::Flag(*b)),
+            Value::String(text) if is_label(text) => Ok(Choice::Text(text.as_str().into())),
+            other => Err(format!(
+                "{} is no choice: it has to be a number, true, false or a string of at most {NAME_MAX} bytes {PLAIN}",
+                shown(other)
+            )),
+        }
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Choice::Number(n) => Value::Number(n.clone()),
+            Choice::Text(text) => (&**text).into(),
+            Choice::Flag(flag) => (*flag).into(),
+        }
+    }
+
+    /// 1 and 1.0 are the same choice.
+    fn is(&self, value: &Value) -> bool {
+        match self {
+            Choice::Number(n) => value.is_number() && n.as_f64() == value.as_f64(),
+            Choice::Text(text) => value.as_str() == Some(text),
+            Choice::Flag(flag) => value.as_bool() == Some(*flag),
+        }
+    }
+}
+
+/// JSON of nothing but what these types hold.
+fn written(commands: &[(Box<str>, CommandSpec)], units: &[(Box<str>, Box<str>)]) -> String {
+    let mut all = Map::new();
+    if !commands.is_empty() {
+        all.insert("commands".into(), by_name(commands, CommandSpec::value));
+    }
+    if !units.is_empty() {
+        all.insert("telemetry".into(), by_name(units, |unit| (&**unit).into()));
+    }
+    Value::Object(all).to_string()
+}
+
+fn by_name<T>(all: &[(Box<str>, T)], value: impl Fn(&T) -> Value) -> Value {
+    all.iter().map(|(name, of)| (name.to_string(), value(of))).collect::<Map<_, _>>().into()
 }
 
 fn unknown(name: &str, known: &[(Box<str>, ArgSpec)]) -> String {
@@ -232,14 +326,56 @@ fn cut(text: &str) -> &str {
     &text[..end]
 }
 
+/// A value as a message shows it.
+fn shown(value: &Value) -> String {
+    cut(&value.to_string()).into()
+}
+
+/// Whether `c` cannot be seen, or changes the order in which what is around it is shown: in a name it makes one thing
+/// look like another. Joiners (U+200C, U+200D) stay: some scripts are not written without them.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// What [`is_hidden`] keeps out, as messages say it.
+const PLAIN: &str = "without control and invisible characters";
+
+/// Whether `text` fits as a name, a unit or a choice; those two may also be empty.
+fn is_label(text: &str) -> bool {
+    text.len() <= NAME_MAX && !text.contains(is_hidden)
+}
+
+/// What is wrong with `name` as the name of a command, an argument or a value.
+pub fn name_fault(what: &str, name: &str) -> Option<String> {
+    let fits = !name.is_empty() && is_label(name);
+    (!fits).then(|| format!("{:?} is no name for {what}: 1 to {NAME_MAX} bytes {PLAIN}", cut(name)))
+}
+
 fn check_name(what: &str, name: &str) -> Result<(), String> {
-    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(format!(
-            "{:?} is no name of a {what}: 1 to {NAME_MAX} bytes without control characters",
-            cut(name)
-        ));
+    name_fault(what, name).map_or(Ok(()), Err)
+}
+
+/// What is measured, and its units.
+fn units(value: &Value) -> Result<Units, String> {
+    let Value::Object(all) = value else {
+        return Err("`describe.telemetry` has to be an object of names and units, as in {\"rpm\":\"1/min\"}".into());
+    };
+    if all.len() > VALUES_MAX {
+        return Err(format!("`describe.telemetry` has {} names, at most {VALUES_MAX} are taken", all.len()));
     }
-    Ok(())
+    let unit = |(name, unit): (&String, &Value)| {
+        check_name("a value", name)?;
+        match unit {
+            Value::String(unit) if is_label(unit) => Ok((name.as_str().into(), unit.as_str().into())),
+            other => Err(format!(
+                "`describe.telemetry`: the unit of {name:?} is {}; it has to be a string of at most {NAME_MAX} bytes {PLAIN}, as in \"1/min\"",
+                shown(other)
+            )),
+        }
+    };
+    all.iter().map(unit).collect()
 }
 
 fn command(name: &str, spec: &Value) -> Result<CommandSpec, String> {
@@ -255,7 +391,7 @@ fn command(name: &str, spec: &Value) -> Result<CommandSpec, String> {
                 return Err(format!("the command {name:?} has {} arguments, at most {ARGS_MAX} are taken", all.len()));
             }
             for (arg, spec) in all {
-                check_name("argument", arg)?;
+                check_name("an argument", arg)?;
                 let spec = argument(spec).map_err(|e| format!("the argument {arg:?} of {name:?}: {e}"))?;
                 args.push((arg.as_str().into(), spec));
             }
@@ -269,31 +405,37 @@ fn argument(spec: &Value) -> Result<ArgSpec, String> {
     let Value::Object(spec) = spec else { return Err("it has to be an object, as in {\"type\":\"number\"}".into()) };
     let choices = match spec.get("choices") {
         None => Vec::new(),
-        Some(Value::Array(all)) if !all.is_empty() && all.len() <= CHOICES_MAX => all.clone(),
+        Some(Value::Array(all)) if !all.is_empty() && all.len() <= CHOICES_MAX => {
+            all.iter().map(Choice::read).collect::<Result<_, _>>()?
+        }
         Some(_) => return Err(format!("`choices` has to be a list of 1 to {CHOICES_MAX} values")),
     };
-    let kind = match spec.get("type").map(Value::as_str) {
-        Some(Some("number")) => Kind::Number,
-        Some(Some("integer")) => Kind::Integer,
-        Some(Some("string")) => Kind::Text,
-        Some(Some("boolean")) => Kind::Flag,
+    let named = |word: &Value| Kind::NAMED.iter().find(|(name, _)| word.as_str() == Some(name));
+    let kind = match spec.get("type").map(named) {
+        Some(Some((_, kind))) => *kind,
         None if !choices.is_empty() => Kind::Any,
         _ => return Err("`type` has to be number, integer, string or boolean".into()),
     };
     let bound = |name: &str| match spec.get(name) {
         None => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(n) if matches!(kind, Kind::Number | Kind::Integer) => Ok(Some(n)),
+        Some(value) => match value {
+            Value::Number(n) if matches!(kind, Kind::Number | Kind::Integer) => Ok(Some(n.clone())),
             _ => Err(format!("`{name}` has to be a number, and goes with numbers only")),
         },
     };
     let (min, max) = (bound("min")?, bound("max")?);
-    if let (Some(min), Some(max)) = (min, max) {
-        if min > max {
+    if let (Some(min), Some(max)) = (&min, &max) {
+        if min.as_f64() > max.as_f64() {
             return Err(format!("`min` ({min}) is above `max` ({max}): nothing fits"));
         }
     }
-    Ok(ArgSpec { kind, choices, min, max, optional: flag(spec, "optional")? })
+    let spec = ArgSpec { kind, choices, min, max, optional: flag(spec, "optional")? };
+    match spec.choices.iter().map(Choice::value).find(|choice| spec.check("", choice).is_err()) {
+        Some(choice) => {
+            Err(format!("the choice {choice} does not fit its `type`, `min` or `max`: it could never be sent"))
+        }
+        None => Ok(spec),
+    }
 }
 
 fn flag(map: &Map<String, Value>, name: &str) -> Result<bool, String> {
@@ -305,99 +447,4 @@ fn flag(map: &Map<String, Value>, name: &str) -> Result<bool, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn pump() -> Describe {
-        let value = json!({
-            "commands": {
-                "start": {},
-                "speed": {"args": {"rpm": {"type": "number", "min": 0, "max": 3000}}},
-                "mode": {"args": {
-                    "to": {"type": "string", "choices": ["eco", "boost"]},
-                    "level": {"type": "integer", "optional": true},
-                    "soft": {"type": "boolean", "optional": true},
-                    "gear": {"choices": [1, "r"], "optional": true},
-                }},
-                "stop": {"anyone": true},
-            },
-            "telemetry": {"rpm": "1/min"},
-        });
-        Describe::parse(&value).unwrap()
-    }
-
-    fn check(command: &str, args: Value) -> Result<(), String> {
-        pump().command(command).unwrap().check(&Args::new(Some(args)).unwrap())
-    }
-
-    #[test]
-    fn arguments_that_fit_pass() {
-        for (command, args) in [
-            ("start", json!({})),
-            ("stop", Value::Null),
-            ("speed", json!({"rpm": 0})),
-            ("speed", json!({"rpm": 3000})),
-            ("speed", json!({"rpm": 41.5})),
-            ("mode", json!({"to": "eco"})),
-            ("mode", json!({"to": "boost", "level": -3, "soft": false, "gear": "r"})),
-            ("mode", json!({"to": "boost", "gear": 1.0})),
-        ] {
-            assert_eq!(check(command, args.clone()), Ok(()), "{command} {args}");
-        }
-        assert!(pump().command("stop").unwrap().anyone && !pump().command("start").unwrap().anyone);
-    }
-
-    #[test]
-    fn every_argument_that_does_not_fit_is_refused_by_name_with_the_remedy() {
-        for (command, args, says) in [
-            ("start", json!({"x": 1}), "takes none"),
-            ("speed", json!({}), "\"rpm\" is missing"),
-            ("speed", json!({"rpm": null}), "a number from 0 to 3000"),
-            ("speed", json!({"rpm": "900"}), "is \"900\"; it has to be a number"),
-            ("speed", json!({"rpm": -0.1}), "from 0 to 3000"),
-            ("speed", json!({"rpm": 3000.1}), "from 0 to 3000"),
-            ("speed", json!({"rpm": 1, "Rpm": 1}), "there is no argument \"Rpm\"; there are rpm"),
-            ("mode", json!({"to": "turbo"}), "one of \"eco\", \"boost\""),
-            ("mode", json!({"to": "eco", "level": 1.5}), "a whole number"),
-            ("mode", json!({"to": "eco", "level": 1e300}), "a whole number"),
-            ("mode", json!({"to": "eco", "soft": 1}), "true or false"),
-            ("mode", json!({"to": "eco", "gear": true}), "one of 1, \"r\""),
-        ] {
-            let found = check(command, args.clone()).expect_err(&args.to_string());
-            assert!(found.contains(says), "{args}: {found}");
-        }
-        assert_eq!(Args::new(Some(json!([1]))), None);
-        let text = Describe::parse(&json!({"commands": {"say": {"args": {"text": {"type": "string"}}}}})).unwrap();
-        let long = Args::new(Some(json!({"text": "x".repeat(ARGS_TEXT_MAX)}))).unwrap();
-        assert!(text.command("say").unwrap().check(&long).unwrap_err().contains("bytes"));
-    }
-
-    #[test]
-    fn a_description_that_cannot_be_meant_is_refused() {
-        for (value, says) in [
-            (json!([]), "an object"),
-            (json!({"commands": []}), "`describe.commands`"),
-            (json!({"commands": {"": {}}}), "no name"),
-            (json!({"commands": {"a\n": {}}}), "no name"),
-            (json!({"commands": {"go": true}}), "\"go\" has to be an object"),
-            (json!({"commands": {"go": {"anyone": "yes"}}}), "`anyone` has to be true or false"),
-            (json!({"commands": {"go": {"args": {"x": {}}}}}), "`type` has to be"),
-            (json!({"commands": {"go": {"args": {"x": {"type": "float"}}}}}), "`type` has to be"),
-            (json!({"commands": {"go": {"args": {"x": {"type": "string", "min": 1}}}}}), "numbers only"),
-            (json!({"commands": {"go": {"args": {"x": {"type": "number", "min": 2, "max": 1}}}}}), "nothing fits"),
-            (json!({"commands": {"go": {"args": {"x": {"choices": []}}}}}), "`choices`"),
-            (json!({"telemetry": ["rpm"]}), "`describe.telemetry`"),
-            (json!({"note": "x".repeat(TEXT_MAX)}), "bytes"),
-        ] {
-            let found = Describe::parse(&value).expect_err(&value.to_string());
-            assert!(found.contains(says), "{value}: {found}");
-        }
-    }
-
-    #[test]
-    fn equal_arguments_have_one_text() {
-        let text = |s: &str| Args::new(Some(serde_json::from_str(s).unwrap())).unwrap().text();
-        assert_eq!(text(r#"{"b":1,"a":"x"}"#), text(r#"{ "a":"x", "b":1 }"#));
-    }
-}
+mod tests;

@@ -110,6 +110,41 @@ fn lines_that_make_no_sense_are_told_so_and_only_broken_framing_ends_a_link() {
 }
 
 #[test]
+fn a_description_that_does_not_fit_is_refused_by_name_and_one_that_does_is_passed_on_without_what_is_unknown() {
+    let (server, addr) = server("");
+    let mut ann = Client::new(&server, "ann");
+    for (describe, names) in [
+        (json!([]), "`describe`"),
+        (json!({"telemetry": {"t": {"innerHTML": "<meta http-equiv=refresh content=0>"}}}), "\"t\""),
+        (json!({"telemetry": {"t": {"children": 1}}}), "\"t\""),
+        (json!({"telemetry": {"t": "C".repeat(65)}}), "\"t\""),
+        (json!({"commands": {"go": {"args": {"x": {"choices": [{"style": "position:fixed"}]}}}}}), "\"x\" of \"go\""),
+        (json!({"commands": {"go": {"args": {"x": {"type": "number", "min": 2, "max": 1}}}}}), "\"x\" of \"go\""),
+        (json!({"commands": {"go": {"anyone": 1}}}), "\"go\""),
+        (json!({"commands": {"st\u{200b}op": {}}}), "st\\u{200b}op"),
+    ] {
+        let mut device = Device::connect(addr);
+        device.say(&json!({"hello": "fan", "describe": describe}).to_string());
+        let told = device.next();
+        assert_eq!(told["error"], "describe", "{told}");
+        assert!(told["message"].as_str().unwrap().contains(names), "{told}");
+        assert!(device.is_ended(), "{told}");
+    }
+    assert_eq!(ann.get("/api/devices").json(), json!([]), "none of them is a device");
+
+    let mut device = Device::connect(addr);
+    let known =
+        json!({"commands": {"__proto__": {"args": {"toString": {"type": "string"}}}}, "telemetry": {"t": "<b>"}});
+    let mut said = known.clone();
+    said["innerHTML"] = json!("<b>");
+    said["commands"]["__proto__"]["children"] = json!(1);
+    said["commands"]["__proto__"]["args"]["toString"]["style"] = json!("x");
+    device.say(&json!({"hello": "fan", "describe": said}).to_string());
+    assert_eq!(device.next()["welcome"], "fan");
+    assert_eq!(ann.get("/api/devices").json()[0]["describe"], known);
+}
+
+#[test]
 fn whoever_does_not_begin_with_a_good_hello_is_told_why_and_closed() {
     let (server, addr) = start(Setup::default().table("devices", "connections = 3"));
     for (line, error) in [
@@ -117,7 +152,7 @@ fn whoever_does_not_begin_with_a_good_hello_is_told_why_and_closed() {
         ("GET / HTTP/1.1", "json"),
         (r#"{"hello":"a/b"}"#, "hello"),
         (r#"{"hello":"a","proto":2}"#, "hello"),
-        (r#"{"hello":"a","describe":{"commands":{"x":{"args":{"y":{"type":"float"}}}}}}"#, "hello"),
+        (r#"{"hello":"a","describe":{"commands":{"x":{"args":{"y":{"type":"float"}}}}}}"#, "describe"),
     ] {
         let mut device = Device::connect(addr);
         device.say(line);

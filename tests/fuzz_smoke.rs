@@ -48,6 +48,7 @@ const SEEDS: &[(&str, &[&[u8]])] = &[
         &[
             b"\x09{\"hello\":\"pump-1\",\"proto\":1}\n{\"telemetry\":{\"rpm\":1}}\r\n{\"ping\":7}\n",
             b"\x04{\"hello\":\"p\",\"token\":\"x\",\"describe\":{\"commands\":{\"go\":{\"args\":{\"n\":{\"type\":\"integer\",\"min\":0}}},\"stop\":{\"anyone\":true}}}}\n",
+            b"\x06{\"hello\":\"p\",\"describe\":{\"telemetry\":{\"t\":\"C\",\"__proto__\":\"\"},\"commands\":{\"g\":{\"args\":{\"to\":{\"choices\":[1,2.5,\"a\",true]},\"n\":{\"type\":\"number\",\"max\":1e300,\"optional\":true}}}},\"x\":{\"innerHTML\":1}}}\n",
             b"\x11{\"answer\":\"k3x9a1-42\",\"ok\":true,\"result\":{\"a\":[1,null]}}\n\n{\"bye\":\"x\"}\n{\"pong\":1}\nno\n",
         ],
     ),

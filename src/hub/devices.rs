@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Hub;
 use super::commands::{Nulled, Pending};
 use super::dead_man::Hold;
-use crate::describe::Describe;
+use crate::describe::{Describe, VALUES_MAX};
 use crate::msg::{
     CloseReason, ConnId, ControlReason, DeviceEffect, DeviceHello, DeviceReason, DeviceState, DeviceView, Effect,
     Effects, FromDevice, Json, LinkEnd, Moment, Now, Passing, ToDevice, What,
@@ -21,9 +21,6 @@ pub const SUSPECT_AFTER: Duration = Duration::from_millis(1200);
 
 /// Telemetry goes to pages at most so often, the newest value of each name.
 const TELEMETRY_EVERY: Duration = Duration::from_millis(100);
-
-/// Names of values kept for one device.
-const VALUES_MAX: usize = 256;
 
 /// Devices that are down are remembered, beside those that may be connected: the forms of a panel stay while one boots.
 const DOWN_MAX: usize = 64;

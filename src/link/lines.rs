@@ -8,14 +8,12 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::codec::{Decoded, ProtoError};
-use crate::describe::{Describe, NAME_MAX};
+use crate::describe::{self, Describe, NAME_MAX, VALUES_MAX};
 use crate::json::Object;
 use crate::msg::{CloseReason, DeviceHello, FromDevice, ToDevice};
 
 /// Bytes of a line without its end. A device with more to say says it in several lines.
 pub const LINE_MAX: usize = 64 << 10;
-/// Values in one line of telemetry.
-const VALUES_MAX: usize = 256;
 /// Bytes of one value: it goes to every page up to ten times a second.
 const VALUE_TEXT_MAX: usize = 256;
 /// Bytes of a result that are kept: the log keeps hundreds of them.
@@ -127,91 +125,105 @@ fn parse(text: &str) -> Line {
     if let Some((other, _)) = kinds.next() {
         return bad("shape", format!("a line says one thing; this one has {name:?} and {other:?}"));
     }
-    read(&map).map_err(|message| BadLine { error: if *name == "hello" { "hello" } else { "shape" }, message })
+    read(&map)
 }
 
-type Read = fn(&Map<String, Value>) -> Result<FromDevice, String>;
+type Read = fn(&Map<String, Value>) -> Result<FromDevice, BadLine>;
+
+impl From<String> for BadLine {
+    /// What has the wrong shape, as most that is wrong.
+    fn from(message: String) -> BadLine {
+        BadLine { error: "shape", message }
+    }
+}
 
 /// Everything that a device may say.
 const KINDS: [(&str, Read); 6] =
     [("hello", hello), ("telemetry", telemetry), ("answer", answer), ("ping", ping), ("pong", pong), ("bye", bye)];
 
-fn hello(map: &Map<String, Value>) -> Result<FromDevice, String> {
-    let name = map.get("hello").and_then(Value::as_str).ok_or("`hello` has to be the device's name")?;
+fn hello(map: &Map<String, Value>) -> Result<FromDevice, BadLine> {
+    let bad = |message: &str| BadLine { error: "hello", message: message.into() };
+    let name = map.get("hello").and_then(Value::as_str).ok_or_else(|| bad("`hello` has to be the device's name"))?;
     if let Some(fault) = name_fault(name) {
-        return Err(fault);
+        return Err(bad(&fault));
     }
     match map.get("proto") {
         None => {}
         Some(v) if v.as_u64() == Some(PROTO) => {}
-        Some(_) => return Err(format!("`proto` has to be {PROTO}")),
+        Some(_) => return Err(bad(&format!("`proto` has to be {PROTO}"))),
     }
     let token = match map.get("token") {
         None | Some(Value::Null) => None,
         Some(Value::String(token)) => Some(Rc::from(token.as_str())),
-        Some(_) => return Err("`token` has to be a string".into()),
+        Some(_) => return Err(bad("`token` has to be a string")),
     };
     let describe = match map.get("describe") {
         None | Some(Value::Null) => Describe::default(),
-        Some(value) => Describe::parse(value)?,
+        Some(value) => Describe::parse(value).map_err(|message| BadLine { error: "describe", message })?,
     };
     Ok(FromDevice::Hello(DeviceHello { name: name.into(), token, describe: Rc::new(describe) }))
 }
 
 /// What is wrong with `name` as a device's name: it has to fit into a path and into a line of the tokens file.
 pub fn name_fault(name: &str) -> Option<String> {
-    let bad = |c: char| c.is_control() || matches!(c, ':' | '/' | '\\' | '?' | '#' | '%');
+    let bad = |c: char| describe::is_hidden(c) || matches!(c, ':' | '/' | '\\' | '?' | '#' | '%');
     let fits = !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with('.') && name.trim() == name;
     if fits && !name.contains(bad) {
         return None;
     }
-    Some(format!("the name has to have 1 to {NAME_MAX} bytes, none of : / \\ ? # %, no dot or space at its beginning"))
+    Some(format!(
+        "the name has to have 1 to {NAME_MAX} bytes, none of : / \\ ? # %, nothing invisible, no dot or space at its beginning"
+    ))
 }
 
-fn telemetry(map: &Map<String, Value>) -> Result<FromDevice, String> {
+fn telemetry(map: &Map<String, Value>) -> Result<FromDevice, BadLine> {
     let Some(Value::Object(values)) = map.get("telemetry") else {
-        return Err("`telemetry` has to be an object, as in {\"rpm\":1200}".into());
+        return Err(String::from("`telemetry` has to be an object, as in {\"rpm\":1200}").into());
     };
     if values.len() > VALUES_MAX {
-        return Err(format!("{} values, at most {VALUES_MAX} are taken", values.len()));
+        return Err(format!("{} values, at most {VALUES_MAX} are taken", values.len()).into());
     }
     let mut out = Vec::with_capacity(values.len());
     for (name, value) in values {
-        if name.is_empty() || name.len() > NAME_MAX {
-            return Err(format!("a value's name has 1 to {NAME_MAX} bytes"));
+        if let Some(fault) = describe::name_fault("a value", name) {
+            return Err(fault.into());
         }
         let text = value.to_string();
         if value.is_object() || value.is_array() || text.len() > VALUE_TEXT_MAX {
             return Err(format!(
                 "the value of {name:?} has to be a number, true, false, null or a string of at most {VALUE_TEXT_MAX} bytes"
-            ));
+            )
+            .into());
         }
         out.push((name.as_str().into(), text.into()));
     }
     Ok(FromDevice::Telemetry(out))
 }
 
-fn answer(map: &Map<String, Value>) -> Result<FromDevice, String> {
-    let to = map.get("answer").and_then(Value::as_str).ok_or("`answer` has to be the id of a command")?;
-    let ok = map.get("ok").and_then(Value::as_bool).ok_or("`ok` has to be true or false")?;
+fn answer(map: &Map<String, Value>) -> Result<FromDevice, BadLine> {
+    let to = map
+        .get("answer")
+        .and_then(Value::as_str)
+        .ok_or_else(|| "`answer` has to be the id of a command".to_string())?;
+    let ok = map.get("ok").and_then(Value::as_bool).ok_or_else(|| "`ok` has to be true or false".to_string())?;
     let result = map.get("result").map_or("null".into(), Value::to_string);
     // too long to be kept; that the command was done is worth more than what is said of it
     let result = if result.len() > RESULT_MAX { "\"too_long\"".into() } else { result };
     Ok(FromDevice::Answer { to: to.into(), ok, result: result.into() })
 }
 
-fn ping(map: &Map<String, Value>) -> Result<FromDevice, String> {
+fn ping(map: &Map<String, Value>) -> Result<FromDevice, BadLine> {
     match map.get("ping") {
         Some(Value::Number(n)) => Ok(FromDevice::Ping(n.to_string().into())),
-        _ => Err("`ping` has to be a number".into()),
+        _ => Err("`ping` has to be a number".to_string().into()),
     }
 }
 
-fn pong(_: &Map<String, Value>) -> Result<FromDevice, String> {
+fn pong(_: &Map<String, Value>) -> Result<FromDevice, BadLine> {
     Ok(FromDevice::Pong)
 }
 
-fn bye(_: &Map<String, Value>) -> Result<FromDevice, String> {
+fn bye(_: &Map<String, Value>) -> Result<FromDevice, BadLine> {
     Ok(FromDevice::Bye)
 }
 
@@ -302,7 +314,11 @@ mod tests {
             (r#"{"hello":".."}"#, "hello", "no dot"),
             (r#"{"hello":"a","proto":2}"#, "hello", "`proto` has to be 1"),
             (r#"{"hello":"a","token":5}"#, "hello", "`token`"),
-            (r#"{"hello":"a","describe":{"commands":{"x":1}}}"#, "hello", "\"x\""),
+            ("{\"hello\":\"a\\u202eb\"}", "hello", "nothing invisible"),
+            (r#"{"hello":"a","describe":{"commands":{"x":1}}}"#, "describe", "\"x\""),
+            (r#"{"hello":"a","describe":{"telemetry":{"t":{"innerHTML":"<b>"}}}}"#, "describe", "the unit of \"t\""),
+            (r#"{"telemetry":{"t":{"innerHTML":"<b>"}}}"#, "shape", "\"t\" has to be a number"),
+            ("{\"telemetry\":{\"a\\u200b\":1}}", "shape", "invisible"),
         ] {
             let bad = parse(line).expect_err(line);
             assert!(bad.error == error && bad.message.contains(says), "{line}: {bad:?}");
