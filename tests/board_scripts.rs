@@ -145,3 +145,50 @@ fn the_openwrt_recipe_copies_whole_sources_and_installs_what_the_server_may_read
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     std::fs::remove_dir_all(out).unwrap();
 }
+
+/// All shell scripts below `folder`.
+fn shell_scripts(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+        if entry.is_dir() {
+            shell_scripts(&entry, found);
+        } else if let Ok(text) = std::fs::read_to_string(&entry) {
+            if text.starts_with("#!/bin/sh") {
+                found.push((entry, text));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_script_writes_a_file_of_a_fixed_name_where_everybody_may_make_links() {
+    let mut found = Vec::new();
+    shell_scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("board"), &mut found);
+    assert!(found.len() > 10, "looked in the wrong place");
+    for (file, text) in found {
+        for (i, line) in text.lines().enumerate() {
+            let fixed = ["/tmp/", "/var/tmp/", "/dev/shm/"].iter().any(|open| line.contains(open));
+            assert!(!fixed, "{}:{}: use mktemp, or no file at all: {line}", file.display(), i + 1);
+        }
+    }
+}
+
+/// The init script of BusyBox, for a server whose settings are wrong.
+#[test]
+fn the_init_script_says_what_is_wrong_with_the_settings() {
+    let folder = folder("init");
+    std::fs::create_dir_all(&folder).unwrap();
+    let settings = folder.join("boatswain.toml");
+    std::fs::write(&settings, "seats = 3\n").unwrap();
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("board/busybox/S80boatswain")).unwrap();
+    let text = text
+        .replace("DAEMON=/usr/bin/boatswain", &format!("DAEMON={}", env!("CARGO_BIN_EXE_boatswain")))
+        .replace("CONFIG=/etc/boatswain/boatswain.toml", &format!("CONFIG={}", settings.display()))
+        .replace("/etc/default/", "/nonexistent/");
+    let init = folder.join("S80boatswain");
+    std::fs::write(&init, text).unwrap();
+    let started = Command::new("sh").arg(&init).arg("start").output().unwrap();
+    let said = String::from_utf8_lossy(&started.stdout);
+    assert_eq!(started.status.code(), Some(1), "{said}");
+    assert!(said.contains("FAIL") && said.contains("boatswain.toml:1:1: seats is a section"), "{said}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
