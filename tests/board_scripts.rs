@@ -179,7 +179,8 @@ fn the_init_script_says_what_is_wrong_with_the_settings() {
     std::fs::create_dir_all(&folder).unwrap();
     let settings = folder.join("boatswain.toml");
     std::fs::write(&settings, "seats = 3\n").unwrap();
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("board/busybox/S80boatswain")).unwrap();
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("board/busybox/S80boatswain")).unwrap();
     let text = text
         .replace("DAEMON=/usr/bin/boatswain", &format!("DAEMON={}", env!("CARGO_BIN_EXE_boatswain")))
         .replace("CONFIG=/etc/boatswain/boatswain.toml", &format!("CONFIG={}", settings.display()))

@@ -48,6 +48,8 @@ pub struct Config {
     pub listen: Vec<ListenAddr>,
     /// Folder of the pages; `None`: the built-in ones.
     pub www: Option<PathBuf>,
+    /// Content types by extension (in lower case), beside the built-in ones, which they win over.
+    pub types: Vec<(String, String)>,
     /// Further host names to answer to, in lower case.
     pub hosts: Vec<String>,
     /// User to become after binding, when started as root.
@@ -200,6 +202,7 @@ impl Default for Config {
         Config {
             listen: Vec::new(),
             www: None,
+            types: Vec::new(),
             hosts: Vec::new(),
             user: None,
             drain: secs(2),

@@ -251,7 +251,18 @@ fn given(mut value: Value<'_>, at: &dyn Fn(usize) -> Place) -> Given {
         ValueInner::Integer(n) => Given::Number(n),
         ValueInner::Boolean(b) => Given::Flag(b),
         ValueInner::Float(_) => Given::Other("a number with a fraction"),
-        ValueInner::Table(_) => Given::Other("a table"),
+        ValueInner::Table(rows) => Given::Table(
+            rows.into_iter()
+                .map(|(key, mut value)| {
+                    let given = match value.take() {
+                        ValueInner::String(s) => Given::Text(s.into_owned()),
+                        ValueInner::Table(_) => Given::Other("a table, as a dot in a name without quotes makes it"),
+                        _ => Given::Other("something else"),
+                    };
+                    (key.name.into_owned(), given, at(key.span.start))
+                })
+                .collect(),
+        ),
         ValueInner::Array(items) => Given::List(
             items
                 .into_iter()

@@ -20,6 +20,8 @@ pub(super) enum Given {
     Flag(bool),
     /// A list, each element with its own place.
     List(Vec<(Given, Place)>),
+    /// A table: names, their values, and where those are.
+    Table(Vec<(String, Given, Place)>),
     /// A value of a type that no setting has, by the name of the type.
     Other(&'static str),
     /// Words outside a file: they take the type of the setting; lists are comma-separated.
@@ -33,6 +35,7 @@ impl Given {
             Given::Number(_) => "a number",
             Given::Flag(_) => "true or false",
             Given::List(_) => "a list",
+            Given::Table(_) => "a table",
             Given::Other(kind) => kind,
         }
     }
@@ -42,6 +45,7 @@ impl Given {
 pub(super) enum Slot<'a> {
     Listen(&'a mut Vec<ListenAddr>),
     Path(&'a mut Option<PathBuf>),
+    Types(&'a mut Vec<(String, String)>),
     Hosts(&'a mut Vec<String>),
     Account(&'a mut Option<String>),
     Time(&'a mut Duration, RangeInclusive<Duration>),
@@ -77,6 +81,7 @@ pub(super) fn slots(c: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
     vec![
         ("listen", Listen(&mut c.listen)),
         ("www", Path(&mut c.www)),
+        ("types", Types(&mut c.types)),
         ("hosts", Hosts(&mut c.hosts)),
         ("user", Account(&mut c.user)),
         ("drain", TimeOrOff(&mut c.drain, ms(1, 60_000))),
@@ -146,6 +151,7 @@ pub(super) fn assign(slot: Slot<'_>, given: Given) -> Result<(), Vec<Fault>> {
         Slot::Names(out) => return list(given, "[\"ann\", \"bob\"]", user_name, out),
         Slot::OpenPaths(out) => return list(given, "[\"/healthz\", \"/public/\"]", open_path, out),
         Slot::Ranges(out) => return list(given, "[\"192.168.0.0/16\"]", AddrRange::parse, out),
+        Slot::Types(out) => return types(given, out),
         Slot::Path(out) => text(given, "\"/srv/www\"").map(|s| *out = (!s.is_empty()).then(|| s.into())),
         Slot::Account(out) => text(given, "\"www-data\"").and_then(account).map(|name| *out = name),
         Slot::Time(out, range) => time(given, &range, false).map(|value| *out = value),
@@ -235,6 +241,47 @@ fn list<T: PartialEq>(
     }
     *out = values;
     Ok(())
+}
+
+/// A table of extensions and media types; in words `EXT=TYPE`, comma-separated.
+fn types(given: Given, out: &mut Vec<(String, String)>) -> Result<(), Vec<Fault>> {
+    const EXAMPLE: &str = "{ m3u8 = \"application/vnd.apple.mpegurl\" }";
+    let whole = |fault| Err(vec![(None, fault)]);
+    let rows: Vec<(String, Result<String, String>, Option<Place>)> = match given {
+        Given::Table(rows) => rows
+            .into_iter()
+            .map(|(extension, value, place)| (extension, text(value, "\"video/mp4\""), Some(place)))
+            .collect(),
+        Given::Words(words) if words.trim().is_empty() => Vec::new(),
+        Given::Words(words) => words
+            .split(',')
+            .map(|row| match row.split_once('=') {
+                Some((extension, value)) => (extension.trim().to_string(), Ok(value.trim().to_string()), None),
+                None => (String::new(), Err(format!("{row:?} has no =; write it like m3u8=audio/mpegurl")), None),
+            })
+            .collect(),
+        other => return whole(wrong_type(&other, &format!("a table like {EXAMPLE}"))),
+    };
+    if rows.len() > LIST_MAX {
+        return whole(format!("has {} elements, at most {LIST_MAX} are allowed", rows.len()));
+    }
+    let (mut values, mut faults): (Vec<(String, String)>, _) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (extension, value, place) in rows {
+        let row = value.and_then(|value| Ok((units::extension(&extension)?, units::media_type(&value)?)));
+        match row {
+            Ok((extension, _)) if values.iter().any(|(known, _)| *known == extension) => {
+                faults.push((place, format!("{extension:?} is there twice (case does not count); remove one")));
+            }
+            Ok(row) => values.push(row),
+            Err(fault) => faults.push((place, fault)),
+        }
+    }
+    if faults.is_empty() {
+        *out = values;
+        Ok(())
+    } else {
+        Err(faults)
+    }
 }
 
 fn time(given: Given, range: &RangeInclusive<Duration>, off: bool) -> Result<Duration, String> {

@@ -579,3 +579,45 @@ fn one_user_has_half_of_the_seats_unless_it_is_the_only_one_or_a_number_is_set()
     assert_eq!((of(10, 0, 1), of(10, 0, 0)), (0, 0));
     assert_eq!((of(10, 7, 1), of(10, 1, 9)), (7, 1));
 }
+
+#[test]
+fn media_types_are_taken_by_extension_and_mistakes_name_them() {
+    let config = good(
+        "types = { M3U8 = \"Application/vnd.apple.mpegurl\", \"a+b\" = \"text/x; charset=UTF-8; q=\\\"a b\\\"\" }\n",
+    );
+    let want = [("m3u8", "application/vnd.apple.mpegurl"), ("a+b", "text/x; charset=UTF-8; q=\"a b\"")];
+    assert_eq!(
+        sorted(&config),
+        want.map(|(e, t)| (e.to_string(), t.to_string())).into_iter().rev().collect::<Vec<_>>()
+    );
+    assert_eq!(good("[types]\nbin = \"a/b\"\n").types, [("bin".to_string(), "a/b".to_string())]);
+    let variable =
+        read("types = { bin = \"c/d\" }", &[("BOATSWAIN_TYPES", "m3u8=a/b, ts = video/x")], Options::default());
+    assert_eq!(variable.config.types.len(), 2);
+    assert_eq!(read("", &[("BOATSWAIN_TYPES", "")], Options::default()).config.types, []);
+    for (text, words) in [
+        ("types = { m3u8 = \"mpegurl\" }", "1:11: types: \"mpegurl\" is no media type; write it like"),
+        ("types = { m3u8 = \"a/b; charset\" }", "is no media type"),
+        ("types = { m3u8 = \"a/b\\r\\nX-Y: z\" }", "is no media type"),
+        ("types = { m3u8 = \"\" }", "is no media type"),
+        ("types = { \".ts\" = \"a/b\" }", "types: the extension \".ts\" has a dot; only what follows the last dot"),
+        ("types = { \"a b\" = \"a/b\" }", "the extension \"a b\" has a slash, a blank"),
+        ("types = { \"\" = \"a/b\" }", "the extension \"\" is empty"),
+        ("types = { tar.gz = \"a/b\" }", "a dot in a name without quotes"),
+        ("types = { ts = 3 }", "expected a string like \"video/mp4\""),
+        ("types = { ts = \"a/b\", TS = \"a/b\" }", "\"ts\" is there twice"),
+        ("types = [\"a/b\"]", "expected a table like"),
+        ("types = \"a/b\"", "expected a table like"),
+    ] {
+        let mistakes = bad(text);
+        assert!(mistakes.len() == 1 && mistakes[0].contains(words), "{text}: {mistakes:?}");
+    }
+    let wrong = read("", &[("BOATSWAIN_TYPES", "m3u8")], Options::default());
+    assert!(wrong.mistakes.len() == 1 && wrong.mistakes[0].contains("has no ="), "{:?}", wrong.mistakes);
+}
+
+fn sorted(config: &Config) -> Vec<(String, String)> {
+    let mut types = config.types.clone();
+    types.sort();
+    types
+}

@@ -179,6 +179,42 @@ pub(super) fn rate(text: &str) -> Result<Rate, String> {
     }
 }
 
+/// An extension of a file's name, in lower case.
+pub(super) fn extension(text: &str) -> Result<String, String> {
+    let fault = if text.is_empty() {
+        "is empty"
+    } else if text.contains('.') {
+        "has a dot; only what follows the last dot of a name counts"
+    } else if text.contains('/') || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        "has a slash, a blank or a control character in it"
+    } else {
+        return Ok(text.to_lowercase());
+    };
+    Err(format!("the extension {text:?} {fault}; write it like m3u8"))
+}
+
+/// A media type (RFC 9110, section 8.3.1), what precedes its parameters in lower case.
+pub(super) fn media_type(text: &str) -> Result<String, String> {
+    let wrong =
+        || Err(format!("{text:?} is no media type; write it like \"video/mp4\" or \"text/plain; charset=utf-8\""));
+    let is_token =
+        |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    let (name, parameters) = text.split_once(';').map_or((text, None), |(name, more)| (name, Some(more)));
+    let is_parameter = |parameter: &str| {
+        parameter.trim_matches(' ').split_once('=').is_some_and(|(name, value)| {
+            let quoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+            let plain = |b: u8| (b == b' ' || b.is_ascii_graphic()) && b != b'"' && b != b'\\';
+            is_token(name) && quoted.map_or(is_token(value), |v| v.bytes().all(plain))
+        })
+    };
+    let name = name.trim_end_matches(' ');
+    let Some((kind, sub)) = name.split_once('/') else { return wrong() };
+    if !is_token(kind) || !is_token(sub) || !parameters.is_none_or(|all| all.split(';').all(is_parameter)) {
+        return wrong();
+    }
+    Ok([&name.to_ascii_lowercase(), &text[name.len()..]].concat())
+}
+
 /// Writes a time the way the settings do: the largest unit that leaves a whole number.
 pub(super) fn show_duration(d: Duration) -> String {
     let ms = d.as_millis();

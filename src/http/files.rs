@@ -15,40 +15,60 @@ use super::response::{
 use crate::codec::write_hex;
 use crate::fnv::Fnv;
 use encoding::Coding;
+use std::borrow::Cow;
 use std::hash::Hasher;
 
-/// A strong entity tag, quotes included (RFC 9110, section 8.8.3). Tags need to differ, not to withstand an attacker, who
-/// cannot write files here.
+/// An entity tag (RFC 9110, section 8.8.3). Tags need to differ, not to withstand an attacker, who cannot write files
+/// here. A strong one is another one whenever the bytes are others; a weak one only most likely.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Etag([u8; 18]);
+pub struct Etag {
+    /// `W/"` and `"` with the digits between them; a strong tag is the part behind `W/`.
+    text: [u8; 20],
+    is_strong: bool,
+}
 
 impl Etag {
-    /// The tag of a file on disk: another one whenever time of modification, size or inode is another. As a hash, so
-    /// that it tells nobody those numbers.
-    pub fn of_file(mtime_s: i64, mtime_ns: i64, len: u64, inode: u64) -> Self {
+    /// The tag of a file on disk, from the numbers that tell its states apart. As a hash, so that it tells no stranger
+    /// those numbers. `is_strong`: no change of the bytes leaves all numbers as they are.
+    pub fn of_state(numbers: &[u64], is_strong: bool) -> Self {
         let mut hash = Fnv::default();
-        for part in [mtime_s.to_le_bytes(), mtime_ns.to_le_bytes(), len.to_le_bytes(), inode.to_le_bytes()] {
-            hash.write(&part);
+        for number in numbers {
+            hash.write(&number.to_le_bytes());
         }
-        Etag::of_hash(hash)
+        Etag::of_hash(hash, is_strong)
     }
 
-    /// The tag of these very bytes.
-    pub fn of_bytes(bytes: &[u8]) -> Self {
+    /// The tag of these very bytes in this coding, which may be the same bytes as in another one.
+    pub fn of_bytes(bytes: &[u8], coding: Coding) -> Self {
         let mut hash = Fnv::default();
+        hash.write(&[coding as u8]);
         hash.write(bytes);
-        Etag::of_hash(hash)
+        Etag::of_hash(hash, true)
     }
 
-    /// As it stands in the field, quotes included.
+    /// As it stands in the field.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        if self.is_strong { self.opaque() } else { &self.text }
     }
 
-    fn of_hash(hash: Fnv) -> Self {
-        let mut tag = [b'"'; 18];
-        write_hex(hash.finish(), &mut tag[1..17]);
-        Etag(tag)
+    /// Whether `tag`, as it stands in a field, is this one by strong comparison: both are strong.
+    fn is(&self, tag: &[u8]) -> bool {
+        self.is_strong && tag == self.opaque()
+    }
+
+    /// Whether `tag` is this one by weak comparison: either may be weak.
+    fn is_like(&self, tag: &[u8]) -> bool {
+        tag.strip_prefix(b"W/").unwrap_or(tag) == self.opaque()
+    }
+
+    fn opaque(&self) -> &[u8] {
+        &self.text[2..]
+    }
+
+    fn of_hash(hash: Fnv, is_strong: bool) -> Self {
+        let mut text = *b"W/\"                \"";
+        write_hex(hash.finish(), &mut text[3..19]);
+        Etag { text, is_strong }
     }
 }
 
@@ -58,12 +78,12 @@ pub struct FileMeta {
     /// Its length in bytes.
     pub len: u64,
     /// When it was changed, seconds since 1970, and the same as HTTP writes it; `None` where that is not
-    /// known, and for a time before 1970.
+    /// known, for a time before 1970, and where other bytes have been sent under the same time.
     pub modified: Option<(u64, HttpDate)>,
     /// Its tag.
     pub etag: Etag,
     /// Its type; that of the plain file, if this is an encoded variant.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// How it is encoded.
     pub coding: Coding,
     /// There are other encodings of it, so that the answer depends on Accept-Encoding.
@@ -94,6 +114,11 @@ impl Described {
 }
 
 impl FileMeta {
+    /// It is a page of HTML.
+    pub fn is_page(&self) -> bool {
+        types::is_page(&self.content_type)
+    }
+
     /// [`FileMeta::modified`] for a time of modification of `seconds` since 1970.
     pub fn modified_at(seconds: i64) -> Option<(u64, HttpDate)> {
         u64::try_from(seconds).ok().map(|s| (s, http_date(s)))
@@ -156,7 +181,7 @@ pub fn plan(request: &Request<'_>, file: &Described, now_s: u64, envelope: &Enve
         Precondition::Go => {}
     }
     let wanted = match request.method {
-        Method::Get if if_range_holds(request, meta, modified.map(|(s, _)| s)) => wanted_range(request, meta.len),
+        Method::Get if if_range_holds(request, meta) => wanted_range(request, meta.len),
         _ => Wanted::Whole,
     };
     let (status, start, len) = match wanted {
@@ -214,7 +239,7 @@ fn short_text(
 
 /// What is said of `len` bytes of a file.
 fn push_lines(out: &mut Vec<u8>, meta: &FileMeta, len: u64, modified: Option<(u64, HttpDate)>) {
-    push_body_fields(out, meta.content_type, len);
+    push_body_fields(out, &meta.content_type, len);
     push_validators(out, meta, modified);
     out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
     if let Some(coding) = meta.coding.name() {
@@ -232,8 +257,7 @@ fn push_validators(out: &mut Vec<u8>, meta: &FileMeta, modified: Option<(u64, Ht
         push_field(out, "Last-Modified", &date);
     }
     // A page out of the back-forward cache answers pings for a minute after it is gone, so pages are not stored.
-    let is_page = meta.content_type.starts_with("text/html");
-    out.extend_from_slice(if is_page { b"Cache-Control: no-store\r\n" } else { b"Cache-Control: no-cache\r\n" });
+    out.extend_from_slice(if meta.is_page() { b"Cache-Control: no-store\r\n" } else { b"Cache-Control: no-cache\r\n" });
     if meta.varies {
         out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
     }
@@ -249,7 +273,7 @@ enum Precondition {
 fn preconditions(request: &Request<'_>, meta: &FileMeta, modified: Option<u64>) -> Precondition {
     let date = |name| request.header(name).and_then(parse_http_date);
     if request.header("if-match").is_some() {
-        if !any_tag(request, "if-match", |tag| tag == meta.etag.as_bytes()) {
+        if !any_tag(request, "if-match", |tag| meta.etag.is(tag)) {
             return Precondition::Failed;
         }
     } else if let (Some(limit), Some(modified)) = (date("if-unmodified-since"), modified) {
@@ -258,7 +282,7 @@ fn preconditions(request: &Request<'_>, meta: &FileMeta, modified: Option<u64>) 
         }
     }
     if request.header("if-none-match").is_some() {
-        if any_tag(request, "if-none-match", |tag| tag.strip_prefix(b"W/").unwrap_or(tag) == meta.etag.as_bytes()) {
+        if any_tag(request, "if-none-match", |tag| meta.etag.is_like(tag)) {
             return Precondition::NotModified;
         }
     } else if let (Some(limit), Some(modified)) = (date("if-modified-since"), modified) {
@@ -293,13 +317,11 @@ fn any_tag(request: &Request<'_>, name: &str, is_it: impl Fn(&[u8]) -> bool) -> 
     })
 }
 
-/// RFC 9110, section 13.1.5: a tag by strong comparison, or exactly the date.
-fn if_range_holds(request: &Request<'_>, meta: &FileMeta, modified: Option<u64>) -> bool {
-    match request.header("if-range") {
-        None => true,
-        Some(tag @ ([b'"', ..] | [b'W', b'/', ..])) => tag == meta.etag.as_bytes(),
-        Some(date) => modified.is_some() && parse_http_date(date) == modified,
-    }
+/// RFC 9110, section 13.1.5: a tag by strong comparison. A date never holds: it is a strong validator only where no two
+/// versions can have the same one (section 8.8.2.2), and whoever copies files with their times makes such versions. A
+/// range of one version joined to a part of another would be a file that never was.
+fn if_range_holds(request: &Request<'_>, meta: &FileMeta) -> bool {
+    request.header("if-range").is_none_or(|tag| meta.etag.is(tag))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

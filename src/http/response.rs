@@ -196,7 +196,7 @@ pub struct Full {
     /// Status.
     pub status: u16,
     /// Type of the body; unused without one.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Further fields. Cache-Control is `no-store` unless it is among them.
     pub fields: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
@@ -208,7 +208,7 @@ pub struct Full {
 impl Full {
     /// A response with a body.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
-        Full { status, content_type, fields: Vec::new(), body: body.into(), is_stock: false }
+        Full { status, content_type: content_type.into(), fields: Vec::new(), body: body.into(), is_stock: false }
     }
 
     /// A response without a body (204, or a length of 0).
@@ -272,7 +272,7 @@ impl Full {
             } else if self.body.is_empty() {
                 out.extend_from_slice(b"Content-Length: 0\r\n");
             } else {
-                push_body_fields(out, self.content_type, self.body.len() as u64);
+                push_body_fields(out, &self.content_type, self.body.len() as u64);
             }
         }
         end_head(out);

@@ -5,6 +5,7 @@
 
 mod built_in;
 mod cache;
+mod folder;
 mod root;
 
 use std::borrow::Cow;
@@ -20,13 +21,13 @@ use crate::http::files::path::{self, NoPath};
 use crate::http::files::{Described, Plan, PlanBody, plan};
 use crate::http::request::Request;
 use crate::http::response::{
-    ALLOW_READ, Audience, Envelope, Full, HTML, end_head, push_body_fields, push_field, reads, start_head,
+    ALLOW_READ, Audience, Envelope, Full, end_head, push_body_fields, push_field, reads, start_head,
 };
-use crate::msg::{Moment, Now};
+use crate::msg::Now;
 use crate::sys::file::Obstacle;
 
-use cache::{Cache, Content, Found};
-use root::Root;
+use cache::{Content, Found};
+use folder::Folder;
 
 /// How long it is taken for granted that a file has not changed: a changed one is noticed within that time.
 pub const RECHECK: Duration = Duration::from_secs(1);
@@ -69,7 +70,7 @@ impl Served {
     }
 
     fn file(file: &Described, plan: Plan, body: Body) -> Self {
-        let html = file.meta().content_type == HTML && matches!(plan.status, 200 | 206 | 304);
+        let html = file.meta().is_page() && matches!(plan.status, 200 | 206 | 304);
         Served { status: plan.status, html, body }
     }
 }
@@ -92,21 +93,11 @@ pub struct Site {
     built_in: Vec<built_in::Page>,
 }
 
-#[derive(Debug)]
-struct Folder {
-    root: Root,
-    cache: Cache,
-    /// Error pages that were not there, and when that was last seen: an error must not cost a search every time.
-    absent: Vec<(u16, Moment)>,
-}
-
 impl Site {
-    /// The site in the folder `www`, or the built-in one. Errors: `www` is no folder that can be opened.
-    pub fn open(www: Option<&Path>) -> io::Result<Self> {
-        let folder = match www {
-            Some(www) => Some(Folder { root: Root::open(www)?, cache: Cache::default(), absent: Vec::new() }),
-            None => None,
-        };
+    /// The site in the folder `www`, or the built-in one; `types` by extension win over those that are known. Errors:
+    /// `www` is no folder that can be opened.
+    pub fn open(www: Option<&Path>, types: &[(String, String)]) -> io::Result<Self> {
+        let folder = www.map(|www| Folder::open(www, types.to_vec())).transpose()?;
         let mut built_in = built_in::pages();
         built_in.retain(|page| folder.is_none() || page.is_at(built_in::CLIENT));
         Ok(Site { folder, built_in })
@@ -147,7 +138,7 @@ impl Site {
             let plan = plan(request, &page.file, now.wall_ms / 1000, envelope, out);
             return Served::file(&page.file, plan, static_part(page.bytes, plan.body));
         };
-        match folder.cache.find(&folder.root, now, &key, encoding::preferred(request)) {
+        match folder.find(now, &key, encoding::preferred(request)) {
             Found::File(file, content) => {
                 let plan = plan(request, file, now.wall_ms / 1000, envelope, out);
                 Served::file(file, plan, part(content, file.meta().len, plan.body))
@@ -162,13 +153,16 @@ impl Site {
                 Full::redirect(301, location).write(out, envelope);
                 Served::other(301, Body::None)
             }
-            Found::Nothing => match self.built_in.iter().find(|p| p.is_at(&key)) {
-                Some(client) => {
-                    let plan = plan(request, &client.file, now.wall_ms / 1000, envelope, out);
-                    Served::file(&client.file, plan, static_part(client.bytes, plan.body))
+            found @ (Found::Nothing | Found::Away) => {
+                let refusal = if matches!(found, Found::Away) { AWAY } else { NOT_FOUND };
+                match self.built_in.iter().find(|p| p.is_at(&key)) {
+                    Some(client) => {
+                        let plan = plan(request, &client.file, now.wall_ms / 1000, envelope, out);
+                        Served::file(&client.file, plan, static_part(client.bytes, plan.body))
+                    }
+                    None => self.error(now, &refusal, Some(request), envelope, out),
                 }
-                None => self.error(now, &NOT_FOUND, Some(request), envelope, out),
-            },
+            }
             Found::Forbidden => {
                 let message = "The server is not allowed to read that file: its owner can change that with chmod.";
                 self.error(now, &Refusal { status: 403, word: "forbidden", message }, Some(request), envelope, out)
@@ -232,7 +226,7 @@ impl Site {
                 for (name, value) in fields {
                     push_field(out, name, value.as_bytes());
                 }
-                push_body_fields(out, content_type, data.len() as u64);
+                push_body_fields(out, &content_type, data.len() as u64);
                 out.extend_from_slice(b"Cache-Control: no-store\r\n");
                 end_head(out);
                 let body = if envelope.is_head || data.is_empty() {
@@ -254,26 +248,11 @@ impl Site {
 const NOT_FOUND: Refusal<'static> =
     Refusal { status: 404, word: "not_found", message: "There is no such page here. The start page is at /." };
 
-impl Folder {
-    /// The site's own page for errors of `status`, if it has one that is small.
-    fn error_page(&mut self, now: Now, status: u16) -> Option<(&'static str, Rc<[u8]>)> {
-        let known = self.absent.iter().position(|&(s, _)| s == status);
-        if known.is_some_and(|i| now.mono.since(self.absent[i].1) < RECHECK) {
-            return None;
-        }
-        let name = [&status.to_string(), ".html"].concat();
-        match self.cache.find(&self.root, now, &name, [encoding::Coding::Identity].into_iter()) {
-            Found::File(file, Content::Small(data)) => Some((file.meta().content_type, data)),
-            _ => {
-                match known {
-                    Some(i) => self.absent[i].1 = now.mono,
-                    None => self.absent.push((status, now.mono)),
-                }
-                None
-            }
-        }
-    }
-}
+const AWAY: Refusal<'static> = Refusal {
+    status: 503,
+    word: "away",
+    message: "The folder of the pages is not there at the moment; the log says which one.",
+};
 
 fn part(content: Content, whole: u64, body: PlanBody) -> Body {
     let (start, len) = match body {

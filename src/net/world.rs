@@ -91,7 +91,7 @@ impl World {
             devices: Devices::new(&config, tokens, &helps),
             hub: Hub::new(settings(&config, gate.users().len()), seed, now),
             fx: Effects::new(),
-            pages: Pages::open(config.www.as_deref())?,
+            pages: Pages::open(config.www.as_deref(), &config.types)?,
             worker: Worker::new("password", PASSWORDS_MAX, waker, |job| job.run()),
             waiting: HashMap::new(),
             rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),

@@ -58,6 +58,11 @@ pub fn leads_out() -> io::Error {
     io::Error::from_raw_os_error(libc::EXDEV)
 }
 
+/// Whether an error says that there is a link where none is followed.
+pub fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ELOOP)
+}
+
 /// The error of a file that is not there, as open(2) has it.
 pub fn not_there() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOENT)
@@ -81,14 +86,13 @@ pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     OpenOptions::new().read(true).custom_flags(flags).open(path).map(OwnedFd::from)
 }
 
-/// openat2(2) (Linux 5.6) of `path` below `folder`: links are followed as long as they stay below it; one that leaves,
-/// or is absolute, is EXDEV. Errors: ENOSYS before 5.6, EPERM under some seccomp filters, EAGAIN when something was
-/// renamed meanwhile, else as of open(2).
+/// openat2(2) (Linux 5.6) of `path` below `folder`, following no link: a path with one is ELOOP. Errors: ENOSYS before
+/// 5.6, EPERM under some seccomp filters, else as of open(2).
 pub fn open_beneath(folder: BorrowedFd<'_>, path: &CStr, access: Access) -> io::Result<OwnedFd> {
     // SAFETY: open_how is plain integers, for which zero is a value.
     let mut how: libc::open_how = unsafe { mem::zeroed() };
     how.flags = u64::from(access.flags().unsigned_abs());
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
     // SAFETY: both pointers are valid for the call, and the size is that of what is pointed at.
     let fd = unsafe {
         libc::syscall(
@@ -116,4 +120,13 @@ pub fn open_name(folder: BorrowedFd<'_>, name: &CStr, access: Access) -> io::Res
     }
     // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// readlinkat(2): where the link `name` in `folder` leads. Errors: EINVAL for what is no link, else as of readlink(2).
+pub fn read_link(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u8>> {
+    let mut target = vec![0; libc::PATH_MAX as usize];
+    // SAFETY: the name is a valid C string, and `target` is writable for its whole length.
+    let n = unsafe { libc::readlinkat(folder.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    target.truncate(usize::try_from(n).map_err(|_| io::Error::last_os_error())?);
+    Ok(target)
 }

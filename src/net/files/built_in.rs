@@ -57,15 +57,15 @@ pub(super) fn pages() -> Vec<Page> {
     // They changed when the program did. This link leads to it even if another version has taken its name since.
     let modified = fs::metadata("/proc/self/exe").ok().and_then(|exe| FileMeta::modified_at(exe.mtime()));
     let page = |&(path, bytes): &Row| {
-        let content_type = types::content_type(path);
+        let content_type = types::content_type(path, &[]);
         let meta = FileMeta {
             len: bytes.len() as u64,
             modified,
-            etag: Etag::of_bytes(bytes),
+            etag: Etag::of_bytes(bytes, Coding::Identity),
+            policy: types::is_page(&content_type).then_some(POLICY),
             content_type,
             coding: Coding::Identity,
             varies: false,
-            policy: content_type.starts_with("text/html").then_some(POLICY),
         };
         Page { path, bytes, file: Described::new(meta) }
     };

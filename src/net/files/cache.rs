@@ -10,6 +10,7 @@ use super::root::{Facts, Kind, Root};
 use crate::fnv::FnvMap;
 use crate::http::files::encoding::Coding;
 use crate::http::files::{Described, Etag, FileMeta, types};
+use crate::http::response::HttpDate;
 use crate::msg::{Moment, Now};
 use crate::sys::file::{Access, Obstacle, not_there};
 
@@ -22,9 +23,13 @@ const BYTES_MAX: usize = 1024 * 1024;
 /// Files of which something is known.
 const FILES_MAX: usize = 256;
 
+/// Types by extension, beside those that are known.
+pub(super) type Types = Vec<(String, String)>;
+
 /// Files by their path below the root; a path that ends in `/` is the directory's `index.html`.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
+    types: Types,
     files: FnvMap<Box<str>, Known>,
     /// Bytes of all variants kept.
     bytes: usize,
@@ -41,7 +46,10 @@ struct Known {
 #[derive(Debug)]
 struct Variant {
     facts: Facts,
+    /// The tag in it is that of the bytes once they have been read, which is before any of a small file is sent.
     file: Described,
+    /// Time of modification and tag of what was sent before under this name, and whether that time was said.
+    before: Option<(i64, Etag, bool)>,
     /// Read when first asked for, if small.
     data: Option<Rc<[u8]>>,
     /// The bytes were read so soon after a change that they must be read again at the next check.
@@ -56,6 +64,8 @@ pub(super) enum Found<'c> {
     Directory,
     /// Nothing that is served.
     Nothing,
+    /// The whole folder is away.
+    Away,
     /// A file that this process may not read.
     Forbidden,
     /// The world's fault.
@@ -71,6 +81,16 @@ pub(super) enum Content {
 }
 
 impl Cache {
+    pub(super) fn new(types: Types) -> Self {
+        Cache { types, ..Cache::default() }
+    }
+
+    /// Forgets all files.
+    pub(super) fn clear(&mut self) {
+        self.files.clear();
+        self.bytes = 0;
+    }
+
     /// The file at `key`, in the first of the codings `liked` in which it is there.
     pub(super) fn find<'c>(
         &'c mut self,
@@ -87,8 +107,8 @@ impl Cache {
             None => false,
         };
         if !is_fresh {
-            match examine(root, key) {
-                Ok(Examined::File(seen)) => self.learn(now, key, seen),
+            match examine(root, &self.types, key) {
+                Ok(Examined::File(seen)) => self.learn(root, now, key, seen),
                 Ok(Examined::Directory) => {
                     self.forget(key);
                     return Found::Directory;
@@ -133,7 +153,7 @@ impl Cache {
         }
         match open_regular(root, &file_path(key, variant.file.meta().coding)) {
             Ok((file, facts)) => {
-                variant.take(facts);
+                variant.take(facts, etag(root, &facts, variant.file.meta().coding));
                 Found::File(&variant.file, Content::Large(file.into()))
             }
             Err(e) => refused(e),
@@ -158,7 +178,11 @@ impl Cache {
         let new = data.as_ref().map_or(0, |d| d.len());
         self.make_room(new, key);
         if let Some(variant) = self.files.get_mut(key).and_then(|k| k.variants.get_mut(which)) {
-            variant.take(facts);
+            let tag = match &data {
+                Some(data) => Etag::of_bytes(data, coding),
+                None => etag(root, &facts, coding),
+            };
+            variant.take(facts, tag);
             variant.is_young = facts.are_young(now.wall_ms);
             variant.data = data;
             self.bytes += new;
@@ -167,7 +191,7 @@ impl Cache {
     }
 
     /// Takes over what a check has seen, and keeps the bytes of what has not changed.
-    fn learn(&mut self, now: Now, key: &str, seen: Vec<(Coding, Facts)>) {
+    fn learn(&mut self, root: &Root, now: Now, key: &str, seen: Vec<(Coding, Facts)>) {
         let is_same = |known: &Known| {
             known.variants.len() == seen.len()
                 && known
@@ -182,34 +206,41 @@ impl Cache {
                 return;
             }
         }
-        self.forget(key);
+        let before = self.forget(key);
         self.make_room(0, key);
-        let content_type = types::content_type(&file_path(key, Coding::Identity));
+        let content_type = types::content_type(&file_path(key, Coding::Identity), &self.types);
         let varies = seen.len() > 1;
         let variants = seen
             .into_iter()
-            .map(|(coding, facts)| Variant {
-                facts,
-                file: Described::new(FileMeta {
-                    len: facts.len,
-                    modified: FileMeta::modified_at(facts.modified.0),
-                    etag: etag(&facts),
-                    content_type,
-                    coding,
-                    varies,
-                    policy: None,
-                }),
-                data: None,
-                is_young: false,
+            .map(|(coding, facts)| {
+                let etag = etag(root, &facts, coding);
+                let before = before.iter().flatten().find(|v| v.file.meta().coding == coding);
+                let before = before.map(|v| (v.facts.modified.0, v.file.meta().etag, v.file.meta().modified.is_some()));
+                Variant {
+                    facts,
+                    file: Described::new(FileMeta {
+                        len: facts.len,
+                        modified: modified(&facts, &etag, before.as_ref()),
+                        etag,
+                        content_type: content_type.clone(),
+                        coding,
+                        varies,
+                        policy: None,
+                    }),
+                    before,
+                    data: None,
+                    is_young: false,
+                }
             })
             .collect();
         self.files.insert(key.into(), Known { checked: now.mono, used: now.mono, variants });
     }
 
-    fn forget(&mut self, key: &str) {
-        if let Some(known) = self.files.remove(key) {
-            self.bytes -= known.variants.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len()).sum::<usize>();
-        }
+    /// Forgets a file; what was known of it.
+    fn forget(&mut self, key: &str) -> Option<Vec<Variant>> {
+        let Known { variants, .. } = self.files.remove(key)?;
+        self.bytes -= variants.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len()).sum::<usize>();
+        Some(variants)
     }
 
     /// Forgets what was used longest ago, but not `keep`, until `bytes` more and one more file fit.
@@ -232,13 +263,13 @@ impl Cache {
 
 impl Variant {
     /// The file was opened and is in this state now: what is said of it must be true of what is sent.
-    fn take(&mut self, facts: Facts) {
-        if self.facts != facts {
+    fn take(&mut self, facts: Facts, etag: Etag) {
+        if self.facts != facts || self.file.meta().etag != etag {
             self.facts = facts;
             self.file = Described::new(FileMeta {
                 len: facts.len,
-                modified: FileMeta::modified_at(facts.modified.0),
-                etag: etag(&facts),
+                modified: modified(&facts, &etag, self.before.as_ref()),
+                etag,
                 ..self.file.meta().clone()
             });
         }
@@ -252,7 +283,7 @@ enum Examined {
 }
 
 /// Looks at the file that `key` names and at its encoded siblings, opening none.
-fn examine(root: &Root, key: &str) -> io::Result<Examined> {
+fn examine(root: &Root, more: &Types, key: &str) -> io::Result<Examined> {
     let path = file_path(key, Coding::Identity);
     let facts = Facts::of(&root.open_file(&path, Access::Look)?)?;
     match facts.kind {
@@ -262,7 +293,7 @@ fn examine(root: &Root, key: &str) -> io::Result<Examined> {
         Kind::Other => return Ok(Examined::Nothing),
     }
     let mut variants = vec![(Coding::Identity, facts)];
-    if types::may_be_precompressed(types::content_type(&path)) {
+    if types::may_be_precompressed(&types::content_type(&path, more)) {
         for coding in Coding::SIBLINGS {
             let Ok(file) = root.open_file(&file_path(key, coding), Access::Look) else { continue };
             match Facts::of(&file) {
@@ -289,8 +320,22 @@ fn file_path(key: &str, coding: Coding) -> String {
     [key, index, coding.suffix()].concat()
 }
 
-fn etag(facts: &Facts) -> Etag {
-    Etag::of_file(facts.modified.0, facts.modified.1, facts.len, facts.inode)
+/// The tag of a file whose bytes are not looked at.
+fn etag(root: &Root, facts: &Facts, coding: Coding) -> Etag {
+    let is_strong = facts.tell_every_change();
+    // Another card or image in the place of the last one may have a file with the very same numbers.
+    let salt = if is_strong { 0 } else { root.salt };
+    let [a, b, c, d, e, f, g] = facts.numbers();
+    Etag::of_state(&[a, b, c, d, e, f, g, coding as u64, salt], is_strong)
+}
+
+/// The time of modification as it is said: not if other bytes have been sent under the same one, for then a client that
+/// asks by the time alone would be told that its old ones are still right.
+fn modified(facts: &Facts, etag: &Etag, before: Option<&(i64, Etag, bool)>) -> Option<(u64, HttpDate)> {
+    match before {
+        Some((time, other, was_said)) if *time == facts.modified.0 && !(other == etag && *was_said) => None,
+        _ => FileMeta::modified_at(facts.modified.0),
+    }
 }
 
 pub(super) fn refused<'c>(e: io::Error) -> Found<'c> {

@@ -6,10 +6,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
-use super::root::Facts;
+use super::root::{Facts, Root};
 use super::*;
 use crate::http::request::{HeadLimits, slots};
 use crate::http::response::{Persist, http_date};
+use crate::msg::Moment;
+
+mod change;
 
 const WALL_S: u64 = 4_000_000_000;
 /// When the files of these tests were changed, seconds since 1970.
@@ -80,13 +83,13 @@ impl Got {
 
 impl Visit {
     fn of(temp: &Temp) -> Self {
-        Visit::new(Site::open(Some(&temp.www())).unwrap())
+        Visit::new(Site::open(Some(&temp.www()), &[]).unwrap())
     }
 
     /// As on a kernel without openat2.
     fn walking(temp: &Temp) -> Self {
-        let mut site = Site::open(Some(&temp.www())).unwrap();
-        site.folder.as_mut().unwrap().root = Root::open_walking(&temp.www()).unwrap();
+        let mut site = Site::open(Some(&temp.www()), &[]).unwrap();
+        site.folder.as_mut().unwrap().root = Some(Root::open_walking(&temp.www()).unwrap());
         Visit::new(site)
     }
 
@@ -225,7 +228,7 @@ fn links_that_stay_inside_are_followed_where_the_kernel_can_tell() {
         assert_eq!(walking.status(target), 404, "no link at all: {target}");
     }
     let mut visit = Visit::of(&temp);
-    let root = &visit.site.folder.as_ref().unwrap().root;
+    let root = &visit.site.folder.as_ref().unwrap().root.as_ref().unwrap();
     if !root.follows_links() {
         return; // a kernel before 5.6: the first half was all there is to see
     }
@@ -282,7 +285,7 @@ impl Visit {
     /// The bytes that the cache holds of the plain file `key`.
     fn data(&mut self, key: &str) -> Rc<[u8]> {
         let folder = self.site.folder.as_mut().unwrap();
-        match folder.cache.find(&folder.root, self.now, key, [encoding::Coding::Identity].into_iter()) {
+        match folder.find(self.now, key, [encoding::Coding::Identity].into_iter()) {
             Found::File(_, Content::Small(data)) => data,
             _ => panic!("{key} is not small"),
         }
@@ -393,7 +396,7 @@ fn what_the_kernel_says_becomes_the_right_status() {
             Found::Nothing => "nothing",
             Found::Forbidden => "forbidden",
             Found::Trouble(_) => "trouble",
-            Found::File(..) | Found::Directory => "a file",
+            Found::File(..) | Found::Directory | Found::Away => "a file",
         };
         assert_eq!(got, want, "{errno}");
     }
@@ -468,7 +471,7 @@ fn what_is_asked_for_often_stays_in_the_cache() {
 
 #[test]
 fn the_built_in_pages_are_served_like_files() {
-    let mut visit = Visit::new(Site::open(None).unwrap());
+    let mut visit = Visit::new(Site::open(None, &[]).unwrap());
     // they are as old as the program
     let changed = u64::try_from(fs::metadata(std::env::current_exe().unwrap()).unwrap().mtime()).unwrap();
     visit.now.wall_ms = (changed + 1) * 1000;
@@ -492,9 +495,9 @@ fn the_built_in_pages_are_served_like_files() {
 fn a_folder_replaces_the_built_in_pages() {
     let temp = Temp::new();
     assert_eq!(Visit::of(&temp).status("/"), 404);
-    assert!(Site::open(Some(&temp.0.join("nowhere"))).is_err());
+    assert!(Site::open(Some(&temp.0.join("nowhere")), &[]).is_err());
     temp.put("file", "");
-    assert!(Site::open(Some(&temp.www().join("file"))).is_err(), "a file is no folder");
+    assert!(Site::open(Some(&temp.www().join("file")), &[]).is_err(), "a file is no folder");
 }
 
 #[test]

@@ -83,10 +83,11 @@ impl Server {
 
     fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
         let Reloaded { config: read, users, tokens } = (self.reload)()?;
-        let pages = Pages::open(read.www.as_deref()).map_err(|e| vec![format!("www: {e}")])?;
+        let pages = Pages::open(read.www.as_deref(), &read.types).map_err(|e| vec![format!("www: {e}")])?;
         // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
         let mut config = (*self.world.site.config).clone();
         config.www = read.www;
+        config.types = read.types;
         config.auth = crate::config::Auth {
             users: read.auth.users,
             operators: read.auth.operators,
