@@ -340,8 +340,8 @@ pub fn ranges(data: &[u8]) {
     let meta = FileMeta {
         len,
         modified: FileMeta::modified_at(i64::from(first.len() as u32) * 86_400),
-        etag: Etag::of_bytes(b"x"),
-        content_type: "text/plain",
+        etag: Etag::of_bytes(b"x", Coding::Identity),
+        content_type: "text/plain".into(),
         coding: Coding::Identity,
         varies: len % 2 == 0,
         policy: None,
