@@ -159,7 +159,7 @@ impl Hub {
         let what =
             What::Commanded { by: by.clone(), device: device.clone(), command: command.clone(), args: args.clone() };
         self.counters.commands += 1;
-        let event = self.record(now, what, fx);
+        let event = self.record_event(now, what, anyone, fx).id;
         let waiters = order.waiter.into_iter().collect();
         if let Some(d) = self.devices.get_mut(&device) {
             if let Some(conn) = d.conn() {
@@ -322,7 +322,7 @@ impl Hub {
             Some(false) => self.counters.answers_failed += 1,
             None => self.counters.answers_unknown += 1,
         }
-        let answer = self.record_event(now, What::Answered { device, to, ok, result, late: false }, fx);
+        let answer = self.record_event(now, What::Answered { device, to, ok, result, late: false }, pending.anyone, fx);
         for known in self.refs.iter_mut().filter(|r| r.id == to) {
             known.answer = Some(answer.clone());
         }

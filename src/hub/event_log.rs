@@ -1,7 +1,8 @@
 //! The log of what happened, numbered, and its replay.
 //!
-//! Two rings under one numbering: what was said, and who came and went, so that a flapping link cannot push the
-//! conversation out. Never does: files.
+//! Four rings under one numbering, so that none pushes another out: what was said, what was asked of machines, emergency
+//! stops, who came and went. Anybody with a name may give stops, as many as they like: of these, those of the user who
+//! gave most go first. Never does: files.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -17,6 +18,19 @@ pub struct Slice {
     pub gap: bool,
 }
 
+/// What is kept together.
+#[derive(Clone, Copy)]
+enum Ring {
+    /// The chat.
+    Said,
+    /// Control, commands and their answers.
+    Orders,
+    /// Emergency stops and their answers.
+    Stops,
+    /// Who came and went, people and devices.
+    People,
+}
+
 /// The newest events of one run.
 #[derive(Debug)]
 pub struct EventLog {
@@ -24,8 +38,8 @@ pub struct EventLog {
     newest: u64,
     /// Events of each ring that are kept.
     history: usize,
-    talk: VecDeque<Rc<Event>>,
-    people: VecDeque<Rc<Event>>,
+    /// In the order of [`Ring`], each in the order of its numbers.
+    rings: [VecDeque<Rc<Event>>; 4],
     /// Of each type, the newest that is gone; 0: none is.
     dropped: [u64; Type::ALL.len()],
 }
@@ -33,14 +47,7 @@ pub struct EventLog {
 impl EventLog {
     /// An empty log that keeps `history` events of each ring.
     pub fn new(epoch: Epoch, history: usize) -> EventLog {
-        EventLog {
-            epoch,
-            newest: 0,
-            history,
-            talk: VecDeque::new(),
-            people: VecDeque::new(),
-            dropped: [0; Type::ALL.len()],
-        }
+        EventLog { epoch, newest: 0, history, rings: Default::default(), dropped: [0; Type::ALL.len()] }
     }
 
     /// The newest event, or the place before the first.
@@ -48,20 +55,21 @@ impl EventLog {
         EventId { epoch: self.epoch, seq: self.newest }
     }
 
-    /// Numbers and keeps what happened.
-    pub fn push(&mut self, now: Now, what: What) -> Rc<Event> {
+    /// Numbers and keeps what happened. `stop`: it is an emergency stop or the answer to one.
+    pub fn push(&mut self, now: Now, what: What, stop: bool) -> Rc<Event> {
         self.newest += 1;
         let event = Rc::new(Event { id: self.newest(), time_ms: now.wall_ms, what });
-        match event.what {
-            What::Said { .. } | What::Control { .. } | What::Commanded { .. } | What::Answered { .. } => {
-                self.talk.push_back(event.clone())
-            }
+        let ring = match event.what {
+            What::Said { .. } => Ring::Said,
+            What::Commanded { .. } | What::Answered { .. } if stop => Ring::Stops,
+            What::Control { .. } | What::Commanded { .. } | What::Answered { .. } => Ring::Orders,
             What::Joined { .. }
             | What::Left { .. }
             | What::Lost { .. }
             | What::TurnedAway { .. }
-            | What::Device { .. } => self.people.push_back(event.clone()),
-        }
+            | What::Device { .. } => Ring::People,
+        };
+        self.rings[ring as usize].push_back(event.clone());
         self.trim();
         event
     }
@@ -90,8 +98,7 @@ impl EventLog {
         let events: Vec<Rc<Event>> = match from {
             Some(seq) => self.after(seq).take(limit).cloned().collect(),
             None => {
-                // The last `limit` of both are among the last `limit` of each.
-                let skip = (self.talk.len() + self.people.len()).saturating_sub(limit);
+                let skip = self.len().saturating_sub(limit);
                 self.after(0).skip(skip).cloned().collect()
             }
         };
@@ -114,7 +121,7 @@ impl EventLog {
 
     /// Events kept.
     pub fn len(&self) -> usize {
-        self.talk.len() + self.people.len()
+        self.rings.iter().map(VecDeque::len).sum()
     }
 
     /// Whether none is kept.
@@ -131,25 +138,52 @@ impl EventLog {
     }
 
     fn after(&self, seq: u64) -> impl Iterator<Item = &Rc<Event>> {
-        let tail = |ring: &VecDeque<Rc<Event>>| ring.partition_point(|e| e.id.seq <= seq);
-        let mut talk = self.talk.range(tail(&self.talk)..).peekable();
-        let mut people = self.people.range(tail(&self.people)..).peekable();
-        std::iter::from_fn(move || match (talk.peek(), people.peek()) {
-            (Some(t), Some(p)) if t.id.seq < p.id.seq => talk.next(),
-            (Some(_), None) => talk.next(),
-            _ => people.next(),
+        let mut tails = self.rings.each_ref().map(|ring| {
+            let first = ring.partition_point(|e| e.id.seq <= seq);
+            ring.range(first..).peekable()
+        });
+        std::iter::from_fn(move || {
+            let mut nearest: Option<(usize, u64)> = None;
+            for (n, tail) in tails.iter_mut().enumerate() {
+                let seq = tail.peek().map_or(u64::MAX, |e| e.id.seq);
+                if seq < nearest.map_or(u64::MAX, |(_, seq)| seq) {
+                    nearest = Some((n, seq));
+                }
+            }
+            tails[nearest?.0].next()
         })
     }
 
     fn trim(&mut self) {
-        for ring in [&mut self.talk, &mut self.people] {
+        for (n, ring) in self.rings.iter_mut().enumerate() {
             while ring.len() > self.history {
-                if let Some(gone) = ring.pop_front() {
-                    self.dropped[gone.what.kind() as usize] = gone.id.seq;
-                }
+                // a shorter history is no reason to look for each one that goes
+                let fair = n == Ring::Stops as usize && ring.len() == self.history + 1;
+                let at = if fair { of_the_busiest(ring) } else { 0 };
+                let Some(gone) = ring.remove(at) else { break };
+                let newest = &mut self.dropped[gone.what.kind() as usize];
+                *newest = gone.id.seq.max(*newest);
             }
         }
     }
+}
+
+/// Where the oldest stop lies of the user who gave most of those that are kept; the first event if that is an answer: its
+/// command is gone already.
+fn of_the_busiest(ring: &VecDeque<Rc<Event>>) -> usize {
+    let user = |e: &Rc<Event>| if let What::Commanded { by, .. } = &e.what { Some(by.user.clone()) } else { None };
+    if ring.front().is_none_or(|first| user(first).is_none()) {
+        return 0;
+    }
+    // of each user: the oldest one's place, and how many there are
+    let mut users: Vec<(Rc<str>, usize, usize)> = Vec::new();
+    for (at, user) in ring.iter().enumerate().filter_map(|(at, e)| Some((at, user(e)?))) {
+        match users.iter_mut().find(|(known, ..)| *known == user) {
+            Some((.., count)) => *count += 1,
+            None => users.push((user, at, 1)),
+        }
+    }
+    users.iter().rev().max_by_key(|(.., count)| *count).map_or(0, |(_, at, _)| *at)
 }
 
 #[cfg(test)]

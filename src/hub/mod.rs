@@ -265,11 +265,12 @@ impl Hub {
 
     /// Keeps what happened, logs it and tells all who want to hear it.
     fn record(&mut self, now: Now, what: What, fx: &mut Effects) -> EventId {
-        self.record_event(now, what, fx).id
+        self.record_event(now, what, false, fx).id
     }
 
-    fn record_event(&mut self, now: Now, what: What, fx: &mut Effects) -> Rc<Event> {
-        let event = self.log.push(now, what);
+    /// `stop`: it is an emergency stop or the answer to one.
+    fn record_event(&mut self, now: Now, what: What, stop: bool, fx: &mut Effects) -> Rc<Event> {
+        let event = self.log.push(now, what, stop);
         log_line(&event);
         self.deliver(Message::Logged(event.clone()), fx);
         event

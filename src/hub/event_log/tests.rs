@@ -16,19 +16,32 @@ fn member() -> Rc<Member> {
     })
 }
 
-/// A log with one event for each letter: `s` said, `j` joined, `l` left, `t` turned away.
+/// A log with one event for each letter: `s` said, `j` joined, `l` left, `t` turned away, `c` control, `o` and `O` a command
+/// and its answer, `a` and `b` stops of two users, `A` an answer to a stop.
 fn log(history: usize, letters: &str) -> EventLog {
     let mut log = EventLog::new(Epoch::from_random(7), history);
     for letter in letters.chars() {
-        let what = match letter {
-            's' => What::Said { from: member(), text: "hi".into() },
-            'j' => What::Joined { member: member(), returned: false },
-            'l' => What::Left { member: member(), reason: crate::msg::LeftReason::Closed },
-            _ => What::TurnedAway { addr: PeerAddr::Unix, user: "bob".into() },
-        };
-        log.push(Now::default(), what);
+        push(&mut log, letter);
     }
     log
+}
+
+fn push(log: &mut EventLog, letter: char) -> Rc<Event> {
+    let user = |name: &str| Rc::new(Member { user: name.into(), ..(*member()).clone() });
+    let commanded = |by| What::Commanded { by, device: "p".into(), command: "c".into(), args: "{}".into() };
+    let to = log.newest();
+    let answered = What::Answered { device: "p".into(), to, ok: None, result: "null".into(), late: false };
+    let what = match letter {
+        's' => What::Said { from: member(), text: "hi".into() },
+        'j' => What::Joined { member: member(), returned: false },
+        'l' => What::Left { member: member(), reason: crate::msg::LeftReason::Closed },
+        'c' => What::Control { device: "p".into(), holder: None, was: None, reason: crate::msg::ControlReason::Left },
+        'o' | 'a' => commanded(user("ann")),
+        'b' => commanded(user("bob")),
+        'O' | 'A' => answered,
+        _ => What::TurnedAway { addr: PeerAddr::Unix, user: "bob".into() },
+    };
+    log.push(Now::default(), what, "abA".contains(letter))
 }
 
 fn id(seq: u64) -> String {
@@ -141,4 +154,79 @@ fn a_shorter_history_drops_the_oldest_at_once() {
     assert_eq!(log.len(), 2);
     assert_eq!(log.replay(&id(4), Types::of(&[Type::Said])), Some(vec![]));
     assert_eq!(log.replay(&id(1), Types::of(&[Type::Said])), None);
+}
+
+#[test]
+fn no_kind_pushes_another_out() {
+    let log = log(3, &("sss".to_string() + "coO" + "jlt" + &"a".repeat(90) + &"A".repeat(90) + "b"));
+    assert_eq!(log.replay(&id(0), Types::of(&[Type::Said])).map(|e| numbers(&e)), Some(vec![1, 2, 3]));
+    assert_eq!(log.replay(&id(0), Types::of(&[Type::Control])).map(|e| numbers(&e)), Some(vec![4]));
+    assert_eq!(log.replay(&id(0), Types::of(&[Type::Joined, Type::Left])).map(|e| numbers(&e)), Some(vec![7, 8]));
+    assert_eq!(log.replay(&id(0), Types::of(&[Type::Commanded])), None, "stops are gone, and that is said");
+    assert_eq!(numbers(&log.since(Some(&id(0)), 6).events), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn one_users_stops_do_not_push_out_anothers() {
+    let log = log(4, &("ab".to_string() + &"a".repeat(50)));
+    let kept = numbers(&log.since(Some(&id(0)), 99).events);
+    assert_eq!(kept, [2, 50, 51, 52], "the only one of bob's, and the newest of ann's");
+}
+
+/// Against the plainest truth: all that ever happened, and what of it is kept.
+#[test]
+fn a_gap_is_said_exactly_where_something_that_was_asked_for_is_gone() {
+    let mut seed = 7_u64;
+    let mut draw = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % n
+    };
+    let kinds: Vec<Type> = {
+        let all = log(99, "scoAajlt");
+        let mut kinds: Vec<Type> = all.since(None, 99).events.iter().map(|e| e.what.kind()).collect();
+        kinds.dedup();
+        kinds
+    };
+    let (mut gaps, mut whole) = (0, 0);
+    for round in 0..40 {
+        let history = draw(5);
+        let mut log = log(history, "");
+        let mut all: Vec<(char, Rc<Event>)> = Vec::new();
+        for _ in 0..draw(30) {
+            let letter = ['s', 'c', 'o', 'O', 'a', 'b', 'A', 'j', 'l', 't'][draw(10)];
+            all.push((letter, push(&mut log, letter)));
+        }
+        let kept = log.since(Some(&id(0)), 999).events;
+        for ring in ["s", "coO", "jlt"] {
+            let of = |e: &Rc<Event>| all.iter().any(|(l, known)| known.id == e.id && ring.contains(*l));
+            let newest: Vec<u64> = all.iter().filter(|(l, _)| ring.contains(*l)).map(|(_, e)| e.id.seq).collect();
+            let newest = &newest[newest.len().saturating_sub(history)..];
+            assert_eq!(numbers(&kept.iter().filter(|e| of(e)).cloned().collect::<Vec<_>>()), newest, "round {round}");
+        }
+        let stops = kept.iter().filter(|e| all.iter().any(|(l, k)| k.id == e.id && "abA".contains(*l))).count();
+        assert_eq!(stops, all.iter().filter(|(l, _)| "abA".contains(*l)).count().min(history), "round {round}");
+        for after in 0..=all.len() as u64 {
+            for set in 0..1_u32 << kinds.len() {
+                let types: Vec<Type> =
+                    kinds.iter().enumerate().filter(|(n, _)| set >> n & 1 == 1).map(|(_, &t)| t).collect();
+                let types = Types::of(&types);
+                let asked = |e: &&Rc<Event>| e.id.seq > after && types.has(e.what.kind());
+                let meant: Vec<Rc<Event>> = all.iter().map(|(_, e)| e).filter(asked).cloned().collect();
+                let there: Vec<Rc<Event>> = kept.iter().filter(asked).cloned().collect();
+                let expected = (meant == there).then_some(there);
+                gaps += usize::from(expected.is_none());
+                whole += usize::from(expected.is_some());
+                assert_eq!(log.replay(&id(after), types), expected, "round {round}, after {after}, {types:?}");
+            }
+            let limit = draw(12);
+            let slice = log.since(Some(&id(after)), limit);
+            let there: Vec<Rc<Event>> = kept.iter().filter(|e| e.id.seq > after).take(limit).cloned().collect();
+            // what lies between the id and the last event of the answer, or the end if it was not cut off
+            let cut = there.len() == limit;
+            let end = if cut { there.last().map_or(after, |e| e.id.seq) } else { all.len() as u64 };
+            assert_eq!(slice.gap, end - after != there.len() as u64, "round {round}, after {after}, limit {limit}");
+            assert_eq!(slice.events, there);
+        }
+    }
+    assert!(gaps > 1000 && whole > 1000, "both were seen: {gaps}, {whole}");
 }
