@@ -7,7 +7,7 @@
 //! 2  link     how things are said on a connection that stays: SSE, WebSocket, device lines (pure)
 //! 1  http     bytes <-> requests (pure)
 //! 1  hub      who is here and who hears what (pure)
-//! 0  msg, ask, codec, config, describe, fnv, json, metrics, sys    words and ground
+//! 0  msg, ask, codec, config, describe, fnv, json, ledger, metrics, sys    words and ground
 //! ```
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -18,6 +18,7 @@ pub mod config;
 pub mod describe;
 pub mod fnv;
 pub mod json;
+pub mod ledger;
 pub mod metrics;
 pub mod msg;
 pub mod sys;

@@ -19,6 +19,8 @@ pub struct Metrics {
     pub refused_limit: u64,
     /// Connections closed to make room for others, because nothing was going on on them.
     pub gave_way: u64,
+    /// Connections closed because too much memory was kept for their party.
+    pub shed: u64,
     /// Times that accepting had to pause because there was no file descriptor or memory.
     pub accept_pauses: u64,
     /// Requests read in full.
@@ -59,6 +61,7 @@ impl Metrics {
         text.counter("boatswain_connections_accepted_total", "Connections accepted.", self.accepted);
         text.counter("boatswain_connections_refused_total", "Connections refused at a limit.", self.refused_limit);
         text.counter("boatswain_connections_gave_way_total", "Connections closed to make room.", self.gave_way);
+        text.counter("boatswain_connections_shed_total", "Connections closed to free memory.", self.shed);
         text.counter("boatswain_accept_pauses_total", "Pauses for want of a file descriptor.", self.accept_pauses);
         text.counter("boatswain_requests_total", "Requests read in full.", self.requests);
         text.counter("boatswain_passwords_hashed_total", "Passwords hashed on the helper thread.", self.passwords);

@@ -17,6 +17,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("fnv", &["msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("config", &["http", "hub", "link", "routes", "net", "cli"]),
     ("json", &["sys", "http", "hub", "link", "routes", "net", "cli"]),
+    ("ledger", &["codec", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("metrics", &["sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("sys", &["codec", "config", "json", "metrics", "http", "hub", "link", "routes", "net", "cli"]),
     ("http", &["sys", "hub", "link", "routes", "net", "cli"]),

@@ -5,7 +5,8 @@
 //! none.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::hash::{DefaultHasher, Hasher};
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::{CommandError, ControlError, Hub, Order, Ordered};
@@ -26,10 +27,14 @@ const WAITERS_MAX: usize = 256;
 const REF_FOR: Duration = Duration::from_secs(60);
 /// References remembered. When there are so many, commands with a new one are refused: forgetting one could run a
 /// command twice.
-const REFS_MAX: usize = 2048;
+const REFS_MAX: usize = 4096;
+/// Of these, one user's at most: a further command with a new one is refused to that user, and to no other.
+const REFS_OF_USER: usize = REFS_MAX / 2;
 /// Of these, emergency stops take places only while fewer are taken: anybody may send as many as they like, and nobody's
 /// other commands are to be refused for it. A stop may be done twice.
 const REFS_OF_STOPS: usize = REFS_MAX / 2;
+/// What is told of a result that is not kept.
+const TOO_LONG: &str = "\"too_long\"";
 /// What is answered when nobody can know.
 const UNKNOWN: &str = "\"unknown\"";
 
@@ -65,13 +70,41 @@ pub(super) type Nulled = VecDeque<EventId>;
 #[derive(Debug)]
 pub(super) struct Named {
     session: SessionId,
+    user: Rc<str>,
     reference: Ref,
     at: Moment,
     id: EventId,
     device: Rc<str>,
     command: Rc<str>,
-    args: Json,
-    answer: Option<Rc<Event>>,
+    /// Of its arguments, which may be long.
+    args: u64,
+    /// Whether it was done, and the rest for as long as the log has it.
+    answer: Option<(Option<bool>, Weak<Event>)>,
+}
+
+impl Named {
+    /// About how many bytes are remembered of it.
+    pub(super) fn bytes(&self) -> u64 {
+        (size_of::<Named>() + size_of::<Event>() + self.reference.json().len() + self.command.len()) as u64
+    }
+
+    /// What came of it. A result that the log has no more is told as one that was too long to keep.
+    fn answer(&self) -> Option<Rc<Event>> {
+        let (ok, event) = self.answer.as_ref()?;
+        let gone = || {
+            let (device, result) = (self.device.clone(), TOO_LONG.into());
+            let what = What::Answered { device, to: self.id, ok: *ok, result, late: false };
+            Rc::new(Event { id: self.id, time_ms: 0, what })
+        };
+        Some(event.upgrade().unwrap_or_else(gone))
+    }
+}
+
+/// For comparing arguments without keeping them.
+fn digest(args: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(args.as_bytes());
+    hasher.finish()
 }
 
 impl Hub {
@@ -134,7 +167,7 @@ impl Hub {
         } else if d.pending.iter().filter(|p| !p.anyone).count() >= PENDING_MAX {
             return Err(CommandError::Busy);
         }
-        if order.reference.is_some() && self.refs.len() >= REFS_MAX && !anyone {
+        if order.reference.is_some() && !anyone && !self.has_room_for_ref(id, REFS_MAX) {
             return Err(CommandError::Busy);
         }
         Ok(self.send(now, id, order, device, args, anyone, fx))
@@ -174,15 +207,16 @@ impl Hub {
             d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });
         }
         let places = if anyone { REFS_OF_STOPS } else { REFS_MAX };
-        if let (Some(reference), true) = (order.reference, self.refs.len() < places) {
+        if let (Some(reference), true) = (order.reference, self.has_room_for_ref(id, places)) {
             self.refs.push_back(Named {
                 session: id,
+                user: by.user.clone(),
                 reference: reference.clone(),
                 at: now.mono,
                 id: event,
                 device: device.clone(),
                 command,
-                args,
+                args: digest(&args),
                 answer: None,
             });
         }
@@ -193,6 +227,13 @@ impl Hub {
         Ordered { id: event, answer: None }
     }
 
+    /// Whether one more reference of this session's user has room, where there are so many places.
+    fn has_room_for_ref(&self, id: SessionId, places: usize) -> bool {
+        let user = self.sessions.get(id).map(|s| &s.user);
+        let theirs = || self.refs.iter().filter(|r| Some(&r.user) == user).count();
+        self.refs.len() < places && (self.refs.len() < REFS_OF_USER || theirs() < REFS_OF_USER)
+    }
+
     /// What this session's reference means already. That of an emergency stop means nothing else, though something else
     /// was named by it: a script that names all its commands alike stops the machine all the same.
     fn known_ref(&mut self, now: Now, id: SessionId, order: &Order<'_>) -> Option<Ordered> {
@@ -201,11 +242,11 @@ impl Hub {
         }
         let reference = order.reference?;
         let anyone = self.is_for_anyone(order.device, order.command);
-        let args = order.args.text();
+        let args = digest(&order.args.text());
         let same = |r: &&Named| *r.device == *order.device && *r.command == *order.command && r.args == args;
         let mut named = self.refs.iter().filter(|r| r.session == id && r.reference == *reference);
         let known = named.find(|r| !anyone || same(r))?;
-        let ordered = Ordered { id: known.id, answer: known.answer.clone() };
+        let ordered = Ordered { id: known.id, answer: known.answer() };
         if ordered.answer.is_none() {
             let all = self.devices.values_mut().flat_map(|d| &mut d.pending);
             for pending in all.filter(|p| p.id == ordered.id) {
@@ -324,7 +365,7 @@ impl Hub {
         }
         let answer = self.record_event(now, What::Answered { device, to, ok, result, late: false }, pending.anyone, fx);
         for known in self.refs.iter_mut().filter(|r| r.id == to) {
-            known.answer = Some(answer.clone());
+            known.answer = Some((ok, Rc::downgrade(&answer)));
         }
         for conn in pending.waiters {
             fx.push(Effect::Device(DeviceEffect::Answered { conn, answer: answer.clone() }));

@@ -86,6 +86,13 @@ impl Device {
         }
     }
 
+    /// About how many bytes are remembered of it.
+    pub(super) fn bytes(&self) -> u64 {
+        let values = self.values.iter().map(|r| size_of::<Reading>() + r.name.len() + r.value.len());
+        // what the description says is there twice: as text and as what is checked
+        (size_of::<Device>() + 2 * self.describe.text().len() + values.sum::<usize>()) as u64
+    }
+
     /// Its link.
     pub(super) fn conn(&self) -> Option<ConnId> {
         self.line.map(|line| line.conn)

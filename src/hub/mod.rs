@@ -342,6 +342,18 @@ impl Hub {
         self.log.replay(last, types).unwrap_or_default().iter().map(|e| EVENT_BYTES + e.what.free_bytes()).sum()
     }
 
+    /// About how many bytes are remembered, by what they are. Each has a bound in number and one in length
+    /// (docs/settings.md); nothing here grows beside them.
+    pub fn remembered(&self) -> [(&'static str, u64); 4] {
+        let log = self.log.since(None, usize::MAX).events;
+        [
+            ("log", log.iter().map(|e| EVENT_BYTES + e.what.free_bytes()).sum()),
+            ("refs", self.refs.iter().map(commands::Named::bytes).sum()),
+            ("devices", self.devices.values().map(devices::Device::bytes).sum()),
+            ("sessions", self.sessions.known() as u64 * EVENT_BYTES),
+        ]
+    }
+
     /// What was counted since start.
     pub fn counters(&self) -> &Counters {
         &self.counters

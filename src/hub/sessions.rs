@@ -19,6 +19,9 @@ use crate::msg::{
 /// The longest unused go first.
 pub const UNSEATED_MAX: usize = 1024;
 
+/// Of them, one user's at most: new ones push out that user's own.
+pub const UNSEATED_OF_USER: usize = UNSEATED_MAX / 4;
+
 /// How long an evicted user is refused from the address they were evicted at.
 pub const BARRED_FOR: Duration = Duration::from_secs(60);
 
@@ -132,6 +135,10 @@ impl Sessions {
         self.seats.values().copied()
     }
 
+    pub(super) fn known(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn taken(&self) -> usize {
         self.seats.len()
     }
@@ -167,10 +174,25 @@ impl Sessions {
                 self.forgettable.push_back((id, s.used));
             }
         }
+        self.forget_of_user(id);
         while self.all.len() - self.seats.len() > UNSEATED_MAX {
             if !self.forget_oldest() {
                 debug_assert!(false, "sessions without a seat that are not in the queue");
                 break;
+            }
+        }
+    }
+
+    /// Forgets the longest unused one of the user of `id`, if there are too many.
+    fn forget_of_user(&mut self, id: SessionId) {
+        if self.all.len() - self.seats.len() <= UNSEATED_OF_USER {
+            return; // most of the time there is nothing to count
+        }
+        let Some(user) = self.all.get(&id).map(|s| s.user.clone()) else { return };
+        let theirs = || self.all.iter().filter(|(_, s)| s.seat.is_none() && s.user == user);
+        if theirs().count() > UNSEATED_OF_USER {
+            if let Some(oldest) = theirs().min_by_key(|&(id, s)| (s.used, *id)).map(|(&id, _)| id) {
+                self.remove(oldest);
             }
         }
     }

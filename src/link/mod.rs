@@ -39,6 +39,11 @@ pub trait Link {
     /// A sign of life without content, as small as the transport allows; one whole frame.
     fn heartbeat(&self) -> &'static [u8];
 
+    /// Bytes of memory that it keeps of messages that have not come whole.
+    fn kept(&self) -> usize {
+        0
+    }
+
     /// Appends the last words: why this link ends, then whatever the transport needs to end in order.
     fn farewell(&self, why: CloseReason, out: &mut Vec<u8>);
 

@@ -55,6 +55,10 @@ impl Link for Ws {
         })
     }
 
+    fn kept(&self) -> usize {
+        self.reader.kept()
+    }
+
     fn encode(&self, message: &Message, out: &mut Vec<u8>) {
         // most messages are between 126 and 65535 bytes: room for the header of those, mended if it was another
         const GUESS: usize = 4;
@@ -112,6 +116,10 @@ impl Link for Echo {
             out.extend_from_slice(&bytes);
             Step::Return(out)
         })
+    }
+
+    fn kept(&self) -> usize {
+        self.reader.kept()
     }
 
     fn encode(&self, _: &Message, _: &mut Vec<u8>) {}
@@ -208,6 +216,10 @@ struct Open {
 impl Reader {
     fn new(bound: usize, binary: bool) -> Self {
         Reader { bound, binary, ..Reader::default() }
+    }
+
+    fn kept(&self) -> usize {
+        self.control.capacity() + self.open.as_ref().map_or(0, |open| open.bytes.capacity())
     }
 
     /// Decodes up to the end of the next frame, or of the input. `whole` says what a whole message means.

@@ -51,23 +51,28 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
             continue;
         }
         let Protocol::Link(link) = &conn.protocol else { continue };
-        let bytes = match encoded.iter().find(|(name, _)| *name == link.name()) {
-            Some((_, bytes)) => bytes.clone(),
-            None => {
-                let mut out = Vec::new();
-                link.encode(message, &mut out);
-                let bytes: Rc<[u8]> = out.into();
-                encoded.push((link.name(), bytes.clone()));
-                bytes
-            }
+        let chunk = if to.len() == 1 {
+            // nobody else is told: it is this link's own, as the ledger counts it
+            let mut out = Vec::new();
+            link.encode(message, &mut out);
+            out.shrink_to_fit();
+            Chunk::Bytes(out)
+        } else if let Some((_, bytes)) = encoded.iter().find(|(name, _)| *name == link.name()) {
+            Chunk::Shared(bytes.clone())
+        } else {
+            let mut out = Vec::new();
+            link.encode(message, &mut out);
+            let bytes: Rc<[u8]> = out.into();
+            encoded.push((link.name(), bytes.clone()));
+            Chunk::Shared(bytes)
         };
         // each chunk costs its place in the queue too
-        let owed = conn.output.owed() + bytes.len() as u64;
+        let owed = conn.output.owed() + chunk.len();
         if owed > max.saturating_add(conn.spared) {
             server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
             say_farewell(server, now, id, CloseReason::Slow);
         } else {
-            conn.output.push(Chunk::Shared(bytes));
+            conn.output.push(chunk);
         }
     }
 }

@@ -52,6 +52,9 @@ const SLICES_MAX: usize = 32;
 /// A buffer that is larger is not kept for the next answer.
 const SPARE_MAX: usize = 4096;
 
+/// What a chunk takes beside its bytes: its place in the queue, and what an allocation costs.
+const CHUNK: u64 = 64;
+
 /// Chunks in the order in which they will be sent.
 #[derive(Debug, Default)]
 pub struct SendQueue {
@@ -61,6 +64,8 @@ pub struct SendQueue {
     /// Bytes of the first chunk that are with the kernel already.
     sent: u64,
     owed: u64,
+    /// See [`SendQueue::kept`].
+    kept: u64,
 }
 
 impl SendQueue {
@@ -76,6 +81,7 @@ impl SendQueue {
             return;
         }
         self.owed = self.owed.saturating_add(len);
+        self.kept += chunk.kept();
         match self.first {
             None => self.first = Some(chunk),
             Some(_) => self.rest.push_back(chunk),
@@ -86,6 +92,7 @@ impl SendQueue {
     pub fn push_front(&mut self, chunk: Chunk) {
         debug_assert!(!self.mid_chunk() && !chunk.is_empty());
         self.owed = self.owed.saturating_add(chunk.len());
+        self.kept += chunk.kept();
         if let Some(next) = self.first.replace(chunk) {
             self.rest.push_front(next);
         }
@@ -109,6 +116,11 @@ impl SendQueue {
     /// Bytes not yet with the kernel.
     pub fn owed(&self) -> u64 {
         self.owed
+    }
+
+    /// Bytes of memory that only this queue keeps: of its own chunks, and of a half-written one all.
+    pub fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// Whether nothing is owed.
@@ -171,6 +183,7 @@ impl SendQueue {
             }
         }
         self.owed = self.first.as_ref().map_or(0, |front| front.len() - self.sent);
+        self.kept = self.first.as_ref().map_or(0, Chunk::kept);
         self.release();
         unsent
     }
@@ -220,7 +233,9 @@ impl SendQueue {
                 return;
             }
             self.sent -= len;
-            if let Some(Chunk::Bytes(bytes)) = std::mem::replace(&mut self.first, self.rest.pop_front()) {
+            let done = std::mem::replace(&mut self.first, self.rest.pop_front());
+            self.kept -= done.as_ref().map_or(0, Chunk::kept);
+            if let Some(Chunk::Bytes(bytes)) = done {
                 if bytes.capacity() <= SPARE_MAX {
                     *spare = bytes;
                 }
@@ -251,6 +266,14 @@ impl Chunk {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes of memory that it keeps for itself.
+    fn kept(&self) -> u64 {
+        match self {
+            Chunk::Bytes(bytes) | Chunk::Revocable(bytes) => bytes.capacity() as u64 + CHUNK,
+            _ => 0,
+        }
     }
 
     fn memory(&self) -> Option<&[u8]> {

@@ -29,7 +29,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now};
-use crate::net::conn::{Conn, Due, Protocol, Stage};
+use crate::net::conn::{Conn, Due, Protocol, SPARED_ALL, Stage};
 use crate::net::hear::hear;
 use crate::net::listener::Listener;
 use crate::net::places::{GivingWay, Origins};
@@ -46,6 +46,8 @@ use settle::Settled;
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
+/// Bytes of output that may lie beside those of others until all of a turn are settled.
+const KEPT_BESIDE: u64 = 16 << 10;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
 pub(super) const TURNED_AWAY_MAX: usize = 32;
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
@@ -301,10 +303,7 @@ impl Server {
             let Some(id) = self.ready.pop_front() else { break };
             self.serve(now, id);
             self.look_in_long_turn();
-            // an answer goes out while all of its connection is in the processor's cache; links wait for what all cause
-            if self.conns.get(id).is_some_and(Conn::owes_answers) {
-                self.settle(now);
-            }
+            self.push_out(now, id);
         }
         // after those who are there: one who has just left makes room for one who comes
         self.accept(now);
@@ -319,11 +318,15 @@ impl Server {
                     let good = outcome.good || !holds;
                     serve::resume(conn, id, &mut self.world, now, outcome.key, good);
                 }
+                self.push_out(now, id);
             }
         }
         while let Some((_, id)) = self.timers.pop_due(now.mono, &mut self.conns) {
             self.on_deadline(now, id);
             self.look_in_long_turn();
+            if self.conns.get(id).is_some_and(|conn| conn.output.kept() > KEPT_BESIDE) {
+                self.settle(now); // what it has missed need not lie beside what the next one has
+            }
         }
         if self.world.hub.deadline().is_some_and(|at| at <= now.mono) {
             self.world.hub.tick(now, &mut self.world.fx);
@@ -335,6 +338,7 @@ impl Server {
                 break;
             }
         }
+        debug_assert!(self.world.site.ledger.agrees(self.conns.iter().map(|(id, conn)| (id, conn.kept()))));
     }
 
     /// Looks at the dead man's switches if the newest look is [`LOOK_EVERY`] before now, by a clock read here. Other
@@ -385,6 +389,19 @@ impl Server {
         }
     }
 
+    /// What was just served goes out at once where that is of use: an answer while all of its connection is in the
+    /// processor's cache, the long `hello` of a new link before the next one's lies beside it. Other links wait for what
+    /// all of this turn cause.
+    fn push_out(&mut self, now: Now, id: ConnId) {
+        let opened = self.conns.get(id).is_some_and(|conn| conn.spared == SPARED_ALL);
+        if opened {
+            effects::apply(self, now);
+        }
+        if opened || self.conns.get(id).is_some_and(Conn::owes_answers) {
+            self.settle(now);
+        }
+    }
+
     fn on_deadline(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
         let Some((at, due)) = conn.deadline(&self.world.patience) else { return };
@@ -421,8 +438,34 @@ impl Server {
         conn.close_after_output(now.mono, CloseReason::Lost);
     }
 
-    /// Settles whatever was touched. Whether anything was.
+    /// Settles whatever was touched, and closes what the ledger has no room for. Whether anything was touched.
     fn settle(&mut self, now: Now) -> bool {
+        let mut any = self.settle_touched(now);
+        while let Some(id) = self.world.site.ledger.over() {
+            self.shed(now, id);
+            any |= self.settle_touched(now);
+        }
+        any
+    }
+
+    /// Closes one that keeps too much memory: with a last word if a frame of it can still begin.
+    fn shed(&mut self, now: Now, id: ConnId) {
+        self.world.site.metrics.shed += 1;
+        let Some(conn) = self.conns.touch(id) else {
+            debug_assert!(false, "the ledger knows one that is gone");
+            self.world.site.ledger.clear(id);
+            return;
+        };
+        let says = conn.is_link() && conn.closing.is_none() && !conn.output.mid_chunk();
+        self.world.hub.link_ended(now, id, LinkEnd::Slow, &mut self.world.fx);
+        if says {
+            return effects::say_farewell(self, now, id, CloseReason::Slow);
+        }
+        let _ = conn.stream.reset();
+        self.close(now, id, CloseReason::Slow);
+    }
+
+    fn settle_touched(&mut self, now: Now) -> bool {
         let mut any = false;
         loop {
             if self.conns.next_touched().is_some_and(Conn::tells_device) {
@@ -434,8 +477,10 @@ impl Server {
             let Some((id, conn)) = self.conns.pop_touched() else { break };
             any = true;
             let settled = settle::one(conn, &mut self.world, now);
-            if conn.output.is_empty() && !self.world.site.rooms.is_empty() {
-                self.world.site.rooms.leave(id);
+            let kept = conn.kept();
+            if kept > 0 || conn.in_ledger {
+                conn.in_ledger = kept > 0;
+                self.world.site.ledger.keeps(id, conn.party(), kept);
             }
             match settled {
                 Settled::Stays { more } => {
@@ -495,7 +540,7 @@ impl Server {
             self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
             self.origins.leave(conn.stream.peer);
         }
-        self.world.site.rooms.leave(id);
+        self.world.site.ledger.clear(id);
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
         effects::log_close(&conn, id, now, why);

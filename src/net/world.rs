@@ -11,6 +11,7 @@ use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
 use crate::hub::liveness::Rules;
 use crate::hub::{Hub, Seed, Settings};
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, Epoch, Now, Times};
 use crate::net::conn::Patience;
@@ -19,7 +20,6 @@ use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Key, Outcome};
 use crate::routes::reply::{Load, Site, cookie_name};
-use crate::routes::rooms::Rooms;
 use crate::sys::process;
 use crate::sys::tcp::Helps;
 
@@ -109,6 +109,7 @@ impl World {
             random,
             date: (0, http_date(0)),
             site: Site {
+                ledger: Ledger::new(&config),
                 config,
                 gate,
                 metrics: Metrics::default(),
@@ -116,7 +117,6 @@ impl World {
                 host: String::new(),
                 started: now,
                 secret: None,
-                rooms: Rooms::default(),
             },
         })
     }

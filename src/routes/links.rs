@@ -8,6 +8,7 @@ use crate::ask;
 use crate::http::request::{Method, Request, Version};
 use crate::http::response::EVENT_STREAM;
 use crate::hub::{Asked, LinkSpec, NoLink, Tab};
+use crate::ledger::Party;
 use crate::link::Link;
 use crate::link::sse::Sse;
 use crate::msg::{CloseReason, Types};
@@ -28,7 +29,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
         Err(reply) => return reply,
     };
     let last = request.header("last-event-id").map(String::from_utf8_lossy).or_else(|| query(request, "last"));
-    let spec = LinkSpec { types, beats, last: replay(ctx, last, types), tab };
+    let spec = LinkSpec { types, beats, last: replay(ctx, &call.caller.user, last, types), tab };
     let link = Sse::events(request.version != Version::Http10);
     let mut opening = Vec::new();
     link.opening(&mut opening);
@@ -45,10 +46,10 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
 }
 
 /// The id after which to replay, if there is room for that; without it the page takes the snapshot.
-pub(super) fn replay(ctx: &mut Ctx<'_>, last: Option<Cow<'_, str>>, types: Types) -> Option<Rc<str>> {
+pub(super) fn replay(ctx: &mut Ctx<'_>, user: &Rc<str>, last: Option<Cow<'_, str>>, types: Types) -> Option<Rc<str>> {
     let last = last?;
     let bytes = ctx.hub.replay_bytes(&last, types);
-    ctx.site.rooms.take(ctx.peer.conn, bytes).then(|| Rc::from(&*last))
+    ctx.site.ledger.has_room(&Party::User(user.clone()), bytes).then(|| Rc::from(&*last))
 }
 
 /// `POST /api/beat?tab=T`: `{"beat":N,"hold":["pump-1"]}`.

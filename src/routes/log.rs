@@ -1,6 +1,7 @@
 //! `GET /api/log?since=ID&limit=N`: what happened, a page at a time.
 
 use crate::json;
+use crate::ledger::Party;
 use crate::routes::links::query;
 use crate::routes::reply::{Call, Ctx, Reply, json, refusal};
 
@@ -23,7 +24,7 @@ pub(super) fn show(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         json::array(o.value("events"), &slice.events, |out, e| json::event(out, e));
         o.plain("gap", slice.gap);
     });
-    if !ctx.site.rooms.take(ctx.peer.conn, full.body.len() as u64) {
+    if !ctx.site.ledger.has_room(&Party::User(call.caller.user.clone()), full.body.len() as u64) {
         let said = "too many others are being sent the log; try again in a moment, or ask for less";
         return refusal(503, "busy", said).with("Retry-After", "1").into();
     }

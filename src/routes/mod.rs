@@ -16,7 +16,6 @@ mod links;
 mod log;
 mod logout;
 pub mod reply;
-pub mod rooms;
 mod roster;
 mod session;
 mod socket;

@@ -8,11 +8,11 @@ pub use crate::http::response::Full;
 use crate::http::response::{Audience, JSON};
 use crate::hub::Hub;
 use crate::json::Object;
+use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, EventId, LeftReason, Moment, Now, PeerAddr, Role, SessionId};
 use crate::routes::gate::{Gate, Job, Key};
-use crate::routes::rooms::Rooms;
 
 /// What the routes keep between requests.
 pub struct Site {
@@ -30,8 +30,8 @@ pub struct Site {
     pub started: Now,
     /// A secret that was drawn and not needed yet; nobody has seen it.
     pub secret: Option<[u8; 16]>,
-    /// Who is being sent something long.
-    pub rooms: Rooms,
+    /// What everybody makes us keep.
+    pub ledger: Ledger,
 }
 
 /// The connection that a request came on.

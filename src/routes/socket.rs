@@ -21,7 +21,7 @@ pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         (Err(reply), _) | (_, Err(reply)) => return reply,
     };
     let beats = types.has(Type::Beat);
-    let last = replay(ctx, query(request, "last"), types);
+    let last = replay(ctx, &call.caller.user, query(request, "last"), types);
     let spec = LinkSpec { types, beats, last, tab };
     match ctx.hub.open_link(ctx.now, call.caller.session, ctx.peer.conn, spec, ctx.fx) {
         Ok(()) => {}

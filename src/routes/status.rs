@@ -43,8 +43,16 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     text.counter(
         "boatswain_replays_refused_total",
         "Replays and pages of the log for which there was no room.",
-        ctx.site.rooms.refused(),
+        ctx.site.ledger.refused(),
     );
+    let (owed, most, of_devices) = ctx.site.ledger.totals();
+    text.gauge("boatswain_kept_bytes", "Memory kept for connections of people and strangers.", owed);
+    text.gauge("boatswain_kept_bytes_max", "Its bound, beside the largest of them.", most);
+    text.gauge("boatswain_kept_device_bytes", "Memory kept for connections of devices.", of_devices);
+    text.head("boatswain_remembered_bytes", "gauge", "About what the server remembers, by what it is.");
+    for (what, bytes) in ctx.hub.remembered() {
+        text.labelled("boatswain_remembered_bytes", "of", what, bytes);
+    }
     text.gauge("boatswain_connections", "Connections open.", ctx.load.connections);
     text.gauge("boatswain_links", "Links open.", ctx.hub.links());
     text.counter("boatswain_joined_total", "Seats that were taken.", counters.joined);

@@ -184,13 +184,29 @@ fn a_changed_role_shows_at_once() {
 }
 
 #[test]
+fn sessions_that_one_user_opens_push_out_only_that_users_own() {
+    let mut w = World::new();
+    let others = [w.browser("ann", addr(1)), w.browser("bob", addr(1))];
+    let eves: Vec<SessionId> = (0..2000)
+        .map(|i| {
+            w.at(1 + i);
+            enter(&mut w, "eve", addr(3), &format!("agent {i}"), None)
+        })
+        .collect();
+    assert!(others.iter().all(|&id| w.hub.session_view(id).is_some()));
+    assert_eq!(w.hub.sessions_known(), 2 + UNSEATED_OF_USER);
+    let known = |id: &SessionId| w.hub.session_view(*id).is_some();
+    assert!(!eves[..2000 - UNSEATED_OF_USER].iter().any(known) && eves[2000 - UNSEATED_OF_USER..].iter().all(known));
+}
+
+#[test]
 fn of_too_many_without_a_seat_the_longest_unused_is_forgotten() {
     let mut w = World::new();
     let seated = w.member("bob", 2);
     let (first, second) = (w.browser("ann", addr(1)), w.browser("ann", addr(1)));
     for i in 0..UNSEATED_MAX - 2 {
         w.at(1 + i as u64);
-        enter(&mut w, "eve", addr(3), &format!("agent {i}"), None);
+        enter(&mut w, &format!("eve{}", i / 200), addr(3), &format!("agent {i}"), None);
     }
     w.after(1);
     show_cookie(&mut w, first);
