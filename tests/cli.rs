@@ -230,6 +230,87 @@ fn passwd_follows_a_link_and_leaves_it_a_link() {
 }
 
 #[test]
+fn passwd_makes_the_file_that_a_link_leads_to() {
+    let folder = Folder::new("dangling");
+    symlink("real", folder.0.join("users")).unwrap();
+    assert_eq!(run_in(&folder.0, &["passwd", "users", "ann"], &[], b"secret\n").code, Some(0));
+    assert!(fs::symlink_metadata(folder.0.join("users")).unwrap().is_symlink());
+    assert!(fs::read_to_string(folder.0.join("real")).unwrap().starts_with("ann:"));
+}
+
+#[test]
+fn of_many_runs_at_once_none_undoes_what_another_has_done() {
+    let folder = Folder::new("parallel");
+    folder.write("real", "# people\n");
+    fs::set_permissions(folder.0.join("real"), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("real", folder.0.join("users")).unwrap();
+    // What a run left that was cut off is in nobody's way.
+    folder.write(".real.new", "half a li");
+    std::thread::scope(|scope| {
+        for i in 0..20 {
+            let folder = &folder.0;
+            scope.spawn(move || {
+                let said = run_in(folder, &["passwd", "users", &format!("user-{i}")], &[], b"secret\n");
+                assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+            });
+        }
+    });
+    let text = fs::read_to_string(folder.0.join("real")).unwrap();
+    for i in 0..20 {
+        assert!(text.contains(&format!("\nuser-{i}:$2")), "user-{i} is lost: {text}");
+    }
+    assert_eq!(text.lines().count(), 21);
+    assert_eq!(fs::metadata(folder.0.join("real")).unwrap().mode() & 0o7777, 0o640);
+    assert_eq!(folder.names(), ["real", "users"]);
+}
+
+#[test]
+fn a_locked_folder_is_waited_for() {
+    let folder = Folder::new("locked");
+    let mut flock = Command::new("flock");
+    flock.arg(&folder.0).args(["sh", "-c", "echo held; read line"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = flock.spawn().unwrap();
+    let mut held = [0; 5];
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| run_in(&folder.0, &["passwd", "users", "ann"], &[], b"secret\n"));
+        // As long as two other runs take, one after the other.
+        let other = Folder::new("not-locked");
+        for user in ["ann", "bob"] {
+            assert_eq!(run_in(&other.0, &["passwd", "users", user], &[], b"secret\n").code, Some(0));
+        }
+        assert!(!folder.0.join("users").exists(), "nothing is written while another holds the lock");
+        drop(holder.stdin.take());
+        assert_eq!(run.join().unwrap().code, Some(0));
+    });
+    holder.wait().unwrap();
+    assert!(fs::read_to_string(folder.0.join("users")).unwrap().starts_with("ann:"));
+}
+
+#[test]
+fn invisible_characters_are_named_by_check_and_by_passwd() {
+    let folder = Folder::new("invisible");
+    fs::write(folder.0.join("b.toml"), "\u{feff}# a comment\u{a0}\r\n[seats]\r\nmax = 3\r\n").unwrap();
+    let said = run_in(&folder.0, &["check", "-c", "b.toml"], &[], b"");
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "ok\n"));
+    fs::write(folder.0.join("b.toml"), "[auth]\noperators = [\"an\u{200b}n\"]\n").unwrap();
+    let said = run_in(&folder.0, &["check", "-c", "b.toml"], &[], b"");
+    let want = "b.toml:2:17: the invisible character U+200B is here; remove it\n";
+    assert_eq!((said.code, said.out.as_str()), (Some(2), want));
+    let made = run_in(&folder.0, &["passwd", "users", "ann"], &[], "sec\u{a0}ret\n".as_bytes());
+    assert_eq!(made.code, Some(2));
+    assert!(made.err.contains("the password contains the invisible character U+00A0"), "{}", made.err);
+    assert_eq!(run_in(&folder.0, &["passwd", "users", "an\u{200b}n"], &[], b"secret\n").code, Some(2));
+    folder.write("users", "an\u{200b}n:$2y$10$abc\n");
+    fs::write(folder.0.join("b.toml"), "[auth]\nusers = \"users\"\n").unwrap();
+    let said = run_in(&folder.0, &["check", "-c", "b.toml"], &[], b"");
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(2), "users:1:3: the invisible character U+200B is here; remove it\n")
+    );
+}
+
+#[test]
 fn passwd_refuses_what_cannot_work_and_changes_nothing() {
     let folder = Folder::new("refused");
     folder.write("users", "bob:x\n");

@@ -5,6 +5,7 @@
 pub mod args;
 pub mod check;
 pub mod demo;
+mod edit;
 pub mod link;
 pub mod passwd;
 pub mod pump;

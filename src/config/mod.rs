@@ -11,6 +11,7 @@ mod mistake;
 mod read;
 mod schema;
 mod source;
+pub mod text;
 mod units;
 pub mod users;
 

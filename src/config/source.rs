@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::check;
 use super::read::{self, Draft};
 use super::users::{self, Users};
-use super::{Config, Mistake, Place};
+use super::{Config, Mistake, Place, text};
 use crate::sys::process::User;
 
 /// Environment variables, all of them; only those that begin with `BOATSWAIN_` are looked at.
@@ -65,7 +65,7 @@ impl Source {
             None => None,
             Some(file) => match settings(file) {
                 Ok(text) => Some((file.as_path(), text)),
-                Err(mistake) => return Err(vec![mistake]),
+                Err(mistakes) => return Err(mistakes),
             },
         };
         let file = text.as_ref().map(|(file, text)| (*file, text.as_str()));
@@ -148,16 +148,24 @@ impl Draft {
 }
 
 /// The text of the settings file.
-fn settings(file: &Path) -> Result<String, Mistake> {
-    let bytes = read_bounded(file, read::FILE_BYTES_MAX).map_err(|why| Mistake {
-        place: Place::File(file.into()),
-        what: format!("the settings file cannot be read: {}; check the name after -c", reason(&why)),
+fn settings(file: &Path) -> Result<String, Vec<Mistake>> {
+    let bytes = read_bounded(file, read::FILE_BYTES_MAX).map_err(|why| {
+        let what = format!("the settings file cannot be read: {}; check the name after -c", reason(&why));
+        vec![Mistake { place: Place::File(file.into()), what }]
     })?;
-    String::from_utf8(bytes).map_err(|e| {
-        let good = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]).into_owned();
-        let place = read::place(file, &good, good.len());
-        Mistake { place, what: "the file is not UTF-8, as TOML has to be".into() }
-    })
+    let mistake = |(line, column, mut what): text::Fault| {
+        if what == text::NOT_UTF8 {
+            what.push_str(", as TOML has to be");
+        }
+        Mistake { place: Place::At { file: file.into(), line, column }, what }
+    };
+    let text = text::decode(&bytes, read::FILE_BYTES_MAX).map_err(|fault| vec![mistake(fault)])?;
+    let unseen = text::lines(text).enumerate().filter_map(|(i, line)| {
+        let (column, what) = text::unseen(line)?;
+        Some(mistake((i + 1, column, what)))
+    });
+    let unseen: Vec<Mistake> = unseen.collect();
+    if unseen.is_empty() { Ok(text.to_owned()) } else { Err(unseen) }
 }
 
 /// A regular file's bytes, at most one more than `most`, so that whoever parses it can tell that it is too long.

@@ -9,7 +9,7 @@ pub use hash::{BCRYPT_BYTES, Cost, Hash, Sha};
 
 use std::rc::Rc;
 
-use super::LOGOUT;
+use super::{LOGOUT, text};
 
 /// Bytes of a users file at most: thousands of lines, and still nothing that hurts a small board.
 pub const FILE_BYTES_MAX: usize = 256 << 10;
@@ -37,18 +37,11 @@ pub struct Users {
 impl Users {
     /// Reads the text of a users file. Every mistake comes with its line and column, counted from 1.
     pub fn parse(text: &[u8]) -> Result<Users, Vec<(usize, usize, String)>> {
-        if text.len() > FILE_BYTES_MAX {
-            return Err(vec![(
-                1,
-                1,
-                format!("the file has more than {} KiB; is it the right one?", FILE_BYTES_MAX >> 10),
-            )]);
-        }
+        let text = text::decode(text, FILE_BYTES_MAX).map_err(|fault| vec![fault])?;
         let mut entries: Vec<(Entry, usize)> = Vec::new();
         let mut mistakes: Vec<(usize, usize, String)> = Vec::new();
-        for (i, line) in text.split(|b| *b == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            match entry(line) {
+        for (i, line) in text::lines(text).enumerate() {
+            match text::unseen(line).map_or_else(|| entry(line), Err) {
                 Ok(None) => {}
                 Ok(Some(entry)) => entries.push((entry, i + 1)),
                 Err((column, what)) => mistakes.push((i + 1, column, what)),
@@ -129,6 +122,10 @@ pub fn name_fault(name: &str) -> Option<String> {
         Some("the name \"*\" means everybody in the lists of [auth]; choose another".into())
     } else if let Some(bad) = name.chars().find(|c| *c == ':' || c.is_control()) {
         Some(format!("the name {name:?} contains {bad:?}; no colon and no control character can be in a name"))
+    } else if let Some(unseen) = name.chars().find_map(text::unseen_char) {
+        Some(format!("the name {name:?} contains {unseen}, so it would never be typed alike"))
+    } else if name.trim() != name {
+        Some(format!("the name {name:?} begins or ends with a blank; leave it out"))
     } else if name.starts_with('#') {
         Some(format!("the name {name:?} begins with #, which begins a comment in a users file; choose another"))
     } else {
@@ -136,13 +133,17 @@ pub fn name_fault(name: &str) -> Option<String> {
     }
 }
 
+/// Name and hash of a line, without the blanks around them.
+pub fn parts(line: &str) -> Option<(&str, &str)> {
+    line.split_once(':').map(|(name, hash)| (name.trim(), hash.trim()))
+}
+
 /// One line: nothing (blank, comment), a user, or column and mistake.
-fn entry(line: &[u8]) -> Result<Option<Entry>, (usize, String)> {
-    let line = std::str::from_utf8(line).map_err(|e| (e.valid_up_to() + 1, "the line is not UTF-8".to_string()))?;
-    if line.trim().is_empty() || line.starts_with('#') {
+fn entry(line: &str) -> Result<Option<Entry>, (usize, String)> {
+    if line.trim().is_empty() || line.trim_start().starts_with('#') {
         return Ok(None);
     }
-    let Some((name, hash)) = line.split_once(':') else {
+    let Some((name, hash)) = parts(line) else {
         return Err((
             1,
             "the line has no colon; it must read NAME:HASH, as `boatswain passwd FILE USER` writes it".into(),
@@ -151,8 +152,8 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, (usize, String)> {
     if let Some(fault) = name_fault(name) {
         return Err((1, fault));
     }
-    let column = name.chars().count() + 2;
-    let hash = Hash::parse(hash.trim_end())
+    let column = line.chars().take_while(|c| *c != ':').count() + 2;
+    let hash = Hash::parse(hash)
         .map_err(|what| (column, format!("{what}; give {name:?} a new one with `boatswain passwd FILE {name}`")))?;
     Ok(Some(Entry { name: name.into(), hash }))
 }

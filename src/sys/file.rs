@@ -130,3 +130,27 @@ pub fn read_link(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u8>> {
     target.truncate(usize::try_from(n).map_err(|_| io::Error::last_os_error())?);
     Ok(target)
 }
+
+/// flock(2) for writing, without waiting: whether it is ours now. It ends when the descriptor is closed. Errors: the file
+/// system knows no such locks.
+pub fn lock(file: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: the descriptor is open for the call.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        e if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        e => Err(e),
+    }
+}
+
+/// flistxattr(2): the names of the extended attributes of a file that are not given by the system itself, if it has any.
+pub fn attributes(file: BorrowedFd<'_>) -> Option<String> {
+    let mut names = vec![0u8; 4096];
+    // SAFETY: the descriptor is open for the call, and `names` is writable for its whole length.
+    let n = unsafe { libc::flistxattr(file.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
+    names.truncate(usize::try_from(n).ok()?);
+    let names = String::from_utf8_lossy(&names);
+    let set: Vec<&str> = names.split('\0').filter(|name| !name.is_empty() && !name.starts_with("security.")).collect();
+    (!set.is_empty()).then(|| set.join(", "))
+}

@@ -22,12 +22,16 @@ use self::address::{Addresses, Server};
 use self::driver::Driver;
 use self::machine::{Machine, Setup};
 use super::{FAILED, MISUSED, fail};
+use crate::config::text;
 use crate::net::clock;
 use crate::sys::child::Exits;
 use crate::sys::process::{self, Signals};
 
 /// Longest token: as long as a password may be (bcrypt reads 72 bytes).
 const TOKEN_MAX: usize = 72;
+
+/// Bytes read of its file at most: a larger one is not the right one.
+const TOKEN_FILE_MAX: usize = 4 << 10;
 
 /// What `boatswain link` was asked to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,17 +77,17 @@ fn token(file: &Path) -> Result<String, String> {
         log::warn!("{}", cannot("everybody on this machine can read it; chmod o-r"));
     }
     let mut bytes = Vec::new();
-    // A line end, CR LF, and one more to see that it is too long.
-    let limit = TOKEN_MAX as u64 + 3;
-    open.take(limit).read_to_end(&mut bytes).map_err(|e| cannot(&e.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| cannot("it is not UTF-8"))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    match () {
-        () if line.is_empty() => Err(cannot("it is empty; write the device's token into it")),
-        () if line.contains(char::is_control) => Err(cannot("it has more than one line, or a control character")),
-        () if line.len() > TOKEN_MAX => Err(cannot(&format!("a token has at most {TOKEN_MAX} bytes"))),
-        () => Ok(line.to_owned()),
+    open.take(TOKEN_FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|e| cannot(&e.to_string()))?;
+    let place = |(line, column, what): text::Fault| cannot(&format!("line {line}, column {column}: {what}"));
+    let text = text::decode(&bytes, TOKEN_FILE_MAX).map_err(place)?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    match line.chars().enumerate().find_map(|(i, c)| Some((1, i + 1, text::unseen_char(c)?))) {
+        _ if line.is_empty() => Err(cannot("it is empty; write the device's token into it")),
+        _ if line.contains('\n') => Err(cannot("it has more than one line")),
+        Some(fault) => Err(place(fault)),
+        _ if line.trim() != line => Err(cannot("the token begins or ends with a blank; leave it out")),
+        _ if line.len() > TOKEN_MAX => Err(cannot(&format!("a token has at most {TOKEN_MAX} bytes"))),
+        None => Ok(line.to_owned()),
     }
 }
 
@@ -100,6 +104,7 @@ mod tests {
         };
         assert_eq!(read(b"s3cret\n"), Ok("s3cret".into()));
         assert_eq!(read(b"s3 cret\r\n"), Ok("s3 cret".into()));
+        assert_eq!(read("\u{feff}s3cret\r\n\r\n".as_bytes()), Ok("s3cret".into()));
         assert_eq!(read(&[b'x'; TOKEN_MAX]), Ok("x".repeat(TOKEN_MAX)));
         for (text, words) in [
             (&b""[..], "empty"),
@@ -107,7 +112,10 @@ mod tests {
             (b"a\nb\n", "more than one line"),
             (b"\xff", "not UTF-8"),
             (&[b'x'; TOKEN_MAX + 1], "at most 72"),
-            (&[b'x'; 5000], "at most 72"),
+            (&[b'x'; 5000], "more than 4 KiB"),
+            ("s3cret\u{a0}\n".as_bytes(), "line 1, column 7: the invisible character U+00A0"),
+            (b"\xff\xfes\x003\x00", "UTF-16"),
+            (b" s3cret\n", "blank"),
         ] {
             let what = read(text).unwrap_err();
             assert!(what.starts_with("--token-file /") && what.contains(words), "{what}");

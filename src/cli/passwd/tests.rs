@@ -15,6 +15,8 @@ fn only_the_line_of_that_user_changes() {
         ("annette:x\n#ann:x\nan:y\n", "annette:x\n#ann:x\nan:y\nann:NEW\n"),
         ("ann:x\nbob:y\nann:z\n", "ann:NEW\nbob:y\n"),
         ("bob:y\nann:x", "bob:y\nann:NEW\n"),
+        ("\u{feff}ann:x\r\nbob:y\r\n", "ann:NEW\nbob:y\r\n"),
+        ("bob:y\n ann : x\n", "bob:y\nann:NEW\n"),
     ] {
         assert_eq!(line(old, "ann"), new, "{old:?}");
     }

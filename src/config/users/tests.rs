@@ -150,6 +150,29 @@ fn names_that_cannot_work_are_refused_and_every_mistake_is_told() {
 }
 
 #[test]
+fn no_name_is_taken_that_would_never_be_typed_alike() {
+    for (line, column) in [
+        (format!("an\u{200b}n:{SECRET}"), 3),
+        (format!("\u{a0}ann:{SECRET}"), 1),
+        (format!("ann:{SECRET}\u{a0}"), 65),
+        (format!("\u{202e}nna:{SECRET}"), 1),
+        (format!("a\u{85}nn:{SECRET}"), 2),
+        (format!("ann\r:{SECRET}"), 4),
+    ] {
+        let mistakes = Users::parse(format!("# users\r\n{line}\r\n").as_bytes()).unwrap_err();
+        let [(row, at, what)] = mistakes.as_slice() else { panic!("{mistakes:?}") };
+        assert_eq!((*row, *at), (2, column), "{what}");
+        assert!(what.contains("character U+"), "{what}");
+    }
+    let wide: Vec<u8> = format!("ann:{SECRET}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(Users::parse(&[b"\xff\xfe", &*wide].concat()).unwrap_err()[0].2.contains("UTF-16"));
+    assert!(Users::parse(&wide).unwrap_err()[0].2.contains("NUL"));
+    for name in [" ann", "ann ", "an\u{200d}n", "a #\u{200b}"] {
+        assert!(name_fault(name).is_some(), "{name:?}");
+    }
+}
+
+#[test]
 fn users_are_found_by_name_whatever_the_order_and_the_line_ends() {
     let text = format!("zoe:{SECRET}\r\n\r\n# a comment\r\nann smith:{SECRET}\nbob:{SECRET} ");
     let users = Users::parse(text.as_bytes()).unwrap();
@@ -159,6 +182,9 @@ fn users_are_found_by_name_whatever_the_order_and_the_line_ends() {
     assert!(users.get("ann").is_none() && users.get("").is_none() && users.get("# a comment").is_none());
     assert_eq!(users.len(), 3);
     assert!(Users::parse(b"").unwrap().is_empty());
+    let text = format!("\u{feff}ann:{SECRET}\r\n  # a comment with \u{a0}\n\tbob : {SECRET} \t\n");
+    let users = Users::parse(text.as_bytes()).unwrap();
+    assert!(users.get("ann").is_some() && users.get("bob").is_some() && users.len() == 2, "{users:?}");
 }
 
 #[test]
