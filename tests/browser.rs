@@ -118,3 +118,13 @@ fn machines_in_chromium() {
 fn machines_in_firefox() {
     run("machines", "firefox");
 }
+
+#[test]
+fn strangers_in_chromium() {
+    run("strangers", "chromium");
+}
+
+#[test]
+fn strangers_in_firefox() {
+    run("strangers", "firefox");
+}

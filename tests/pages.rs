@@ -83,13 +83,85 @@ fn no_page_fetches_anything_from_elsewhere() {
     }
 }
 
+/// What could make markup, style or code of a text.
+const WAYS: [&str; 15] = [
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "setHTML",
+    "srcdoc",
+    "createContextualFragment",
+    "DOMParser",
+    "document.write",
+    "eval(",
+    "new Function",
+    "cssText",
+    ".style",
+    "adoptedStyleSheets",
+    "javascript:",
+    "import(w",
+];
+
 #[test]
 fn text_of_users_never_becomes_markup() {
-    for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
-        for file in files().iter().filter(|f| f.extension().is_some_and(|e| e == "js")) {
+    for way in WAYS {
+        for file in files().iter().filter(|f| f.extension().is_some_and(|e| e == "js" || e == "html")) {
             assert!(!std::fs::read_to_string(file).unwrap().contains(way), "{} uses {way}", file.display());
         }
     }
+}
+
+/// The arguments of each call of `name` in `text`, as they are written.
+fn calls<'a>(text: &'a str, name: &str) -> Vec<Vec<&'a str>> {
+    let mut all = Vec::new();
+    for (at, _) in text.match_indices(&format!("{name}(")) {
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.');
+        if text[..at].ends_with(is_part) && !text[..at].ends_with("...") {
+            continue;
+        }
+        let begin = at + name.len() + 1;
+        let (mut depth, mut from, mut arguments) = (1, begin, Vec::new());
+        for (i, c) in text[begin..].char_indices() {
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 || (depth == 1 && c == ',') {
+                arguments.push(text[from..begin + i].trim());
+                from = begin + i + 1;
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        all.push(arguments);
+    }
+    all
+}
+
+/// Foreign objects are data: were one a bag of properties, its names would decide what the page does.
+#[test]
+fn properties_of_elements_are_named_in_the_code() {
+    let literal = |bag: &str| bag.split(" ? ").last().unwrap().split(" : ").all(is_literal) || is_literal(bag);
+    fn is_literal(bag: &str) -> bool {
+        bag.starts_with('{') && bag.ends_with('}') && !bag.contains("...")
+    }
+    let mut seen = 0;
+    for file in ["machines.js", "panel.js", "words.js"] {
+        let text = text(file);
+        for arguments in calls(&text, "set") {
+            assert!(arguments.len() == 2 && literal(arguments[1]), "{file}: set({})", arguments.join(", "));
+            seen += 1;
+        }
+        for arguments in calls(&text, "el") {
+            for child in arguments.iter().skip(1) {
+                assert!(!child.starts_with('{'), "{file}: el({}): properties are for `set`", arguments.join(", "));
+            }
+        }
+        assert!(!text.contains("Object.assign(el") && !text.contains("Object.assign($"), "{file}");
+    }
+    assert!(seen > 10, "{seen} calls");
 }
 
 #[test]

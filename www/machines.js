@@ -1,6 +1,5 @@
-// The machines: how each is, what it measures, who controls it, what it can be told. Forms come from what a device says of
-// itself (`describe`); what anyone may do at any time (an emergency stop) is at the page's foot.
-import { $, announce, choose, clock, el, now, number, seconds, shown, t, write } from './words.js';
+// The machines: how each is, what it measures, who controls it, what it can be told. Forms come from a device's `describe`.
+import { $, announce, choose, clock, el, now, number, seconds, set, shown, t, write } from './words.js';
 
 const SPAN_S = 180;            // seconds that a plot shows at most,
 const SPAN_MIN_S = 30;         //   and at least
@@ -15,41 +14,52 @@ export function machines(board) {
   const live = () => board.state === 'open';
 
   function heard(e, old) {
-    if (e.type === 'telemetry') cards.get(e.device)?.measure(e.values, true);
-    else if (e.type === 'offered') { if (e.to.session === board.you?.session) cards.get(e.device)?.offered(e.from.user); }
+    if (e.type === 'telemetry') on(e.device, c => c.measure(e.values, true));
+    else if (e.type === 'offered') { if (e.to.session === board.you?.session) on(e.device, c => c.offered(e.from.user)); }
     else if (e.type === 'hello' || e.type === 'devices' || e.device && !old) show();
   }
 
-  /** Makes cards for new devices and for those with other commands than before; brings the rest up to date. */
+  /** Does something to a card. Where that fails a line takes its place: other cards and all stops stay. */
+  function on(name, what) {
+    const card = cards.get(name);
+    try { if (card) what(card); } catch (e) {
+      console.error(e);
+      const element = el('article.machine.no'), none = () => 0;
+      write(element, `${name}: ${e}`);
+      card.element.replaceWith(element);
+      cards.set(name, { element, shape: card.shape, renew: none, measure: none, offered: none, note: none });
+    }
+  }
+
+  /** Makes cards for new devices and for those with other commands; brings the rest up to date. */
   function show() {
     const list = [...board.devices.values()].sort((a, b) => a.name.localeCompare(b.name));
+    showStops(list);                                   // hangs on no card
     for (const [name, card] of cards) if (!board.devices.has(name)) { card.element.remove(); cards.delete(name); }
     list.forEach((device, i) => {
       const shape = JSON.stringify(device.describe);
-      let card = cards.get(device.name);
-      if (card?.shape !== shape) {
-        card?.element.remove();
-        card = makeCard(device.name, device.describe || {}, shape);
-        cards.set(device.name, card);
+      if (cards.get(device.name)?.shape !== shape) {
+        cards.get(device.name)?.element.remove();
+        cards.set(device.name, { element: el('article'), shape });
+        on(device.name, () => cards.set(device.name, makeCard(device.name, device.describe || {}, shape)));
       }
-      const place = $('devices').children[i];
-      if (place !== card.element) $('devices').insertBefore(card.element, place || null);
-      card.renew(device);
+      const { element } = cards.get(device.name), place = $('devices').children[i];
+      if (place !== element) $('devices').insertBefore(element, place || null);
+      on(device.name, c => c.renew(device));
     });
     const none = !list.length, tab = $('views').querySelector('[data-view=machines]');
     if (!none && tab.hidden) tab.click();              // they are what one comes for
     $('machines').hidden = tab.hidden = none;
     document.body.classList.toggle('with-machines', !none);
-    showStops(list);
   }
 
   let stopsShown = '';
   function showStops(list) {
-    const stops = list.flatMap(d => Object.entries(d.describe?.commands || {}).filter(c => c[1].anyone).map(c => ({ device: d.name, command: c[0], label: `${c[0]} ${d.name}` })));
+    const stops = list.flatMap(d => Object.entries(d.describe?.commands || {}).filter(c => c[1]?.anyone).map(c => ({ device: d.name, command: c[0], label: `${c[0]} ${d.name}` })));
     if (JSON.stringify(stops) === stopsShown) return;
     stopsShown = JSON.stringify(stops);
-    const pull = s => cards.get(s.device)?.run(s.command, {}, true);
-    const button = (label, onclick) => el('button.stop', { onclick }, label);
+    const pull = s => run(s.device, s.command, {}, true);
+    const button = (label, onclick) => set(el('button.stop', label), { onclick });
     $('stop-buttons').replaceChildren(...stops.length > STOPS
       ? [button(t('stop_more'), async () => {
         const which = await choose(t('stop_which'), stops.map((s, i) => ({ value: String(i), label: s.label, danger: true })));
@@ -59,16 +69,35 @@ export function machines(board) {
     $('stops').hidden = !stops.length;
   }
 
+  /** Gives a command and shows what comes of it: on the card, and for an emergency stop also beside its button. */
+  async function run(name, command, args, anyone) {
+    const began = now(), fill = { command: command + (Object.keys(args).length ? ` (${shown(args)})` : '') };
+    let li;
+    on(name, c => { li = c.note('', ''); });
+    const tell = (kind, text) => {
+      if (li) { li.className = kind; write(li.lastChild, text); }
+      if (!anyone) return kind && announce(text);
+      $('stopped').className = kind;
+      write($('stopped'), `${clock(new Date())} ${name}: ${text}`);
+    };
+    tell('', t('wait', fill));
+    try {
+      const { answer } = await (anyone ? board.stop : board.command)(name, command, args), e = await answer;
+      if (e.ok === null) tell('no', t('gone', fill));
+      else tell(e.ok ? 'yes' : 'no', t(e.ok ? 'ok' : 'no', fill) + ` (${seconds(now() - began)})` + (e.result ? ': ' + shown(e.result) : ''));
+    } catch (e) { tell('no', t(e.error === 'lost' || e.error === 'timeout' ? 'gone' : 'refusal', { ...fill, message: e.message })); }
+  }
+
   function makeCard(name, describe, shape) {
-    const plots = new Map(), state = el('span'), who = el('p.holder'), buttons = el('div.row');
+    const units = new Map(Object.entries(describe.telemetry || {})), plots = new Map(), state = el('span'), who = el('p.holder'), buttons = el('div.row');
     const gauges = el('dl.gauges'), aged = el('p.soft'), said = el('ol.answers');
-    const commands = Object.entries(describe.commands || {}).map(([command, what]) => makeForm(command, what, args => run(command, args, what.anyone)));
+    const commands = Object.entries(describe.commands || {}).map(([command, what]) => makeForm(command, what, args => run(name, command, args, what.anyone)));
     commands.sort((a, b) => a.order - b.order);
-    const element = el('article.machine', { 'aria-label': name, tabIndex: -1 },
+    const element = set(el('article.machine',
       el('div.head', el('h3', name), state),
-      el('div.control', who, buttons), gauges, aged, el('div.commands', ...commands.map(c => c.element)), said);
+      el('div.control', who, buttons), gauges, aged, el('div.commands', ...commands.map(c => c.element)), said), { ariaLabel: name, tabIndex: -1 });
     let was = '', offer = null, fresh = null, measured = -AGED_MS;
-    for (const key of Object.keys(describe.telemetry || {})) plot(key);
+    for (const key of units.keys()) plot(key);
 
     function renew(device) {
       const { holder } = device, down = device.state === 'down', on = live() && device.state === 'up';
@@ -83,7 +112,7 @@ export function machines(board) {
         was = key;
         const focused = buttons.contains(document.activeElement) && document.activeElement.value;
         buttons.replaceChildren(...controlButtons(mine, holder, down));
-        // Not to another button: a second press of the same key would undo the first.
+        // Not to another button: a second press would undo the first.
         if (focused) (buttons.querySelector(`[value=${focused}]:enabled`) || element).focus();
       }
       for (const c of commands) c.enable(!down && (c.anyone || live() && mine));
@@ -99,7 +128,7 @@ export function machines(board) {
       if (!board.you || board.you.role === 'viewer') return [];
       const failed = what => e => note('no', t('refusal', { command: t(what), message: e.message }));
       const act = what => board.control(name, what).catch(failed(what));
-      const button = (what, className, onclick = () => act(what)) => el('button', { value: what, className, disabled: !live() || down, onclick }, t(what));
+      const button = (what, className, onclick = () => act(what)) => set(el('button', t(what)), { value: what, className, disabled: !live() || down, onclick });
       if (mine) return [button('release', 'quiet'), button('give', 'quiet', give)];
       const all = [button('take', holder && !offer ? 'quiet' : '')];
       if (holder && board.you.role === 'admin') all.push(button('force', 'danger', async () => {
@@ -113,49 +142,31 @@ export function machines(board) {
       }
     }
 
-    /** Gives a command and shows what comes of it: here, and for an emergency stop also beside its button. */
-    async function run(command, args, anyone) {
-      const began = now(), fill = { command: command + (Object.keys(args).length ? ` (${shown(args)})` : '') }, li = note('', '');
-      const tell = (kind, text) => {
-        li.className = kind;
-        write(li.lastChild, text);
-        if (!anyone) return kind && announce(text);
-        $('stopped').className = kind;
-        write($('stopped'), `${clock(new Date())} ${name}: ${text}`);
-      };
-      tell('', t('wait', fill));
-      try {
-        const { answer } = await (anyone ? board.stop : board.command)(name, command, args), e = await answer;
-        if (e.ok === null) tell('no', t('gone', fill));
-        else tell(e.ok ? 'yes' : 'no', t(e.ok ? 'ok' : 'no', fill) + ` (${seconds(now() - began)})` + (e.result ? ': ' + shown(e.result) : ''));
-      } catch (e) { tell('no', t(e.error === 'lost' || e.error === 'timeout' ? 'gone' : 'refusal', { ...fill, message: e.message })); }
-    }
-
     function note(kind, text) {
-      const li = el('li', { className: kind }, el('time', clock(new Date())), el('span', text));
+      const li = set(el('li', el('time', clock(new Date())), el('span', text)), { className: kind });
       said.append(li);
       while (said.childElementCount > KEEP) said.firstElementChild.remove();
       return li;
     }
 
     function plot(key) {
-      if (!plots.has(key)) { plots.set(key, makePlot(key, describe.telemetry?.[key] || '')); gauges.append(plots.get(key).element); }
+      if (!plots.has(key)) { plots.set(key, makePlot(key, units.get(key) ?? '')); gauges.append(plots.get(key).element); }
       return plots.get(key);
     }
 
     function measure(values, just) {
       if (just) measured = now();
-      for (const key in values) plot(key).add(values[key]);
+      for (const [key, value] of Object.entries(values)) plot(key).add(value);
     }
 
     return {
-      element, shape, renew, run, measure,
+      element, shape, renew, measure, note,
       offered(user) { offer = { user, until: now() + OFFER_MS }; announce(t('offers', offer)); renew(board.devices.get(name)); },
     };
   }
 
   function second() {
-    for (const device of board.devices.values()) cards.get(device.name)?.renew(device);
+    for (const device of board.devices.values()) on(device.name, c => c.renew(device));
   }
 
   return { heard, second };
@@ -164,13 +175,13 @@ export function machines(board) {
 /** The form of one command: a field an argument, a slider too where there is a range. */
 function makeForm(command, what, send) {
   const fields = Object.entries(what.args || {}).map(([name, spec]) => makeField(name, spec)), any = fields.length > 0;
-  const button = el('button', { className: what.anyone ? 'stop' : '' }, command);
+  const button = set(el('button', command), { className: what.anyone ? 'stop' : '' });
   const onsubmit = e => {
     e.preventDefault();
     send(Object.fromEntries(fields.map(f => [f.name, f.value()]).filter(([, v]) => v !== undefined)));
   };
   return {
-    element: el(any ? 'form.command.with' : 'form.command', { onsubmit }, ...fields.map(f => f.element), button),
+    element: set(el(any ? 'form.command.with' : 'form.command', ...fields.map(f => f.element), button), { onsubmit }),
     anyone: !!what.anyone, order: what.anyone ? 2 : any ? 1 : 0,
     enable(on) { for (const x of [button, ...fields.flatMap(f => f.inputs)]) x.disabled = !on; },
   };
@@ -179,11 +190,11 @@ function makeForm(command, what, send) {
 function makeField(name, spec) {
   const required = !spec.optional, isNumber = spec.type === 'number' || spec.type === 'integer';
   const { min = '', max = '' } = spec, step = spec.type === 'integer' ? 1 : 'any', inputs = [];
-  const input = spec.choices ? el('select', { required }, el('option', { value: '' }, t('choose')), ...spec.choices.map((c, i) => el('option', { value: i }, shown(c)))) :
-    el('input', spec.type === 'boolean' ? { type: 'checkbox' } : isNumber ? { type: 'number', required, min, max, step } : { required });
+  const input = spec.choices ? set(el('select', set(el('option', t('choose')), { value: '' }), ...spec.choices.map((c, i) => set(el('option', shown(c)), { value: i }))), { required }) :
+    spec.type === 'boolean' ? set(el('input'), { type: 'checkbox' }) : set(el('input'), isNumber ? { type: 'number', required, min, max, step } : { required });
   inputs.push(input);
   if (isNumber && !spec.choices && min !== '' && max !== '') {
-    const slider = el('input', { type: 'range', min, max, step: step === 1 ? 1 : (max - min) / 300, value: min, 'aria-label': name });
+    const slider = set(el('input'), { type: 'range', min, max, step: step === 1 ? 1 : max / 300 - min / 300, value: min, ariaLabel: name });
     slider.oninput = () => { input.value = Number(Number(slider.value).toPrecision(4)); };
     input.oninput = () => { slider.value = input.value; };
     inputs.push(slider);
@@ -200,7 +211,7 @@ function makePlot(name, unit) {
   const svg = (tag, a) => { const e = document.createElementNS('http://www.w3.org/2000/svg', tag); for (const k in a) e.setAttribute(k, a[k]); return e; };
   const path = svg('path'), picture = svg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: 'none', role: 'img' });
   picture.append(path);
-  const value = el('span.value', '–'), low = el('small'), high = el('small'), frame = el('div.plot', { hidden: true }, picture, el('div.scale', high, low));
+  const value = el('span.value', '–'), low = el('small'), high = el('small'), frame = set(el('div.plot', picture, el('div.scale', high, low)), { hidden: true });
   const element = el('div.gauge', el('dt', name), el('dd', value, ' ', el('small', unit), frame));
   const seen = [];               // an entry a second: {at, min, max, last}, or {at, gap}
   const second = () => Math.floor(now() / 1000);
@@ -227,7 +238,7 @@ function makePlot(name, unit) {
       frame.hidden = false;
       const min = Math.min(...points.map(p => p.min)), max = Math.max(...points.map(p => p.max)), flat = max - min < 1e-9;
       const span = Math.min(SPAN_S, Math.max(SPAN_MIN_S, end - seen[0].at));
-      const x = at => (WIDE * (1 - (end - at) / span)).toFixed(1), y = v => (flat ? HIGH / 2 : 2 + (HIGH - 4) * (max - v) / (max - min)).toFixed(1);
+      const x = at => (WIDE * (1 - (end - at) / span)).toFixed(1), y = v => (flat ? HIGH / 2 : 2 + (HIGH - 4) * ((max / 2 - v / 2) / (max / 2 - min / 2))).toFixed(1);
       let d = '', pen = null;
       for (const p of seen) {
         if (!p.gap) d += `${pen ? 'L' : 'M'}${x(p.at)} ${y(p.min)}L${x(p.at)} ${y(p.max)}L${x(p.at)} ${y(p.last)}`;

@@ -1,11 +1,11 @@
-// The built-in panel: who is on board, what they say, what happened. The machines are in machines.js, the link in boatswain.js.
+// The built-in panel: who is on board, what they say, what happened.
 import { connect } from './boatswain.js';
-import { $, announce, choose, clock, dayOf, el, has, millis, named, now, seconds, shown, t, write } from './words.js';
+import { $, announce, choose, clock, dayOf, el, has, millis, named, now, seconds, set, shown, t, write } from './words.js';
 import { machines } from './machines.js';
 
 const HISTORY = 300;        // events from before the page was opened
 const LINES_MAX = 600;      // lines kept in the log
-const REFRESH_MS = 5000;    // round trips are in no event: asked for while somebody looks
+const REFRESH_MS = 5000;    // round trips are in no event
 const QUIET_MS = 1500;      // without a sign of life the lamp says so; the link is lost soon after
 
 let since = now(), asOf = 0;                            // since when the link is as it is; when something was last heard
@@ -15,8 +15,6 @@ const commands = new Map();                             // id -> command: what a
 
 const board = connect({ history: HISTORY, onState, onEvent });
 const cards = machines(board);
-
-// ---- the link ----
 
 function onState(state, why) {
   const before = document.body.dataset.state, out = state === 'signed_out', open = state === 'open';
@@ -41,7 +39,8 @@ function onState(state, why) {
 }
 
 function onEvent(e, old) {
-  if (e.type === 'telemetry') return cards.heard(e);
+  cards.heard(e, old);                       // first of all: the stops are theirs
+  if (e.type === 'telemetry') return;
   if (e.type === 'hello') write($('me'), t('me', { ...e.you, role: named('role', e.you.role) }));
   else if (e.type === 'gap') put(gapLine(t(e.restarted ? 'restarted' : 'gap')));
   else if (e.member && !e.id) {
@@ -51,7 +50,6 @@ function onEvent(e, old) {
     else notes.delete(s);
   }
   if (e.id) line(e, old);
-  cards.heard(e, old);
   showMembers();
 }
 
@@ -65,12 +63,12 @@ function second() {
   write($('banner-time'), waits > 2000 && state !== 'signed_out' ? `(${seconds(Math.floor(waits / 1000) * 1000)})` : '');
   write($('as-of'), asOf && (state !== 'full' || board.devices.size) ? t('as_of', { time: clock(asOf) }) : '');
   if (!board) return;
+  cards.second();
   for (const li of $('members').children) {
     const m = board.members.get(li.dataset.session);
     if (m && m.state === 'suspect') write(li.querySelector('.why'), reason(m));
   }
   if (!document.hidden && now() >= refreshAt && (open || state === 'full')) { refreshAt = now() + REFRESH_MS; refresh(); }
-  cards.second();
 }
 
 async function refresh() {
@@ -80,8 +78,6 @@ async function refresh() {
   else for (const m of members) if (board.members.has(m.session)) Object.assign(board.members.get(m.session), { rtt_ms: m.rtt_ms, links: m.links });
   showMembers();
 }
-
-// ---- the people ----
 
 function reason(m) {
   const note = notes.get(m.session) || {};
@@ -105,12 +101,12 @@ function showMembers() {
 function member(m) {
   const mine = m.session === board.you?.session;
   const holds = [...board.devices.values()].filter(d => d.holder?.session === m.session).map(d => d.name).join(', ');
-  const li = el('li.' + m.state, { title: m.agent || '' },
+  const li = set(el('li.' + m.state,
     el('span.seat', el('span.unseen', t('seat', { n: '' })), m.seat),
     el('div.who', el('b', mine ? t('you', m) : m.user), el('small', `${named('role', m.role)} · ${m.addr}`), holds && el('small.holds', t('controls', { devices: holds }))),
     el('div.presence', el('span.chip.' + m.state, t(m.state)), el('small.why', reason(m))),
-    el('div.far', el('span', { title: t('round_trip') }, el('span.unseen', t('round_trip') + ' '), (m.rtt_ms ?? null) === null ? '–' : millis(m.rtt_ms)),
-      board.you?.role === 'admin' && !mine && el('button.quiet', { onclick: () => evict(m) }, t('evict'), el('span.unseen', ' ' + m.user))));
+    el('div.far', set(el('span', el('span.unseen', t('round_trip') + ' '), (m.rtt_ms ?? null) === null ? '–' : millis(m.rtt_ms)), { title: t('round_trip') }),
+      board.you?.role === 'admin' && !mine && set(el('button.quiet', t('evict'), el('span.unseen', ' ' + m.user)), { onclick: () => evict(m) }))), { title: m.agent || '' });
   li.dataset.session = m.session;
   return li;
 }
@@ -119,8 +115,6 @@ async function evict(m) {
   if (!await choose(t('evict_ask', m), [{ value: 'yes', label: t('evict_yes', m), danger: true }])) return;
   await board.request('POST', `/api/members/${m.session}/evict`).catch(e => refuse(t('not_done', e)));
 }
-
-// ---- the log ----
 
 const CALM = ['taken', 'released', 'given', 'forced'];      // ends of control that its holder or an admin wanted
 
@@ -169,8 +163,6 @@ function put(li, follow) {
   while (log.childElementCount > LINES_MAX) log.firstElementChild.remove();
   if (atEnd || follow) box.scrollTop = box.scrollHeight;
 }
-
-// ---- what is done ----
 
 function refuse(text) { write($('refused'), text); }
 

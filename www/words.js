@@ -6,9 +6,9 @@ const language = wanted.find(l => LANGUAGES.includes(l)) || 'en';
 const words = Object.fromEntries((await import(`./lang/${language}.js`)).default.split('\n').map(line => line.split(/: (.*)/)));
 
 /** The sentence for `key`, with what stands in {braces} filled in, be it another sentence. */
-export const t = (key, fill = {}) => (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => fill[name] ?? (has(name) ? t(name, fill) : all));
+export const t = (key, fill = {}) => (has(key) ? words[key] : plain(key)).replace(/\{(\w+)\}/g, (all, name) => fill[name] ?? (has(name) ? t(name, fill) : all));
 /** Whether there is a word for `key`. */
-export const has = key => key in words;
+export const has = key => Object.hasOwn(words, key);
 /** The word for what the server names by `word`, such as a reason; that word itself if it is new to this page. */
 export const named = (kind, word) => has(`${kind}_${word}`) ? t(`${kind}_${word}`) : String(word ?? '');
 
@@ -19,7 +19,7 @@ const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maxim
 /** A time of day in the reader's own zone. */
 export const clock = date => time.format(new Date(date));
 export const dayOf = date => day.format(new Date(date));
-export const number = n => numbers.format(n);
+export const number = n => n && !(Math.abs(n) > 1e-6 && Math.abs(n) < 1e15) ? n.toPrecision(3) : numbers.format(n);
 export const seconds = ms => ms > 0 && ms < 950 ? millis(ms) : t('seconds', { n: ms < 9950 && ms % 1000 ? tenths.format(ms / 1000) : number(Math.round(ms / 1000)) });
 export const millis = ms => t('millis', { n: ms < 9.95 ? tenths.format(ms) : number(Math.round(ms)) });
 /** What a command or an answer carries, as text. */
@@ -30,20 +30,21 @@ export const shown = value =>
   Array.isArray(value) ? value.map(shown).join(', ') :
   Object.entries(value).map(([k, v]) => `${k} ${shown(v)}`).join(', ');
 
-/** An element: `el('b.new', {title}, text, other)`. Whatever comes from users only ever goes in as text. */
+/** Anything, as text in which marks that turn the direction of what follows are seen and not obeyed. */
+const plain = any => (typeof any === 'object' ? JSON.stringify(any) : String(any)).replace(/[\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+
+/** An element: `el('b.new', text, other)`. What is no element goes in as text, an object too: properties are for `set`. */
 export function el(tag, ...parts) {
   const [name, ...classes] = tag.split('.'), e = document.createElement(name);
   e.classList.add(...classes);
-  for (const part of parts) {
-    if ((part ?? false) === false) continue;
-    if (typeof part !== 'object' || part instanceof Node) e.append(part);
-    else for (const [key, value] of Object.entries(part)) if (key in e) e[key] = value; else e.setAttribute(key, value);
-  }
+  e.append(...parts.filter(p => (p ?? false) !== false).map(p => p instanceof Node ? p : plain(p)));
   return e;
 }
+/** `e` with these properties: a literal at each call (tests/pages.rs), so that no name of one comes from elsewhere. */
+export const set = (e, properties) => Object.assign(e, properties);
 
-/** Writes `text` only if it is new: a screen reader is told of each change, and the selection stays. */
-export function write(element, text) { if (element.textContent !== text) element.textContent = text; }
+/** Writes only what is new: a screen reader is told of each change, and the selection stays. */
+export function write(element, any) { const text = plain(any); if (element.textContent !== text) element.textContent = text; }
 
 export const $ = id => document.getElementById(id);
 export const now = () => performance.now();
@@ -55,7 +56,7 @@ export function announce(text) {
   clearTimeout(next);
   if (wait > 0) { next = setTimeout(announce, wait, text); return; }
   told = now();
-  $('announce').textContent = text;
+  write($('announce'), text);
 }
 
 let answer = () => 0;
@@ -64,7 +65,7 @@ export function choose(question, choices) {
   const dialog = $('ask');
   answer('');                                           // to an older question
   write($('ask-text'), question);
-  $('ask-choices').replaceChildren(...choices.map(({ value, label, danger }) => el('button', { value, className: danger ? 'danger' : '' }, label)));
+  $('ask-choices').replaceChildren(...choices.map(({ value, label, danger }) => set(el('button', label), { value, className: danger ? 'danger' : '' })));
   if (!dialog.open) dialog.show();
   if (choices.length === 1) $('ask-no').focus();        // so that a second press of the same key does not say yes
   return new Promise(done => { answer = done; });
