@@ -55,7 +55,8 @@ export function machines(board) {
 
   let stopsShown = '';
   function showStops(list) {
-    const stops = list.flatMap(d => Object.entries(d.describe?.commands || {}).filter(c => c[1]?.anyone).map(c => ({ device: d.name, command: c[0], label: `${c[0]} ${d.name}` })));
+    const stops = list.flatMap(d => Object.entries(d.describe?.commands || {}).filter(c => c[1]?.anyone).map((c, i) => ({ i, device: d.name, command: c[0], label: `${c[0]} ${d.name}` })));
+    stops.sort((a, b) => a.i - b.i);                   // each device's first: one with many hides no other's
     if (JSON.stringify(stops) === stopsShown) return;
     stopsShown = JSON.stringify(stops);
     const pull = s => run(s.device, s.command, {}, true);

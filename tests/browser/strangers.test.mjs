@@ -9,22 +9,23 @@ let one, server, door, ann;
 before(async () => {
   one = await browser();
   server = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]' } });
-  door = Number(/listening addr=\S+:(\d+) kind=devices/.exec(server.log)[1]);
+  door = await doorOf(server);
   await machine('pump-1', { commands: { stop: { anyone: true } }, telemetry: { rpm: '1/min' } });
   ann = await Person.at(await one.createBrowserContext(), server.as('ann'));
   await ann.live();
 });
 after(cleanUp);
 
+const doorOf = server => until('a door for devices', () => Number(/listening addr=\S+:(\d+) kind=devices/.exec(server.log)?.[1]));
 const MARKUP = '<img src=x onerror="document.title=1"><meta http-equiv=refresh content="0;url=/gone"><style>*{display:none}</style>';
 
 /**
  * A device that says `describe` by itself, without `boatswain link` in between; what the server answers first. What it is to
  * `tell` it says again with each answer to a ping: a page that is asking for its description just then does not hear it.
  */
-function machine(name, describe) {
+function machine(name, describe, at = door) {
   return new Promise((done, fail) => {
-    const socket = net.connect(door, '127.0.0.1', () => socket.write(JSON.stringify({ hello: name, proto: 1, describe }).replaceAll('"PROTO"', '"__proto__"') + '\n'));
+    const socket = net.connect(at, '127.0.0.1', () => socket.write(JSON.stringify({ hello: name, proto: 1, describe }).replaceAll('"PROTO"', '"__proto__"') + '\n'));
     let text = '', first = true, told = '';
     const tell = what => { told = (typeof what === 'string' ? what : JSON.stringify(what)) + '\n'; socket.write(told); };
     later(() => socket.destroy());
@@ -163,4 +164,15 @@ test('a page draws text even from a board that sends objects for text, and a car
   // The stop of the very device whose card failed.
   await p.run(() => [...document.querySelectorAll('#stops button')].find(b => b.innerText.trim() === 'halt toString').click());
   await until('it was tried', async () => /toString: halt/.test(await p.text('#stopped')));
+});
+
+test('a device with many emergency stops does not hide those of others', async () => {
+  const own = await Server.start({ tables: { devices: 'listen = ["127.0.0.1:0"]' } }), at = await doorOf(own);
+  await machine('a-1', { commands: Object.fromEntries(Array.from({ length: 60 }, (_, i) => ['s' + i, { anyone: true }])) }, at);
+  await machine('pump-1', { commands: { stop: { anyone: true } } }, at);
+  const bob = await Person.at(await one.createBrowserContext(), own.as('bob'));
+  await bob.live();
+  await until('the shared stop', () => bob.run(() => { const b = document.querySelector('#stops button'); b?.click(); return b?.innerText.trim() === 'Emergency stop…'; }));
+  const choices = await until('61 choices', async () => { const all = await bob.run(() => [...document.querySelectorAll('#ask-choices button')].map(b => b.innerText)); return all.length === 61 && all; });
+  assert.deepEqual(choices.slice(0, 2), ['s0 a-1', 'stop pump-1']);
 });
