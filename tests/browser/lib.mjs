@@ -190,7 +190,7 @@ export class Person {
     p.trouble = [];
     p.page.on('pageerror', e => p.trouble.push(String(e.stack || e)));
     p.page.on('console', m => { if (!/favicon/.test(m.location()?.url) && (m.type() === 'error' || /Content.Security.Policy/i.test(m.text()))) p.trouble.push(m.text()); });
-    await p.page.setViewport({ width, height, deviceScaleFactor: touch && kind === 'chromium' ? 2 : 1 });
+    await p.page.setViewport({ width, height, deviceScaleFactor: touch && kind === 'chromium' ? 2 : 1 }).catch(e => { if (!/unknown command/.test(e.message)) throw e; });
     if (kind === 'chromium') await p.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }]);
     await p.page.goto(url, { waitUntil: 'domcontentloaded', timeout: 20_000 });
     return p;
