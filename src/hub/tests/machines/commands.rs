@@ -247,3 +247,35 @@ fn an_emergency_stop_gets_through_whoever_sends_it_and_however_busy_the_device_i
     w.fin(50);
     assert_eq!(stop(&mut w, "{}"), Err(CommandError::Down));
 }
+
+#[test]
+fn references_that_one_user_takes_leave_others_theirs_and_long_results_are_kept_by_the_log_alone() {
+    let (mut w, ann) = held();
+    let bob = w.hub.members()[1].session;
+    let args = Args::default();
+    let ask = |w: &mut World, id: SessionId, n: u64| {
+        let (beat, reference) = (Some(w.hub.beat_number(w.now())), Ref::from_json(&n.to_string()));
+        let reference = reference.as_ref();
+        let done = w.order(id, &Order { device: "pump", command: "start", args: &args, beat, reference, waiter: None });
+        if let Ok(Ordered { id: EventId { seq, .. }, answer: None }) = done {
+            w.answers(50, seq, true);
+        }
+        done
+    };
+    let result = |known: &Ordered| match &known.answer.as_ref().expect("answered").what {
+        What::Answered { ok: Some(true), result, .. } => result.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let mut sent = 0;
+    while ask(&mut w, ann, sent).is_ok() {
+        sent += 1;
+    }
+    assert_eq!(sent, 2048, "half of all");
+    let kept = |w: &World| w.hub.remembered().iter().find(|(of, _)| *of == "refs").map_or(0, |&(_, bytes)| bytes);
+    assert!(kept(&w) < 2048 * 512, "{}", kept(&w));
+    assert_eq!(result(&ask(&mut w, ann, 2047).expect("known")), "1");
+    assert_eq!(result(&ask(&mut w, ann, 0).expect("known")), "\"too_long\"", "the log has it no more");
+    w.release(ann, "pump").expect("was hers");
+    w.take(bob, "pump").expect("free");
+    assert!(ask(&mut w, bob, 0).is_ok(), "another user has places");
+}
