@@ -3,6 +3,8 @@
 //!
 //! Each of them must come to an end, must not panic, and must come to the same whatever pieces the bytes come in.
 
+mod hub;
+
 use std::path::Path;
 
 use boatswain::ask::{self, Ask};
@@ -28,6 +30,8 @@ use boatswain::routes::reply::read_cookie;
 /// A function that reads bytes and must not mind which.
 pub type Case = fn(&[u8]);
 
+pub use hub::hub;
+
 /// Every case, by the name of its target.
 #[allow(dead_code)] // each target uses one of them
 pub const ALL: &[(&str, Case)] = &[
@@ -41,6 +45,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("bodies", bodies),
     ("page", page_json),
     ("ranges", ranges),
+    ("hub", hub),
 ];
 
 /// Bytes of a body taken here.

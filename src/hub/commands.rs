@@ -272,22 +272,20 @@ impl Hub {
         }
     }
 
-    /// When beat `n` went out on this link, by the arithmetic of the beats; `None`: never.
+    /// When beat `n` went out on this link, and no later: of one that is not the newest only its period is known, and how
+    /// early in it this link gets its beats. `None`: never.
     pub(super) fn beat_sent_at(&self, now: Now, link: &super::roster::Link, n: u64) -> Option<Moment> {
-        if n < link.beat_floor {
-            return None; // from before the board slept
+        if n < self.beat_floor {
+            return None;
         }
-        let ago = |from: u64| super::BEAT * u32::try_from(from - n).unwrap_or(u32::MAX);
+        let began = self.beat_began(n);
         match link.beat {
-            Some((newest, at)) if n <= newest && link.beat_first.is_some_and(|first| first <= n) => {
-                Some(at - ago(newest))
+            Some((newest, at)) if n == newest => Some(at),
+            Some((newest, _)) if n < newest && link.beat_first.is_some_and(|first| first <= n) => {
+                Some(began + link.beat_into)
             }
-            // The page may have seen it on an earlier link; it is then at least as old as the beginning of its period.
-            _ => {
-                let newest = self.beat_number(now);
-                let into = now.mono.since(self.beat_began(newest));
-                (n <= newest).then(|| now.mono - into - ago(newest))
-            }
+            // The page may have seen it on an earlier link.
+            _ => (n <= self.beat_number(now)).then_some(began),
         }
     }
 

@@ -28,6 +28,8 @@ impl Hub {
         if take.force && me.role < Role::Admin {
             return Err(ControlError::Role);
         }
+        // what has run out before the loop could look is over: neither renewed nor handed on
+        self.check_control(now, device, fx);
         let d = self.devices.get(device).ok_or(ControlError::NoDevice)?;
         if d.state == DeviceState::Down {
             return Err(ControlError::Down);
@@ -242,7 +244,7 @@ impl Hub {
         let Some(hold) = self.devices.get(device).and_then(|d| d.hold.as_ref()) else { return };
         let (at, reason) = hold.end(&self.settings.control, self.settings.seats.linger);
         if at <= now.mono {
-            let after = hold.since_sign(now.mono);
+            let after = hold.since_sign(now.mono, reason);
             self.end_control(now, device, reason, after, fx);
         } else {
             self.arm_device(device);

@@ -177,7 +177,13 @@ impl Hold {
             Keep::Lease { until, .. } => (until, ControlReason::Lease),
             Keep::Page { quiet, since, .. } => {
                 let latest = self.sign + control.max_silence;
-                let soon = since.map_or(latest, |since| since + control.page_after.saturating_sub(quiet));
+                let rest = control.page_after.saturating_sub(quiet);
+                let soon = match since {
+                    Some(since) => since + rest,
+                    // it was over already when the links fell silent or ended: before anyone could look
+                    None if rest.is_zero() => self.sign,
+                    None => latest,
+                };
                 (latest.min(soon), ControlReason::Page)
             }
         };
@@ -187,9 +193,10 @@ impl Hold {
         }
     }
 
-    /// How long ago the newest sign was that they could act.
-    pub(super) fn since_sign(&self, now: Moment) -> Duration {
-        now.since(self.unlinked.unwrap_or(self.sign))
+    /// How long ago the newest sign was that they could act, if control ends for `reason`.
+    pub(super) fn since_sign(&self, now: Moment, reason: ControlReason) -> Duration {
+        let left = self.unlinked.filter(|_| reason == ControlReason::Left);
+        now.since(left.unwrap_or(self.sign))
     }
 
     /// This server did not run for `gap`. That earns a page at most one `page_after` in all, and nothing else.

@@ -63,6 +63,9 @@ struct Line {
     conn: ConnId,
     /// Its newest line.
     heard: Moment,
+    /// How long this process stood still since then: at most [`Settings::silent_after`](super::Settings) of it is given to
+    /// the device before it is called down. Never before it is called suspect: nothing may run late.
+    stood: Duration,
     /// Since when output of ours is unacknowledged.
     waiting: Option<Moment>,
 }
@@ -141,7 +144,7 @@ impl Hub {
         self.forget_devices(&name);
         let d = self.devices.entry(name.clone()).or_insert_with(|| Device::new(name.clone()));
         d.describe = hello.describe;
-        d.line = Some(Line { conn, heard: now.mono, waiting: None });
+        d.line = Some(Line { conn, heard: now.mono, stood: Duration::ZERO, waiting: None });
         (d.values, d.values_ms, d.told) = (Vec::new(), None, None);
         self.device_conns.insert(conn, name.clone());
         let welcome = ToDevice::Welcome { name: name.clone(), epoch: self.log.newest().epoch };
@@ -173,7 +176,7 @@ impl Hub {
     pub fn device_heard(&mut self, now: Now, conn: ConnId, fx: &mut Effects) -> Option<Rc<str>> {
         let name = self.device_conns.get(&conn)?.clone();
         if let Some(line) = self.devices.get_mut(&name).and_then(|d| d.line.as_mut()) {
-            line.heard = now.mono;
+            (line.heard, line.stood) = (now.mono, Duration::ZERO);
         }
         self.judge_device(now, &name, fx);
         Some(name)
@@ -344,7 +347,7 @@ impl Hub {
         let names: Vec<Rc<str>> = self.devices.values().filter(due).map(|d| d.name.clone()).collect();
         for name in names {
             let line = self.devices.get(&name).and_then(|d| d.line);
-            if line.is_some_and(|line| line.heard + self.settings.silent_after <= now.mono) {
+            if line.is_some_and(|line| self.silent_at(&line) <= now.mono) {
                 self.device_down(now, &name, DeviceReason::Silent, fx);
                 continue;
             }
@@ -358,10 +361,15 @@ impl Hub {
     /// When time itself changes something about a device.
     pub(super) fn device_due(&self, d: &Device) -> Option<Moment> {
         let suspect = d.line.as_ref().filter(|_| d.state == DeviceState::Up).map(Device::suspect_at);
-        let silent = d.line.map(|line| line.heard + self.settings.silent_after);
+        let silent = d.line.map(|line| self.silent_at(&line));
         let control = d.hold.as_ref().map(|hold| self.control_due(hold));
         let answer = d.pending.iter().map(|p| p.at + self.settings.control.answer_after).min();
         [suspect, silent, control, answer, d.telemetry_at()].into_iter().flatten().min()
+    }
+
+    /// When it is called down for its silence.
+    fn silent_at(&self, line: &Line) -> Moment {
+        line.heard + self.settings.silent_after + line.stood.min(self.settings.silent_after)
     }
 
     pub(super) fn devices_due(&self) -> Option<Moment> {
@@ -377,8 +385,7 @@ impl Hub {
     /// See [`Hub::stood_still`].
     pub(super) fn devices_stood_still(&mut self, gap: Duration) {
         for line in self.devices.values_mut().filter_map(|d| d.line.as_mut()) {
-            line.heard = line.heard + gap;
-            line.waiting = line.waiting.map(|since| since + gap);
+            line.stood += gap;
         }
         self.control_stood_still(gap);
     }

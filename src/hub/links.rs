@@ -68,7 +68,7 @@ impl Hub {
             page: Page::Untracked,
             beat: None,
             beat_first: None,
-            beat_floor: 0,
+            beat_into: Duration::MAX,
             rtt_ms: None,
         };
         self.links.insert(conn, link);
@@ -263,11 +263,13 @@ impl Hub {
 
     /// Beat `n` was written to the link `conn`.
     pub fn beat_sent(&mut self, now: Now, conn: ConnId, n: u64) {
+        let into = now.mono.since(self.beat_began(n));
         let Some(link) = self.links.get_mut(&conn) else { return };
         if !link.beats {
             return;
         }
         link.beat = Some((n, now.mono));
+        link.beat_into = link.beat_into.min(into);
         link.beat_first.get_or_insert(n);
         if let Page::Answers { owes_since: owes @ None, .. } = &mut link.page {
             *owes = Some(now.mono);
@@ -311,10 +313,13 @@ impl Hub {
             Page::Answers { newest: n, holds, owes_since: (n < sent).then_some(now.mono) }
         };
         let due = link.page_due(self.settings.page_after);
-        let sent_at = self.links.get(&conn).and_then(|link| self.beat_sent_at(now, link, n)).unwrap_or(now.mono);
+        let sent_at = self.links.get(&conn).and_then(|link| self.beat_sent_at(now, link, n));
         self.arm(due);
         self.refresh(now, id, fx);
-        self.devices_named(now, id, n, sent_at, hold);
+        // how old an answer to a beat from before the board slept is cannot be told: it keeps no control
+        if let Some(sent_at) = sent_at {
+            self.devices_named(now, id, n, sent_at, hold);
+        }
         BeatAnswer::Counted
     }
 

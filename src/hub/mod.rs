@@ -52,6 +52,9 @@ use seats::{Cue, Facts, Stand, Tell};
 /// many of these numbers.
 pub const BEAT: Duration = crate::config::BEAT;
 
+/// Of the first beat's number: see [`Seed::beat_base`].
+const BEAT_BASE_MASK: u64 = (1 << 48) - 1;
+
 /// The shortest period between beats that is taken: nothing divides by zero, no loop spins.
 const BEAT_MIN: Duration = Duration::from_millis(1);
 
@@ -77,6 +80,8 @@ pub struct Hub {
     names: u64,
     beat_base: u64,
     beat_start: Moment,
+    /// Lower beats are from before the board slept, or from before this run: how old they are cannot be told.
+    beat_floor: u64,
     /// Not later than the first thing that time itself changes; none if there is no such thing.
     next: Option<Moment>,
     /// All have been told that the server stops.
@@ -100,8 +105,9 @@ impl Hub {
             turned_away: Vec::new(),
             counters: Counters::default(),
             names: seed.names,
-            beat_base: seed.beat_base & ((1 << 48) - 1),
+            beat_base: seed.beat_base & BEAT_BASE_MASK,
             beat_start: now.mono,
+            beat_floor: seed.beat_base & BEAT_BASE_MASK,
             next: None,
             stopping: false,
         }
@@ -147,10 +153,8 @@ impl Hub {
     /// commands and for `control.max_silence`.
     pub fn slept(&mut self, now: Now, gap: Duration) {
         self.control_slept(gap);
-        let newest = self.beat_number(now);
-        for link in self.links.values_mut() {
-            link.beat_floor = newest + 1;
-        }
+        // for every link, also for one that its page opens after the sleep
+        self.beat_floor = self.beat_number(now) + 1;
         self.next = self.soonest();
     }
 

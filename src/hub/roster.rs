@@ -25,8 +25,8 @@ pub(super) struct Link {
     pub(super) beat: Option<(u64, Moment)>,
     /// The first one.
     pub(super) beat_first: Option<u64>,
-    /// Lower beats are from before the board slept.
-    pub(super) beat_floor: u64,
+    /// How far into its period a beat was sent at the earliest: older ones were sent no earlier than that.
+    pub(super) beat_into: Duration,
     pub(super) rtt_ms: Option<f32>,
 }
 

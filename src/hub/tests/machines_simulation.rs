@@ -54,7 +54,20 @@ struct Machine {
     link: Option<u16>,
     talks: bool,
     heard: u64,
+    /// How long the server stood still since then.
+    stood: u64,
     holding: Option<Holding>,
+}
+
+impl Machine {
+    fn is_heard(&mut self, ms: u64) {
+        (self.heard, self.stood) = (ms, 0);
+    }
+
+    /// When it is called down: stalls earn it as much time again as it has, and no more.
+    fn silent_at(&self) -> u64 {
+        self.heard + 5_000 + self.stood.min(5_000)
+    }
 }
 
 /// What became of a command.
@@ -88,7 +101,7 @@ impl Model {
             s.seats.max = 20;
         });
         w.member("vic", OBSERVER);
-        let machines = DEVICES.map(|_| Machine { link: None, talks: true, heard: 0, holding: None });
+        let machines = DEVICES.map(|_| Machine { link: None, talks: true, heard: 0, stood: 0, holding: None });
         let mut model = Model {
             w,
             dice: Dice(seed),
@@ -149,7 +162,7 @@ impl Model {
                 }
             }
         }
-        ends.push((self.machines[m].heard + 5_000, ControlReason::Device));
+        ends.push((self.machines[m].silent_at(), ControlReason::Device));
         ends
     }
 
@@ -159,7 +172,7 @@ impl Model {
         self.w.ms += gap;
         self.w.hub.stood_still(Duration::from_millis(gap));
         for machine in &mut self.machines {
-            machine.heard += gap;
+            machine.stood += gap;
             let Some(h) = &mut machine.holding else { continue };
             let p = &self.people[h.who];
             if p.link.is_some() && !p.suspect {
@@ -180,6 +193,9 @@ impl Model {
                 self.machines[m].holding = None;
                 self.due.push((m, over));
                 self.seen.insert("ended by a stall");
+            }
+            if self.machines[m].link.is_some() && self.machines[m].silent_at() <= now {
+                self.machine_ends(m);
             }
         }
         self.seen.insert("stalled");
@@ -230,7 +246,7 @@ impl Model {
             for m in 0..self.machines.len() {
                 next = next.min(self.end_of(m).map_or(next, |(at, _)| at.max(self.w.ms + 1)));
                 if self.machines[m].link.is_some() {
-                    next = next.min((self.machines[m].heard + 5_000).max(self.w.ms + 1));
+                    next = next.min((self.machines[m].silent_at()).max(self.w.ms + 1));
                 }
             }
             let (from, passed) = (self.w.ms, next - self.w.ms);
@@ -251,7 +267,7 @@ impl Model {
                     self.seen.insert(why[0].word());
                     self.due.push((m, why));
                 }
-                if self.machines[m].link.is_some() && self.machines[m].heard + 5_000 <= next {
+                if self.machines[m].link.is_some() && self.machines[m].silent_at() <= next {
                     self.machine_ends(m);
                 }
             }
@@ -267,7 +283,7 @@ impl Model {
         for m in 0..self.machines.len() {
             if let (Some(c), true) = (self.machines[m].link, self.machines[m].talks) {
                 self.w.says(c, FromDevice::Pong);
-                self.machines[m].heard = self.w.ms;
+                self.machines[m].is_heard(self.w.ms);
             }
         }
         for who in 0..self.people.len() {
@@ -512,7 +528,8 @@ impl Model {
         let (now, name) = (self.w.now(), DEVICES[m].into());
         self.w.hub.device_hello(now, conn(c), DeviceHello { name, token: None, describe }, &mut self.w.fx);
         self.w.settle();
-        (self.machines[m].link, self.machines[m].heard, self.machines[m].talks) = (Some(c), self.w.ms, true);
+        (self.machines[m].link, self.machines[m].talks) = (Some(c), true);
+        self.machines[m].is_heard(self.w.ms);
     }
 
     fn device_goes(&mut self, m: usize) {
@@ -533,7 +550,7 @@ impl Model {
         for &id in newest {
             if self.dice.roll(2) == 0 {
                 self.w.answers(c, id, true);
-                self.machines[m].heard = self.w.ms;
+                self.machines[m].is_heard(self.w.ms);
             }
         }
     }

@@ -330,6 +330,84 @@ fn a_sleep_of_the_board_counts_for_the_age_of_the_newest_answer() {
 }
 
 #[test]
+fn an_answer_to_a_beat_from_before_the_board_slept_keeps_no_control_on_any_link() {
+    let (mut w, ann) = held();
+    w.live(14_000);
+    w.freeze(1);
+    // sent, not answered yet
+    w.at(14_500);
+    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+    w.hub.beat_sent(now, conn(1), n);
+    w.hub.slept(now, Duration::from_secs(4));
+    w.hub.beat_answer(now, ann, "tab1", n, &["pump"], &mut w.fx);
+    w.settle();
+    // the same over a link that the page opened after the sleep
+    w.at(14_600);
+    assert_eq!(w.tab(ann, 101, "tab1", 2), Ok(()));
+    w.at(15_000);
+    let now = w.now();
+    w.hub.beat_sent(now, conn(101), n + 1);
+    w.hub.beat_answer(now, ann, "tab1", n, &["pump"], &mut w.fx);
+    w.settle();
+    let order = Order {
+        device: "pump",
+        command: "start",
+        args: &Args::default(),
+        beat: Some(n),
+        reference: None,
+        waiter: None,
+    };
+    assert!(matches!(w.order(ann, &order), Err(CommandError::Stale { .. }) | Err(CommandError::NoControl(_))));
+    w.at(15_001);
+    assert_eq!(w.holder("pump"), None, "5 s after the newest answered beat, 4 of them slept");
+}
+
+#[test]
+fn an_older_beat_was_sent_no_later_than_it_was() {
+    let (mut w, ann) = held();
+    w.live(14_000);
+    w.freeze(1);
+    // sent in its time, and the next one late, as after a stall
+    w.at(14_500);
+    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+    w.hub.beat_sent(now, conn(1), n);
+    w.at(15_450);
+    let now = w.now();
+    assert_eq!(w.hub.beat_number(now), n + 1);
+    w.hub.beat_sent(now, conn(1), n + 1);
+    w.at(16_900).says(50, FromDevice::Pong);
+    let now = w.now();
+    assert_eq!(w.hub.beat_answer(now, ann, "tab1", n, &["pump"], &mut w.fx), BeatAnswer::Counted);
+    w.settle();
+    w.at(19_499);
+    assert_eq!(w.holder("pump"), Some(ann));
+    w.at(19_500);
+    assert_eq!(w.holder("pump"), None, "5 s after it was sent");
+}
+
+#[test]
+fn what_has_run_out_before_the_loop_could_look_is_not_taken_up_again() {
+    let mut w = World::new();
+    let ann = w.curl("ann", addr(1));
+    w.ask(ann, Asked::Act).expect("a seat");
+    w.device("pump", 50);
+    w.lease(ann, "pump", 10).expect("control");
+    w.device_news(50);
+    // the loop stood still for longer than the lease; the request to renew it lay in the socket
+    w.ms = 12_000;
+    w.hub.stood_still(Duration::from_secs(12));
+    w.lease(ann, "pump", 10).expect("a new one");
+    w.expect_device(50, &["safe lease ann 12000", "control -", "control ann"]);
+
+    let (mut w, _) = held();
+    w.live(14_000);
+    w.device_news(50);
+    w.ms = 17_000;
+    w.fin(1);
+    w.expect_device(50, &["safe page ann 3000", "control -"]);
+}
+
+#[test]
 fn without_a_page_control_needs_a_lease_which_only_use_renews() {
     let mut w = World::new();
     let ann = w.curl("ann", addr(1));

@@ -134,3 +134,28 @@ fn devices_that_are_down_are_remembered_up_to_a_bound() {
     let names: Vec<_> = w.hub.devices().iter().map(|d| d.name.to_string()).collect();
     assert_eq!((names.len(), names[0].as_str(), names[63].as_str()), (64, "d036", "d099"));
 }
+
+#[test]
+fn a_stall_of_the_server_makes_no_device_fit_for_commands_and_none_alive_for_ever() {
+    let (mut w, ann) = held();
+    w.live(14_000);
+    let beat = |w: &World| Some(w.hub.beat_number(w.now()));
+    let args = Args::default();
+    w.hang(50);
+    w.ms = 16_000;
+    w.hub.stood_still(Duration::from_secs(2));
+    let order = Order { device: "pump", command: "start", args: &args, beat: beat(&w), reference: None, waiter: None };
+    assert!(matches!(w.order(ann, &order), Err(CommandError::Suspect)), "not heard for 2 s: it would run late");
+    // one `silent_after` more at most, however often the server stands still
+    while w.ms < 23_000 {
+        w.ms += 700;
+        w.hub.stood_still(Duration::from_millis(700));
+        w.at(w.ms + 100);
+    }
+    let state = |w: &World| w.hub.devices().first().map(|d| d.state);
+    assert_eq!(state(&w), Some(DeviceState::Suspect));
+    w.at(23_999);
+    assert_eq!(state(&w), Some(DeviceState::Suspect));
+    w.at(24_000);
+    assert_eq!(state(&w), Some(DeviceState::Down));
+}
