@@ -15,6 +15,7 @@
 mod doors;
 mod orders;
 mod settle;
+mod watch;
 
 use std::collections::VecDeque;
 use std::io;
@@ -50,16 +51,6 @@ const EVENTS_MAX: usize = 256;
 const KEPT_BESIDE: u64 = 16 << 10;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
 pub(super) const TURNED_AWAY_MAX: usize = 32;
-/// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
-const OWN_STALL: Duration = Duration::from_millis(250);
-
-/// A line goes to a device only so soon after a look at the dead man's switches, and a long turn looks so often: whatever
-/// keeps the loop busy, `safe` does not wait for it, and no heartbeat says that all is well when it may not be.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Shorter differences between the clocks are their own.
-const NAP: Duration = Duration::from_millis(100);
-
 const SIGNALS: ConnId = Table::<Conn>::outside(0);
 const WAKER: ConnId = Table::<Conn>::outside(1);
 const FIRST_LISTENER: u16 = 2;
@@ -243,40 +234,6 @@ impl Server {
         earliest.map(|at| Duration::from_millis(at.since(now).as_micros().div_ceil(1000) as u64))
     }
 
-    /// If we slept longer than planned, nobody may be judged by that time.
-    fn own_stall(&mut self, now: Now) {
-        let before = std::mem::replace(&mut self.turned, now.mono);
-        // never more than there was between two turns, whatever was planned: this time is given to dead men's switches
-        let late = self.planned.map(|at| now.mono.since(at.max(before)));
-        let Some(late) = late.filter(|&late| late > OWN_STALL) else { return };
-        log::warn!("own_stall ms={} (suspended, or the machine is overloaded)", late.as_millis());
-        self.world.site.metrics.own_stalls += 1;
-        let ids: Vec<ConnId> = self.conns.ids().collect();
-        for id in ids {
-            if let Some(conn) = self.conns.touch(id) {
-                conn.live.loop_gap(now.mono, late);
-                // nor may what could not be read or written meanwhile count as late
-                conn.since = conn.since + late;
-                conn.taken = conn.taken + late;
-            }
-        }
-        self.world.hub.stood_still(late);
-    }
-
-    /// If the board slept, what must not be done late is judged by that time too.
-    fn notice_sleep(&mut self, now: Now) {
-        if self.world.hub.devices_up() == 0 {
-            return; // nobody commands anything; saves the reading of a clock
-        }
-        let asleep = clock::asleep();
-        let gap = asleep.saturating_sub(self.asleep);
-        if gap >= NAP {
-            self.asleep = asleep;
-            log::warn!("slept ms={} (the whole board)", gap.as_millis());
-            self.world.hub.slept(now, gap);
-        }
-    }
-
     /// Notes what an event says; acts on nothing. Whether it was a signal.
     fn note(&mut self, event: &mio::event::Event) -> bool {
         let id = ConnId::from_raw(event.token().0 as u32);
@@ -299,10 +256,13 @@ impl Server {
 
     /// One turn: everything that is ready, everything that is due, everything that follows.
     fn turn(&mut self, now: Now) {
+        // Requests are served by a clock that goes on: a command that waited for its turn has grown older meanwhile. People
+        // are judged by the turn's beginning, since what they have said after it may not be read yet.
+        let mut clock = now;
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
-            self.serve(now, id);
-            self.look_in_long_turn();
+            self.serve(clock, id);
+            clock = self.look_in_long_turn(clock);
             self.push_out(now, id);
         }
         // after those who are there: one who has just left makes room for one who comes
@@ -316,14 +276,15 @@ impl Server {
                 if let Some(conn) = self.conns.touch(id) {
                     // an outcome by an older users file says nothing: the request asks anew
                     let good = outcome.good || !holds;
-                    serve::resume(conn, id, &mut self.world, now, outcome.key, good);
+                    serve::resume(conn, id, &mut self.world, clock, outcome.key, good);
                 }
                 self.push_out(now, id);
             }
+            clock = self.look_in_long_turn(clock);
         }
         while let Some((_, id)) = self.timers.pop_due(now.mono, &mut self.conns) {
             self.on_deadline(now, id);
-            self.look_in_long_turn();
+            clock = self.look_in_long_turn(clock);
             if self.conns.get(id).is_some_and(|conn| conn.output.kept() > KEPT_BESIDE) {
                 self.settle(now); // what it has missed need not lie beside what the next one has
             }
@@ -339,30 +300,6 @@ impl Server {
             }
         }
         debug_assert!(self.world.site.ledger.agrees(self.conns.iter().map(|(id, conn)| (id, conn.kept()))));
-    }
-
-    /// Looks at the dead man's switches if the newest look is [`LOOK_EVERY`] before now, by a clock read here. Other
-    /// deadlines wait for the end of the turn: people are judged only when all that has come was read.
-    fn look(&mut self, newest: Moment) -> Option<Now> {
-        let now = clock::read();
-        if now.mono.since(newest) < LOOK_EVERY {
-            return None;
-        }
-        self.notice_sleep(now);
-        self.looked = now.mono;
-        self.world.hub.look_at_holders(now, &mut self.world.fx);
-        Some(now)
-    }
-
-    /// In the middle of a turn. A turn that has just begun gets the time to read what has come meanwhile.
-    fn look_in_long_turn(&mut self) {
-        if self.world.hub.devices_up() == 0 {
-            return; // there are no switches; saves the reading of a clock
-        }
-        if let Some(now) = self.look(self.looked.max(self.turned)) {
-            effects::apply(self, now);
-            self.settle(now);
-        }
     }
 
     /// Serves one connection that is ready: one read, then it goes to the back of the queue.
@@ -468,11 +405,9 @@ impl Server {
     fn settle_touched(&mut self, now: Now) -> bool {
         let mut any = false;
         loop {
-            if self.conns.next_touched().is_some_and(Conn::tells_device) {
-                if let Some(now) = self.look(self.looked) {
-                    effects::apply(self, now); // `safe` takes its place before what waits
-                    continue;
-                }
+            if let Some(now) = self.look_before_writing() {
+                effects::apply(self, now); // `safe` takes its place before what waits
+                continue;
             }
             let Some((id, conn)) = self.conns.pop_touched() else { break };
             any = true;

@@ -54,6 +54,7 @@ pub struct Setup {
     env: Vec<(String, String)>,
     stdin: Stdio,
     stdout: Stdio,
+    log_rate: Option<usize>,
 }
 
 impl Default for Setup {
@@ -67,6 +68,7 @@ impl Default for Setup {
             env: Vec::new(),
             stdin: Stdio::null(),
             stdout: Stdio::null(),
+            log_rate: None,
         }
     }
 }
@@ -115,6 +117,12 @@ impl Setup {
     /// With these as its standard input and output, for a `through` that does something with them.
     pub fn descriptors(mut self, stdin: Stdio, stdout: Stdio) -> Self {
         (self.stdin, self.stdout) = (stdin, stdout);
+        self
+    }
+
+    /// What reads its log takes so many bytes a second, as a serial console does.
+    pub fn log_rate(mut self, bytes_per_second: usize) -> Self {
+        self.log_rate = Some(bytes_per_second);
         self
     }
 
@@ -183,8 +191,29 @@ impl Setup {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = Log::follow(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().unwrap();
+        let log = match self.log_rate {
+            None => Log::follow(stderr),
+            Some(rate) => Log::follow(Console { of: stderr, rate }),
+        };
         (child, dir, log)
+    }
+}
+
+/// Reads a tenth of `rate` bytes ten times a second at most.
+struct Console<R> {
+    of: R,
+    rate: usize,
+}
+
+impl<R: Read> Read for Console<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let max = buffer.len().min(self.rate / 10);
+        let n = self.of.read(&mut buffer[..max])?;
+        std::thread::park_timeout(
+            Duration::from_secs(1) * u32::try_from(n).unwrap() / u32::try_from(self.rate).unwrap(),
+        );
+        Ok(n)
     }
 }
 
