@@ -353,6 +353,18 @@ pub fn name_fault(what: &str, name: &str) -> Option<String> {
     (!fits).then(|| format!("{:?} is no name for {what}: 1 to {NAME_MAX} bytes {PLAIN}", cut(name)))
 }
 
+/// What is wrong with `name` as a device's name: it has to fit into a path and into a line of the tokens file.
+pub fn device_name_fault(name: &str) -> Option<String> {
+    let bad = |c: char| is_hidden(c) || matches!(c, ':' | '/' | '\\' | '?' | '#' | '%');
+    let fits = !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with('.') && name.trim() == name;
+    if fits && !name.contains(bad) {
+        return None;
+    }
+    Some(format!(
+        "the name has to have 1 to {NAME_MAX} bytes, none of : / \\ ? # %, nothing invisible, no dot or space at its beginning"
+    ))
+}
+
 fn check_name(what: &str, name: &str) -> Result<(), String> {
     name_fault(what, name).map_or(Ok(()), Err)
 }

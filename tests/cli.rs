@@ -311,6 +311,18 @@ fn invisible_characters_are_named_by_check_and_by_passwd() {
 }
 
 #[test]
+fn a_token_for_a_name_that_no_device_can_have_is_a_mistake() {
+    let folder = Folder::new("tokens");
+    for name in ["pump-1", "hall/pump"] {
+        assert_eq!(run_in(&folder.0, &["passwd", "tokens", name], &[], b"secret\n").code, Some(0));
+    }
+    fs::write(folder.0.join("b.toml"), "[devices]\ntokens = \"tokens\"\n").unwrap();
+    let said = run_in(&folder.0, &["check", "-c", "b.toml"], &[], b"");
+    assert_eq!(said.code, Some(2));
+    assert!(said.out.starts_with("tokens:2:1: no device can have this name: ") && one_line(&said.out), "{}", said.out);
+}
+
+#[test]
 fn passwd_refuses_what_cannot_work_and_changes_nothing() {
     let folder = Folder::new("refused");
     folder.write("users", "bob:x\n");

@@ -9,6 +9,7 @@ use super::check;
 use super::read::{self, Draft};
 use super::users::{self, Users};
 use super::{Config, Mistake, Place, text};
+use crate::describe::device_name_fault;
 use crate::sys::process::User;
 
 /// Environment variables, all of them; only those that begin with `BOATSWAIN_` are looked at.
@@ -104,6 +105,13 @@ impl Draft {
         };
         match Users::parse(&text) {
             Ok(users) => {
+                let unfit = |name: &str| device_name_fault(name).filter(|_| setting == "devices.tokens");
+                for (line, what) in
+                    users.iter().filter_map(|user| Some((line_of(&text, &user.name), unfit(&user.name)?)))
+                {
+                    let place = Place::At { file: file.clone(), line, column: 1 };
+                    self.mistakes.push(Mistake { place, what: format!("no device can have this name: {what}") });
+                }
                 if users.is_empty() {
                     let file = file.display();
                     self.warnings.push(format!(
@@ -166,6 +174,13 @@ fn settings(file: &Path) -> Result<String, Vec<Mistake>> {
     });
     let unseen: Vec<Mistake> = unseen.collect();
     if unseen.is_empty() { Ok(text.to_owned()) } else { Err(unseen) }
+}
+
+/// The line of `name` in the text of a users file that was read without a mistake.
+fn line_of(text: &[u8], name: &str) -> usize {
+    let text = text::decode(text, users::FILE_BYTES_MAX).unwrap_or_default();
+    let is_its = |line| users::parts(line).is_some_and(|(found, _)| found == name);
+    text::lines(text).position(is_its).map_or(1, |i| i + 1)
 }
 
 /// A regular file's bytes, at most one more than `most`, so that whoever parses it can tell that it is too long.

@@ -3,6 +3,8 @@
 //!
 //! Never does: opening files.
 
+use crate::describe::is_hidden;
+
 /// What is wrong, at which line and column, both counted from 1.
 pub type Fault = (usize, usize, String);
 
@@ -50,22 +52,13 @@ pub fn unseen(line: &str) -> Option<(usize, String)> {
 
 /// Names `c` if it is a control character, or cannot be seen, or looks like a blank and is none.
 pub fn unseen_char(c: char) -> Option<String> {
+    // Beside what is hidden in a device's words: joiners, which are not typed alike on every keyboard, and fillers.
+    let more = matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}')
+        || matches!(c, '\u{200c}' | '\u{200d}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}');
     let kind = match c {
-        _ if c.is_control() => "control",
-        '\u{ad}'
-        | '\u{34f}'
-        | '\u{61c}'
-        | '\u{115f}'
-        | '\u{1160}'
-        | '\u{17b4}'
-        | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' => "invisible",
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{ffa0}' => {
-            "invisible"
-        }
-        '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => "invisible",
         ' ' => return None,
-        _ if c.is_whitespace() || c == '\u{2800}' => "invisible",
+        _ if c.is_control() => "control",
+        _ if is_hidden(c) || c.is_whitespace() || more => "invisible",
         _ => return None,
     };
     Some(format!("the {kind} character U+{:04X}", u32::from(c)))

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::codec::{Decoded, ProtoError};
-use crate::describe::{self, Describe, NAME_MAX, VALUES_MAX};
+pub use crate::describe::device_name_fault as name_fault;
+use crate::describe::{self, Describe, VALUES_MAX};
 use crate::json::Object;
 use crate::msg::{CloseReason, DeviceHello, FromDevice, ToDevice};
 
@@ -162,18 +163,6 @@ fn hello(map: &Map<String, Value>) -> Result<FromDevice, BadLine> {
         Some(value) => Describe::parse(value).map_err(|message| BadLine { error: "describe", message })?,
     };
     Ok(FromDevice::Hello(DeviceHello { name: name.into(), token, describe: Rc::new(describe) }))
-}
-
-/// What is wrong with `name` as a device's name: it has to fit into a path and into a line of the tokens file.
-pub fn name_fault(name: &str) -> Option<String> {
-    let bad = |c: char| describe::is_hidden(c) || matches!(c, ':' | '/' | '\\' | '?' | '#' | '%');
-    let fits = !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with('.') && name.trim() == name;
-    if fits && !name.contains(bad) {
-        return None;
-    }
-    Some(format!(
-        "the name has to have 1 to {NAME_MAX} bytes, none of : / \\ ? # %, nothing invisible, no dot or space at its beginning"
-    ))
 }
 
 fn telemetry(map: &Map<String, Value>) -> Result<FromDevice, BadLine> {
