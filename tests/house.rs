@@ -144,6 +144,119 @@ fn logging_out_by_get_challenges_until_the_user_is_logout() {
 }
 
 #[test]
+fn a_page_of_another_origin_cannot_log_anybody_out_by_get() {
+    let server = Setup::default().start();
+    let mut out = Client::new(&server, "ann").credentials(Some("logout:x"));
+    let addr = server.addr;
+    for foreign in [
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n".to_string(),
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n".into(),
+        "Sec-Fetch-Site: same-site\r\n".into(),
+        "Origin: http://evil.test\r\n".into(),
+        "Origin: null\r\n".into(),
+        format!("Origin: http://{addr}\r\nOrigin: http://evil.test\r\n"),
+        "Referer: http://evil.test/page\r\n".into(),
+        format!("Referer: http://{}:1/page\r\n", addr.ip()),
+    ] {
+        for target in ["/api/logout", "/api/logout?tab=a"] {
+            let answer = out.request("GET", target, &foreign, b"");
+            assert_eq!(word(&answer), (403, "origin".into()), "{foreign}");
+            assert_eq!(answer.header("set-cookie"), "", "{foreign}");
+        }
+    }
+    for own in [
+        String::new(),
+        "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\n".into(),
+        "Sec-Fetch-Site: same-origin\r\n".into(),
+        format!("Origin: http://{addr}\r\nReferer: http://{addr}/people.html?x=1\r\n"),
+    ] {
+        assert_eq!(out.request("GET", "/api/logout", &own, b"").status, 200, "{own}");
+    }
+}
+
+#[test]
+fn an_origin_that_a_proxy_makes_foreign_is_told_with_both_hosts_and_the_remedy() {
+    let server = Setup::default().start();
+    let mut ann = Client::new(&server, "ann");
+    for _ in 0..3 {
+        let refused = ann.request("POST", "/api/chat", "Origin: https://panel.lan:8443\r\n", b"x");
+        assert_eq!(word(&refused), (403, "origin".into()));
+        let said = refused.json()["message"].as_str().unwrap().to_string();
+        for part in ["\"https://panel.lan:8443\"", &format!("\"{}\"", server.addr), "proxy_set_header Host $http_host"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    let line = server.wait_log("https://panel.lan:8443");
+    assert!(line.contains(" warn refused ") && line.contains("$http_host"), "{line}");
+    assert_eq!(server.log().matches("panel.lan").count(), 1, "once a minute");
+    let stranger = ann.clone().credentials(Some("ann:wrong")).request("POST", "/api/chat", "Origin: null\r\n", b"x");
+    assert_eq!(word(&stranger), (403, "origin".into()), "before passwords are looked at");
+}
+
+#[test]
+fn no_get_changes_anything_but_pages_and_links() {
+    use boatswain::http::request::Method;
+    use boatswain::routes::{Need, ROUTES};
+    let server = Setup::default().start();
+    let mut eve = Client::browser(&server, "eve", "E").from(4);
+    let mut watch = eve.link("/api/events?tab=e&n=1");
+    let hello = watch.wait("hello");
+    let mut ann = Client::browser(&server, "ann", "A").from(2);
+    assert_eq!(ann.get("/").status, 200);
+    watch.wait("joined");
+    let who = |from: &mut Client| from.get("/api/session").json();
+    let before = (who(&mut ann), who(&mut eve));
+    let me = hello.data["you"]["session"].as_str().unwrap();
+    let mut walked = 0;
+    for (method, path, need) in ROUTES.iter().map(|r| r.shape()).filter(|(_, _, need)| *need != Need::Link) {
+        // what changes something is not to be had by GET, whatever the query says
+        let path = path.replace('*', me);
+        for verb in ["GET", "HEAD"] {
+            for query in ["", "?text=x&take=1&force=true&command=go&args={}&ref=a&user=eve&wait=1s"] {
+                let query = query.replace(['{', '}'], "");
+                let answer = ann.request(verb, &format!("{path}{query}"), "", b"");
+                let own = ROUTES.iter().any(|r| r.shape().0 == Method::Get && r.shape().1 == path);
+                assert!(own || answer.status == 405, "{verb} {path}{query}: {answer:?}");
+                let out = ann.clone().credentials(Some("logout:x")).request(verb, &format!("{path}{query}"), "", b"");
+                assert_ne!(out.status, 500);
+            }
+        }
+        walked += usize::from(method == Method::Get);
+    }
+    assert!(walked >= 8, "{walked}");
+    assert_eq!((who(&mut ann), who(&mut eve)), before);
+    eve.say("the end");
+    let heard = watch.next(Duration::from_secs(5)).expect("the text");
+    assert_eq!((heard.kind.as_str(), heard.data["text"].as_str()), ("said", Some("the end")), "nothing before it");
+}
+
+#[test]
+fn each_cookie_of_ours_is_looked_at_and_a_session_of_the_user_who_signs_in_comes_first() {
+    let server = Setup::default().start();
+    let (mut ann, mut bob) = (Client::browser(&server, "ann", "A"), Client::browser(&server, "bob", "B"));
+    let session = |c: &mut Client, more: &str| {
+        let answer = c.request("GET", "/api/session", more, b"");
+        let user = answer.json()["user"].as_str().unwrap_or_default().to_string();
+        (user, answer.json()["session"].as_str().unwrap_or_default().to_string())
+    };
+    let (anns, bobs) = (session(&mut ann, ""), session(&mut bob, ""));
+    let (a, b) = (ann.cookie().unwrap().to_string(), bob.cookie().unwrap().to_string());
+    let name = a.split('=').next().unwrap();
+    let stale: String = (0..60).map(|n| format!("{name}={n:032x}; {name}=old{n}; ")).collect();
+    let mut bare = Client::new(&server, "eve").credentials(None);
+    assert_eq!(session(&mut bare, &format!("Cookie: {stale}{a}\r\n")), anns, "behind many that are over");
+    assert_eq!(session(&mut bare, &format!("Cookie: {stale}\r\nCookie: {b}; {a}\r\n")), bobs, "the first that lives");
+    let mut signs_in = Client::new(&server, "ann").agent("another");
+    assert_eq!(session(&mut signs_in, &format!("Cookie: {b}; {a}\r\n")), anns, "of the user whose password is there");
+    let new = session(&mut Client::new(&server, "eve").agent("E"), &format!("Cookie: {b}; {a}\r\n"));
+    assert_eq!(new.0, "eve", "credentials of another user beat all cookies");
+    let many: String = (0..64).map(|n| format!("{name}={n:032x}; ")).collect();
+    let answer = bare.request("GET", "/api/session", &format!("Cookie: {many}{a}\r\n"), b"");
+    assert_eq!(answer.status, 401, "no more than 64");
+}
+
+#[test]
 fn cookies_of_two_listeners_do_not_mix() {
     let server = Setup::default().also_listen("127.0.0.2:0").start();
     let line = server.wait_log("listening addr=127.0.0.2:");

@@ -13,8 +13,9 @@ use crate::codec::write_hex;
 /// Longest Authorization value that is looked at, in bytes: a long user name and password in base64, no more.
 pub const CREDENTIALS_MAX: usize = 1024;
 
-/// Most values of one cookie name that are looked at: a browser shows one, leftovers of other paths a few more.
-pub const COOKIES_MAX: usize = 8;
+/// Most well-formed cookies of ours that are looked at: a browser shows one, leftovers of other paths a few more. Another
+/// server on this host, on another port, can plant more and longer paths come first, so it is not just a few.
+pub const COOKIES_MAX: usize = 64;
 
 /// What a request says of who is asking.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,13 +73,12 @@ pub fn basic(value: &[u8]) -> Option<Basic> {
     Some(Basic { user: user.to_owned(), password: password.to_owned() })
 }
 
-/// The values of the cookies called `name`, in order, at most [`COOKIES_MAX`].
+/// The values of the cookies called `name`, in order.
 pub fn cookies<'a, 'n>(request: &Request<'a>, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
     request
         .headers_named("cookie")
         .flat_map(|value| value.split(|&b| b == b';'))
         .filter_map(move |pair| trim(pair).strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-        .take(COOKIES_MAX)
 }
 
 /// Appends the value of a Set-Cookie field for a session: not for scripts, not for other sites. `name` must be a token.

@@ -3,5 +3,6 @@ pub mod auth;
 pub mod bytes;
 pub mod exchange;
 pub mod files;
+pub mod host;
 pub mod request;
 pub mod response;

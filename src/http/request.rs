@@ -3,9 +3,9 @@
 //! Never does: find where a head ends (that is [`super::exchange`]), decide what is served.
 
 use std::mem::MaybeUninit;
-use std::net::Ipv6Addr;
 
-use super::bytes::{HOST, TARGET};
+use super::bytes::TARGET;
+use super::host::is_valid_host;
 use crate::codec::ProtoError;
 
 /// Most header fields that a head may have, whatever the setting says: the size of [`Slots`].
@@ -267,53 +267,6 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
-}
-
-/// Whether `host` is a host with an optional port (RFC 9110, section 4.2.1; RFC 3986, section 3.2.2), as a Host field
-/// may have it. Empty is valid.
-pub fn is_valid_host(host: &[u8]) -> bool {
-    let (name_ok, port) = match host {
-        [b'[', rest @ ..] => {
-            let Some((literal, after)) = split_at_byte(rest, b']') else { return false };
-            let port = match after {
-                [] => after,
-                [b':', port @ ..] => port,
-                _ => return false,
-            };
-            (std::str::from_utf8(literal).is_ok_and(|l| l.parse::<Ipv6Addr>().is_ok()), port)
-        }
-        _ => {
-            let (name, port) = split_at_byte(host, b':').unwrap_or((host, b""));
-            (is_reg_name(name) && (!name.is_empty() || host.is_empty()), port)
-        }
-    };
-    name_ok && is_port(port)
-}
-
-/// What is before and behind the first `at`.
-fn split_at_byte(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|&b| b == at)?;
-    Some((&bytes[..end], &bytes[end + 1..]))
-}
-
-/// Whether that is nothing, or a number of 16 bits.
-fn is_port(digits: &[u8]) -> bool {
-    let push = |n: u16, &d: &u8| match d {
-        b'0'..=b'9' => n.checked_mul(10)?.checked_add(u16::from(d - b'0')),
-        _ => None,
-    };
-    digits.iter().try_fold(0, push).is_some()
-}
-
-fn is_reg_name(name: &[u8]) -> bool {
-    if HOST.has_all(name) {
-        return true;
-    }
-    let mut escaped = name.split(|&b| b == b'%');
-    escaped.next().is_some_and(|plain| HOST.has_all(plain))
-        && escaped.all(|part| {
-            matches!(part, [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() && HOST.has_all(rest))
-        })
 }
 
 const fn bad(what: &'static str) -> ProtoError {

@@ -114,7 +114,7 @@ impl World {
                 gate,
                 metrics: Metrics::default(),
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
-                host: String::new(),
+                remarked: None,
                 started: now,
                 secret: None,
             },
@@ -129,7 +129,6 @@ impl World {
         self.patience = patience(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
         self.site.config = config;
-        self.site.host.clear();
     }
 
     /// The date of now as HTTP writes it; made once a second.

@@ -1,10 +1,11 @@
-//! Who may ask, in the fixed order of refusals: address 403, Host 421, (open paths pass), throttle 429, 401 or
-//! `signed_out`, evicted or ended 403, Origin 403. What comes after (404, 405, role, seat, body) is the table's business.
+//! Who may ask, in the fixed order of refusals: address 403, Host 421, Origin 403, (open paths pass), throttle 429, 401 or
+//! `signed_out`, evicted or ended 403. What comes after (404, 405, role, seat, body) is the table's business.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
+use std::time::Duration;
 
-use crate::http::auth::{Basic, basic, cookies};
+use crate::http::auth::{Basic, COOKIES_MAX, basic, cookies};
+use crate::http::host::{Authority, Host, origin_of};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Newcomer, SessionView};
@@ -32,41 +33,23 @@ pub fn address_and_host(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audi
         let said = format!("the address {addr} may not come here: it is in none of the ranges of seats.allow");
         return Err(Full::error(403, "address", &said, audience));
     }
-    match request.host {
-        None => Ok(()), // only HTTP/1.0 comes so far without one
-        Some(host) if host == ctx.site.host.as_bytes() => Ok(()),
-        Some(_) if known_host(host_name(request.host_text()), &config.hosts, &ctx.site.hostname) => {
-            request.host_text().clone_into(&mut ctx.site.host);
-            Ok(())
-        }
-        Some(_) => {
-            let host = request.host_text();
-            let said = format!("this server does not answer to the name {host}: add it to `hosts` if it should");
-            Err(Full::error(421, "host", &said, audience))
-        }
+    let Some(host) = request.host else { return Ok(()) }; // only HTTP/1.0 comes so far without one
+    if Authority::of_host(host).is_some_and(|a| is_ours(a.host, &config.hosts, &ctx.site.hostname)) {
+        return Ok(());
     }
+    let host = request.host_text();
+    let said = format!("this server does not answer to the name {host:?}: add it to `hosts` if it should");
+    Err(Full::error(421, "host", &said, audience))
 }
 
-/// The name in a `Host` value: without port, without the root's dot.
-fn host_name(host: &str) -> &str {
-    let name = if host.starts_with('[') {
-        host.split_once(']').map_or(host, |(v6, _)| &v6[1..])
-    } else {
-        host.bytes().position(|b| b == b':').map_or(host, |end| &host[..end])
-    };
-    name.strip_suffix('.').unwrap_or(name)
-}
-
-/// Whether a name can only mean this server: DNS rebinding makes foreign names point here, but not these.
-fn known_host(name: &str, hosts: &[String], own: &str) -> bool {
-    if name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok() {
-        return true;
-    }
-    let name = name.to_ascii_lowercase();
-    (!name.is_empty() && !name.contains('.'))
-        || [".local", ".lan", ".home.arpa"].iter().any(|end| name.len() > end.len() && name.ends_with(end))
-        || name == own
-        || hosts.iter().any(|h| host_name(h).eq_ignore_ascii_case(&name))
+/// Whether a host can only mean this server: DNS rebinding makes foreign names point here, but not these.
+fn is_ours(host: Host<'_>, hosts: &[String], own: &str) -> bool {
+    let Host::Name(name) = host else { return true };
+    let is = |other: &str| Host::named(other) == Some(host);
+    !name.contains('.')
+        || [".local", ".lan", ".home.arpa"].iter().any(|end| host.is_below(end))
+        || is(own)
+        || hosts.iter().any(|other| is(other))
 }
 
 /// What somebody is told who may give nothing but emergency stops.
@@ -92,12 +75,13 @@ pub fn authenticate(
     tab: bool,
     stops: bool,
 ) -> Result<Caller, Reply> {
-    let Shown { known, stale, ended } = shown(ctx, request);
+    let given = given(ctx, request);
+    let Shown { known, stale, ended } = shown(ctx, request, given.user());
     let over = ended.filter(|_| tab && known.is_none()).map(OnlyStops::Ended);
     if let (Some(over), false) = (over, stops) {
         return Err(only_stops(over).into());
     }
-    let mut caller = match (known, given(ctx, request)) {
+    let mut caller = match (known, given) {
         // the cookie is enough; credentials of the same user add nothing
         (Some((view, _)), Given::Nothing) => from_view(view),
         (Some((view, _)), Given::Good(user)) if view.user == user => from_view(view),
@@ -139,17 +123,24 @@ struct Shown {
     ended: Option<LeftReason>,
 }
 
-fn shown(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Shown {
+/// Looks at every cookie of ours: one that an older path or another server on this host has left must not hide a good one.
+/// The first session that lives wins, but one of the user whose credentials are there too (`user`) before all others.
+fn shown(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Option<&str>) -> Shown {
     let mut shown = Shown::default();
     if request.header("cookie").is_none() {
         return shown;
     }
     let name = cookie_name(ctx.peer.port);
-    for cookie in cookies(request, &name).filter_map(read_cookie) {
+    for cookie in cookies(request, &name).filter_map(read_cookie).take(COOKIES_MAX) {
         match ctx.hub.session_by_cookie(ctx.now, &cookie) {
             Some(view) if view.ended.is_none() => {
-                shown.known = Some((view, cookie));
-                break;
+                let wanted = user.is_none_or(|user| *view.user == *user);
+                if wanted || shown.known.is_none() {
+                    shown.known = Some((view, cookie));
+                }
+                if wanted {
+                    break;
+                }
             }
             over => {
                 shown.stale = shown.stale.or(Some(cookie));
@@ -168,6 +159,16 @@ enum Given {
     Good(Rc<str>),
     /// Credentials that have to be checked.
     Unknown { key: Key, basic: Basic },
+}
+
+impl Given {
+    fn user(&self) -> Option<&str> {
+        match self {
+            Given::Nothing => None,
+            Given::Good(user) => Some(user),
+            Given::Unknown { basic, .. } => Some(&basic.user),
+        }
+    }
 }
 
 fn given(ctx: &Ctx<'_>, request: &Request<'_>) -> Given {
@@ -235,39 +236,60 @@ fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Rc<str>, stale: Option<
 /// Refuses what another site makes a browser do (cross-site request forgery): an `Origin` that is not ours on
 /// anything that changes or upgrades, and `Sec-Fetch-Site: cross-site` on the same and on everything under `/api/`
 /// that is no navigation.
-pub fn origin(request: &Request<'_>, audience: Audience) -> Result<(), Full> {
+pub fn origin(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let acts = request.method == Method::Post || request.header("upgrade").is_some();
-    let refused = |said: &str| Err(Full::error(403, "origin", said, audience));
     if acts {
-        for origin in request.headers_named("origin") {
-            let origin = std::str::from_utf8(origin).unwrap_or_default();
-            let ours = request.host.map(|_| default_port_removed(request.host_text()));
-            let same = authority(origin).zip(ours).is_some_and(|(theirs, ours)| theirs.eq_ignore_ascii_case(ours));
-            if !same {
-                return refused("a page of another origin may not do this here");
-            }
+        if let Some(theirs) = request.headers_named("origin").find(|theirs| !is_same(request, theirs)) {
+            return Err(foreign(ctx, request, theirs, audience));
         }
     }
     let is = |name: &str, value: &[u8]| request.header(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
     if is("sec-fetch-site", b"cross-site")
         && (acts || (audience == Audience::Program && !is("sec-fetch-mode", b"navigate")))
     {
-        return refused("a page of another site may not ask this here");
+        return Err(Full::error(403, "origin", "a page of another site may not ask this here", audience));
     }
     Ok(())
 }
 
-/// Host and port of an `Origin`, the scheme's default port removed.
-fn authority(origin: &str) -> Option<&str> {
-    if let Some(rest) = origin.strip_prefix("http://") {
-        return Some(rest.strip_suffix(":80").unwrap_or(rest));
+/// Refuses whatever can be told to come from another origin, by `Sec-Fetch-Site`, `Origin` or `Referer`, navigations too:
+/// for what a link or a picture on a foreign page must not do. Browsers leave the first two out where they do not trust the
+/// connection, as on a network without TLS.
+pub fn own_pages_only(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
+    let elsewhere = |site: &[u8]| [&b"cross-site"[..], b"same-site"].iter().any(|s| site.eq_ignore_ascii_case(s));
+    if request.headers_named("sec-fetch-site").any(elsewhere) {
+        return Err(Full::error(403, "origin", "a page of another site may not ask this here", audience));
     }
-    let rest = origin.strip_prefix("https://")?;
-    Some(rest.strip_suffix(":443").unwrap_or(rest))
+    let referers = request.headers_named("referer").map(origin_of);
+    match request.headers_named("origin").chain(referers).find(|theirs| !is_same(request, theirs)) {
+        Some(theirs) => Err(foreign(ctx, request, theirs, audience)),
+        None => Ok(()),
+    }
 }
 
-fn default_port_removed(host: &str) -> &str {
-    host.strip_suffix(":80").or_else(|| host.strip_suffix(":443")).unwrap_or(host)
+fn is_same(request: &Request<'_>, origin: &[u8]) -> bool {
+    request.host.and_then(Authority::of_host).is_some_and(|ours| ours.is_origin(origin))
+}
+
+/// One line of the log so often about origins that do not match: any page anywhere can cause one.
+const REMARK_EVERY: Duration = Duration::from_secs(60);
+
+/// Bytes of a foreign origin that are repeated: no name of a host is longer.
+const ORIGIN_SHOWN: usize = 270;
+
+/// The refusal of another origin. It names both, since a proxy that changes `Host` looks just like that.
+fn foreign(ctx: &mut Ctx<'_>, request: &Request<'_>, theirs: &[u8], audience: Audience) -> Full {
+    let theirs = String::from_utf8_lossy(&theirs[..theirs.len().min(ORIGIN_SHOWN)]);
+    let said = format!(
+        "a page of another origin may not do this here: the page is of {theirs:?} and asked for the host {:?}; if they are \
+         the same and a proxy is between, let it pass on Host with its port (nginx: proxy_set_header Host $http_host;)",
+        request.host_text()
+    );
+    if ctx.site.remarked.is_none_or(|at| ctx.now.mono.since(at) >= REMARK_EVERY) {
+        ctx.site.remarked = Some(ctx.now.mono);
+        log::warn!("refused addr={}: {said}", ctx.peer.addr);
+    }
+    Full::error(403, "origin", &said, audience)
 }
 
 #[cfg(test)]
@@ -275,37 +297,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_only_mean_this_server_are_known_and_names_that_anybody_can_point_here_are_not() {
+    fn hosts_that_only_mean_this_server_are_ours_and_names_that_anybody_can_point_here_are_not() {
         let hosts = vec!["panel.example.com".to_string()];
+        let ours = |text: &str| {
+            Authority::of_host(text.as_bytes()).is_some_and(|a| is_ours(a.host, &hosts, "board7.factory.example"))
+        };
         for good in [
             "127.0.0.1",
             "127.0.0.1:8080",
             "[::1]",
             "[fe80::1]:8080",
+            "[fe80::1%25eth0]:8080",
             "localhost:80",
+            "localhost.",
             "pump",
             "PUMP.local",
             "a.lan",
-            "x.home.arpa",
-            "board7.factory.example",
+            "x.HOME.arpa",
+            "Board7.factory.example.",
             "Panel.Example.com:443",
             "pump.local.",
         ] {
-            assert!(known_host(host_name(good), &hosts, "board7.factory.example"), "{good}");
+            assert!(ours(good), "{good}");
         }
-        for bad in
-            ["", "evil.test", "evil.test:8080", ".local", "local.evil.test", "panel.example.com.evil.test", "1.2.3.4.5"]
-        {
-            assert!(!known_host(host_name(bad), &hosts, "board7.factory.example"), "{bad}");
+        for bad in [
+            "",
+            ".",
+            "evil.test",
+            "evil.test:8080",
+            ".local",
+            "a..local",
+            "local.evil.test",
+            "panel.example.com.evil.test",
+            "1.2.3.4.5",
+            "0x7f.1",
+            "2130706433",
+            "evil%2etest",
+            "p!mp",
+        ] {
+            assert!(!ours(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn default_ports_do_not_make_an_origin_foreign() {
-        assert_eq!(authority("http://pump.local:80"), Some("pump.local"));
-        assert_eq!(authority("https://pump.local"), Some("pump.local"));
-        assert_eq!(authority("http://pump.local:8080"), Some("pump.local:8080"));
-        assert_eq!(authority("null"), None);
-        assert_eq!(default_port_removed("pump.local:80"), "pump.local");
     }
 }

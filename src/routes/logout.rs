@@ -2,7 +2,7 @@
 
 use crate::http::auth::{Credentials, credentials, forget_cookie};
 use crate::http::response::{Audience, TEXT};
-use crate::routes::access::unauthorized;
+use crate::routes::access::{own_pages_only, unauthorized};
 use crate::routes::reply::{Call, Ctx, Full, Reply, cookie_name};
 
 pub(super) fn leave(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
@@ -11,8 +11,12 @@ pub(super) fn leave(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 }
 
 /// A browser remembers one name and password for a realm, and replaces them by those that were let in last: a page
-/// asks for this URL as the user `logout`, and the browser then knows only that name, which opens nothing.
+/// asks for this URL as the user `logout`, and the browser then knows only that name, which opens nothing. A page of
+/// another origin may not: it would sign people out.
 pub(super) fn forget(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
+    if let Err(refused) = own_pages_only(ctx, call.request, Audience::Program) {
+        return refused.into();
+    }
     match credentials(call.request) {
         Credentials::Basic(basic) if basic.user == "logout" => {
             let done = Full::new(200, TEXT, b"logged out\n".to_vec());

@@ -73,6 +73,11 @@ impl Route {
         Route { method: Method::Post, path, need, run }
     }
 
+    /// What it is for: method, path, and what it takes.
+    pub fn shape(&self) -> (Method, &'static str, Need) {
+        (self.method, self.path, self.need)
+    }
+
     /// Whether `path` is this route's; with the part that its `*` stands for.
     fn matches<'p>(&self, path: &'p str) -> Option<&'p str> {
         match self.path.split_once('*') {
@@ -141,6 +146,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let tab = request.query_value("tab").is_some();
     let nobody = |full: Full| Refused { reply: full.into(), caller: None };
     access::address_and_host(ctx, request, audience).map_err(nobody)?;
+    access::origin(ctx, request, audience).map_err(nobody)?;
     let found = find(request);
     if is_open(&ctx.site.config.auth, request.path) {
         return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
@@ -154,7 +160,6 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let caller =
         access::authenticate(ctx, request, audience, tab, stops).map_err(|reply| Refused { reply, caller: None })?;
     let refuse = |reply: Full| Refused { reply: reply.into(), caller: Some(caller.clone()) };
-    access::origin(request, audience).map_err(refuse)?;
     let found = found.map_err(refuse)?;
     let Some((i, _)) = found else {
         return Ok(Admitted { route: None, caller: Some(caller) });

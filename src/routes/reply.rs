@@ -24,8 +24,8 @@ pub struct Site {
     pub metrics: Metrics,
     /// The machine's own name, lower case: a Host that we answer to.
     pub hostname: String,
-    /// A `Host` that is known to be ours, as it was sent last; empty after a reload.
-    pub host: String,
+    /// When the log was told last of an origin that is not ours.
+    pub remarked: Option<Moment>,
     /// When the server started.
     pub started: Now,
     /// A secret that was drawn and not needed yet; nobody has seen it.

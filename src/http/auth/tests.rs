@@ -73,8 +73,6 @@ fn cookies_are_found_by_their_whole_name_all_of_them_in_order() {
         "Cookie: boatswain_80=a; boatswain_8080=b;boatswain_80 =x; xboatswain_80=c\r\nCookie:boatswain_80=d=e;\r\n";
     let found = asked(lines, |r| cookies(r, "boatswain_80").map(<[u8]>::to_vec).collect::<Vec<_>>());
     assert_eq!(found, [&b"a"[..], b"d=e"]);
-    let many = format!("Cookie: {}\r\n", "n=1; ".repeat(100));
-    assert_eq!(asked(&many, |r| cookies(r, "n").count()), COOKIES_MAX);
 }
 
 #[test]

@@ -124,11 +124,6 @@ fn there_is_exactly_one_valid_host() {
         let lines: String = hosts.iter().map(|h| format!("Host: {h}\r\n")).collect();
         assert_eq!(status(format!("GET / HTTP/{version}\r\n{lines}\r\n")), want, "{version} {hosts:?}");
     }
-    for good in
-        ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]", "[::1]:80", "[fe80::1]:1", "a_b.lan", "b%41d", "h:"]
-    {
-        assert!(is_valid_host(good.as_bytes()), "{good}");
-    }
     let bad = [
         "a b",
         "a/b",
@@ -149,7 +144,6 @@ fn there_is_exactly_one_valid_host() {
         "::1",
     ];
     for bad in bad {
-        assert!(!is_valid_host(bad.as_bytes()), "{bad}");
         assert_eq!(status(format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n")), 400, "{bad}");
     }
 }
