@@ -209,7 +209,8 @@ fn no_get_changes_anything_but_pages_and_links() {
     let before = (who(&mut ann), who(&mut eve));
     let me = hello.data["you"]["session"].as_str().unwrap();
     let mut walked = 0;
-    for (method, path, need) in ROUTES.iter().map(|r| r.shape()).filter(|(_, _, need)| *need != Need::Link) {
+    let is_link = |path| ROUTES.iter().any(|r| r.shape().1 == path && r.shape().2 == Need::Link);
+    for (method, path, _) in ROUTES.iter().map(|r| r.shape()).filter(|(_, path, _)| !is_link(*path)) {
         // what changes something is not to be had by GET, whatever the query says
         let path = path.replace('*', me);
         for verb in ["GET", "HEAD"] {
@@ -218,8 +219,10 @@ fn no_get_changes_anything_but_pages_and_links() {
                 let answer = ann.request(verb, &format!("{path}{query}"), "", b"");
                 let own = ROUTES.iter().any(|r| r.shape().0 == Method::Get && r.shape().1 == path);
                 assert!(own || answer.status == 405, "{verb} {path}{query}: {answer:?}");
-                let out = ann.clone().credentials(Some("logout:x")).request(verb, &format!("{path}{query}"), "", b"");
-                assert_ne!(out.status, 500);
+                if path == "/api/logout" {
+                    let mut out = ann.clone().credentials(Some("logout:x"));
+                    assert_eq!(out.request(verb, &format!("{path}{query}"), "", b"").status, 200);
+                }
             }
         }
         walked += usize::from(method == Method::Get);

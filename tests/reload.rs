@@ -266,33 +266,42 @@ fn any_mistake_leaves_everything_as_it_was_and_the_log_says_where_it_is() {
 }
 
 #[test]
-fn what_needs_a_restart_stays_until_then() {
+fn what_can_act_at_once_does_and_what_waits_for_a_restart_is_said() {
     let setup =
         Setup::default().top("hosts = []\n# end").table("chat", "text_max = 100").table("limits", "headers = 100");
-    let server = setup.table("auth", "realm = \"old\"\nfailures = 9\nopen = [\"/healthz\"]").start();
+    let server = setup
+        .table("auth", "realm = \"old\"\nfailures = 9\nopen = [\"/healthz\"]")
+        .table("control", "page_after = \"3s\"")
+        .env("BOATSWAIN_LIMITS_BODY_BYTES", "2KiB")
+        .start();
     edit(
         &server,
         "realm = \"old\"\nfailures = 9\nopen = [\"/healthz\"]",
-        "realm = \"new\"\nfailures = 1\nopen = [\"/\"]",
+        "realm = \"new\"\nfailures = 1\nopen = [\"/healthz\", \"/none/\"]",
     );
     edit(&server, "hosts = []", "hosts = [\"panel.example.com\"]");
     edit(&server, "text_max = 100", "text_max = 10");
-    edit(&server, "headers = 100", "headers = 8");
-    edit(&server, "drain = \"300ms\"", "drain = \"17s\"");
+    edit(&server, "headers = 100", "headers = 8\nconnections = 100\nbody_bytes = \"3KiB\"");
+    edit(&server, "page_after = \"3s\"", "page_after = \"4s\"");
+    edit(&server, "drain = \"300ms\"", "drain = \"200ms\"");
     edit(&server, "\"127.0.0.1:0\"", "\"127.0.0.1:1\"");
     reload(&server);
+    let line = server.wait_log("needs a restart");
+    assert!(line.ends_with(" warn reload: needs a restart: listen, limits.connections"), "{line}");
     let mut nobody = Client::new(&server, "ann").credentials(None);
     let asked = nobody.get("/");
-    assert_eq!(asked.status, 401, "open");
-    assert_eq!(asked.header("www-authenticate"), "Basic realm=\"old\", charset=\"UTF-8\"");
-    let mut wrong = Client::new(&server, "ann").credentials(Some("ann:wrong"));
-    assert_eq!([wrong.get("/").status, wrong.get("/").status], [401, 401], "failures");
+    assert_eq!(asked.status, 401);
+    assert_eq!(asked.header("www-authenticate"), "Basic realm=\"new\", charset=\"UTF-8\"");
+    assert_eq!(nobody.get("/none/x").status, 404, "open");
     let mut ann = Client::new(&server, "ann");
-    ann.say("longer than ten characters");
+    assert_eq!(ann.post("/api/chat", "longer than ten characters").status, 413, "text_max");
     let fields: String = (0..20).map(|n| format!("X-{n}: 1\r\n")).collect();
-    assert_eq!(ann.request("GET", "/", &fields, b"").status, 200, "headers");
+    assert_eq!(ann.request("GET", "/", &fields, b"").status, 431, "headers");
+    assert_eq!(ann.request("POST", "/api/chat", "", &[b'x'; 2500]).status, 413, "the environment still wins");
+    let mut wrong = Client::new(&server, "ann").from(7).credentials(Some("ann:wrong"));
+    assert_eq!([wrong.get("/").status, wrong.get("/").status], [401, 429], "failures");
     server.signal("TERM");
-    server.wait_log("stopping drain_ms=300");
+    server.wait_log("stopping drain_ms=200");
 }
 
 #[test]
@@ -300,7 +309,7 @@ fn users_that_are_not_set_any_more_stay_until_a_restart() {
     let server = Setup::default().start();
     edit(&server, "users = ", "# users = ");
     reload(&server);
-    server.wait_log("warn auth.users is not set any more");
+    server.wait_log("warn reload: needs a restart: auth.users");
     assert_eq!(Client::new(&server, "ann").get("/").status, 200);
     assert!(!server.log().contains(PASSWORD));
 }

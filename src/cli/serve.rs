@@ -92,7 +92,7 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
                 mistakes.iter().for_each(|m| complain(&m.to_string()));
                 (MISUSED, format!("user: {name:?} cannot read what the settings name; give it the right, see above"))
             })?;
-            config = again.config;
+            config = Config { devices: config.devices, ..again.config };
             users = again.users;
             tokens = again.tokens;
         }
@@ -100,7 +100,10 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
     let helps = Helps::probe(&std::env::var(WITHOUT).unwrap_or_default());
     let users = users.unwrap_or_else(|| first_user(&web));
     let reload = move || match source.load() {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            if demo {
+                loaded.config.devices.listen.push(ListenAddr::Tcp(demo::LISTEN)); // not written, but in force
+            }
             loaded.warnings.iter().for_each(|w| log::warn!("{w}"));
             Ok(Reloaded { config: loaded.config, users: loaded.users, tokens: loaded.tokens })
         }

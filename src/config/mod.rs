@@ -9,6 +9,7 @@ mod check;
 mod liveness;
 mod mistake;
 mod read;
+mod reload;
 mod schema;
 mod source;
 pub mod text;
@@ -17,6 +18,7 @@ pub mod users;
 
 pub use liveness::{LivenessValues, Profile};
 pub use mistake::{Mistake, Place};
+pub use reload::take_up;
 pub use source::{Environment, Loaded, Options, Source};
 pub use units::{AddrRange, ListenAddr, Rate, duration as parse_duration};
 

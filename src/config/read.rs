@@ -43,7 +43,7 @@ struct Item {
 /// Puts the layers over the defaults: the file's text, the environment, the command line.
 pub(super) fn layers(file: Option<(&Path, &str)>, environment: &Environment, options: &Options) -> Draft {
     let mut draft = Draft::default();
-    let paths: Vec<&'static str> = schema::slots(&mut Config::default()).iter().map(|(path, _)| *path).collect();
+    let paths: Vec<&'static str> = schema::slots(&mut Config::default()).iter().map(|(path, ..)| *path).collect();
     let mut items = Vec::new();
     if let Some((file, text)) = file {
         draft.file(&paths, file, text, &mut items);
@@ -159,8 +159,8 @@ impl Draft {
     fn assign(&mut self, items: Vec<Item>) {
         let (profiles, others): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|i| i.path == PROFILE);
         for Item { path, given, place } in profiles.into_iter().chain(others) {
-            let slot = schema::slots(&mut self.config).into_iter().find(|(p, _)| *p == path);
-            let Some((_, slot)) = slot else { continue };
+            let slot = schema::slots(&mut self.config).into_iter().find(|(p, ..)| *p == path);
+            let Some((.., slot)) = slot else { continue };
             match schema::assign(slot, given) {
                 Ok(()) => {
                     self.given.push((path, place));

@@ -70,73 +70,116 @@ pub(super) enum Slot<'a> {
 /// The row whose value the others of its section start from, so it is assigned before them.
 pub(super) const PROFILE: &str = "liveness.profile";
 
+/// When a changed value acts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum When {
+    /// At the reload.
+    Now,
+    /// For connections and links that begin after the reload.
+    Links,
+    /// At the next start: sockets, the user and the size of tables are made once.
+    Restart,
+}
+
 /// All settings.
-pub(super) fn slots(c: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
+pub(super) fn slots(c: &mut Config) -> Vec<(&'static str, When, Slot<'_>)> {
     use Slot::*;
+    use When::{Links, Now, Restart};
     let ms = |from, to| Duration::from_millis(from)..=Duration::from_millis(to);
     let secs = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
     const HOUR: u64 = 3600;
     const YEAR: u64 = 365 * 24 * HOUR;
     let live = &mut c.liveness;
     vec![
-        ("listen", Listen(&mut c.listen)),
-        ("www", Path(&mut c.www)),
-        ("types", Types(&mut c.types)),
-        ("hosts", Hosts(&mut c.hosts)),
-        ("user", Account(&mut c.user)),
-        ("drain", TimeOrOff(&mut c.drain, ms(1, 60_000))),
-        ("auth.realm", Realm(&mut c.auth.realm)),
-        ("auth.users", Path(&mut c.auth.users)),
-        ("auth.operators", Names(&mut c.auth.operators)),
-        ("auth.viewers", Names(&mut c.auth.viewers)),
-        ("auth.admins", Names(&mut c.auth.admins)),
-        ("auth.failures", Count32(&mut c.auth.failures, 1..=1000)),
-        ("auth.open", OpenPaths(&mut c.auth.open)),
-        ("auth.lifetime", Time(&mut c.auth.lifetime, secs(1, YEAR))),
-        ("seats.max", Count16(&mut c.seats.max, 1..=1000)),
-        ("seats.per_user", Count16(&mut c.seats.per_user, 0..=1000)),
-        ("seats.reserved", Count16(&mut c.seats.reserved, 0..=999)),
-        ("seats.linger", TimeOrOff(&mut c.seats.linger, ms(1, 600_000))),
-        ("seats.plain", Time(&mut c.seats.plain, secs(1, 24 * HOUR))),
-        ("seats.idle", TimeOrOff(&mut c.seats.idle, secs(1, YEAR))),
-        ("seats.allow", Ranges(&mut c.seats.allow)),
-        (PROFILE, Profile(&mut live.profile)),
-        ("liveness.heartbeat", Time(&mut live.heartbeat, ms(100, 60_000))),
-        ("liveness.poll", Time(&mut live.poll, ms(10, 10_000))),
-        ("liveness.silence", Time(&mut live.silence, ms(300, 600_000))),
-        ("liveness.suspect_after", Time(&mut live.suspect_after, ms(100, 600_000))),
-        ("liveness.stalled_after", Time(&mut live.stalled_after, secs(1, HOUR))),
-        ("liveness.returned_within", TimeOrOff(&mut live.returned_within, secs(1, HOUR))),
-        ("liveness.page_after", TimeOrOff(&mut live.page_after, secs(1, HOUR))),
-        ("liveness.keepalive_idle", Seconds(&mut live.keepalive.0, 1..=7200)),
-        ("liveness.keepalive_interval", Seconds(&mut live.keepalive.1, 1..=600)),
-        ("liveness.keepalive_count", Count32(&mut live.keepalive.2, 1..=20)),
-        ("control.page_after", Time(&mut c.control.page_after, ms(1, 600_000))),
-        ("control.max_silence", Time(&mut c.control.max_silence, ms(1, 600_000))),
-        ("control.lease_max", Time(&mut c.control.lease_max, secs(1, HOUR))),
-        ("control.command_age", Time(&mut c.control.command_age, ms(1, 60_000))),
-        ("control.answer_after", Time(&mut c.control.answer_after, ms(100, HOUR * 1000))),
-        ("chat.history", Count(&mut c.chat.history, 1..=10_000)),
-        ("chat.text_max", Count(&mut c.chat.text_max, 1..=100_000)),
-        ("chat.rate", Rate(&mut c.chat.rate)),
-        ("devices.listen", Listen(&mut c.devices.listen)),
-        ("devices.tokens", Path(&mut c.devices.tokens)),
-        ("devices.profile", Profile(&mut c.devices.profile)),
-        ("devices.connections", Count32(&mut c.devices.connections, 1..=10_000)),
-        ("devices.silent_after", Time(&mut c.devices.silent_after, secs(1, HOUR))),
-        ("limits.connections", Count32(&mut c.limits.connections, KEPT_FOR_SEATED + 1..=50_000)),
-        ("limits.per_address", Count32(&mut c.limits.per_address, 1..=50_000)),
-        ("limits.header_bytes", Size(&mut c.limits.header_bytes, 1 << 10..=1 << 20)),
-        ("limits.headers", Count(&mut c.limits.headers, 8..=256)),
-        ("limits.body_bytes", Size(&mut c.limits.body_bytes, 1 << 10..=16 << 20)),
-        ("limits.header_timeout", Time(&mut c.limits.header_timeout, ms(100, HOUR * 1000))),
-        ("limits.body_timeout", Time(&mut c.limits.body_timeout, ms(100, HOUR * 1000))),
-        ("limits.keep_alive", Time(&mut c.limits.keep_alive, ms(100, 24 * HOUR * 1000))),
-        ("limits.send_timeout", Time(&mut c.limits.send_timeout, ms(100, HOUR * 1000))),
-        ("limits.link_queue", Size(&mut c.limits.link_queue, 16 << 10..=64 << 20)),
-        ("log.level", Level(&mut c.log.level)),
-        ("debug.echo", Flag(&mut c.debug.echo)),
+        ("listen", Restart, Listen(&mut c.listen)),
+        ("www", Now, Path(&mut c.www)),
+        ("types", Now, Types(&mut c.types)),
+        ("hosts", Now, Hosts(&mut c.hosts)),
+        ("user", Restart, Account(&mut c.user)),
+        ("drain", Now, TimeOrOff(&mut c.drain, ms(1, 60_000))),
+        ("auth.realm", Now, Realm(&mut c.auth.realm)),
+        ("auth.users", Now, Path(&mut c.auth.users)),
+        ("auth.operators", Now, Names(&mut c.auth.operators)),
+        ("auth.viewers", Now, Names(&mut c.auth.viewers)),
+        ("auth.admins", Now, Names(&mut c.auth.admins)),
+        ("auth.failures", Now, Count32(&mut c.auth.failures, 1..=1000)),
+        ("auth.open", Now, OpenPaths(&mut c.auth.open)),
+        ("auth.lifetime", Now, Time(&mut c.auth.lifetime, secs(1, YEAR))),
+        ("seats.max", Now, Count16(&mut c.seats.max, 1..=1000)),
+        ("seats.per_user", Now, Count16(&mut c.seats.per_user, 0..=1000)),
+        ("seats.reserved", Now, Count16(&mut c.seats.reserved, 0..=999)),
+        ("seats.linger", Now, TimeOrOff(&mut c.seats.linger, ms(1, 600_000))),
+        ("seats.plain", Now, Time(&mut c.seats.plain, secs(1, 24 * HOUR))),
+        ("seats.idle", Now, TimeOrOff(&mut c.seats.idle, secs(1, YEAR))),
+        ("seats.allow", Now, Ranges(&mut c.seats.allow)),
+        (PROFILE, Links, Profile(&mut live.profile)),
+        ("liveness.heartbeat", Links, Time(&mut live.heartbeat, ms(100, 60_000))),
+        ("liveness.poll", Links, Time(&mut live.poll, ms(10, 10_000))),
+        ("liveness.silence", Links, Time(&mut live.silence, ms(300, 600_000))),
+        ("liveness.suspect_after", Links, Time(&mut live.suspect_after, ms(100, 600_000))),
+        ("liveness.stalled_after", Links, Time(&mut live.stalled_after, secs(1, HOUR))),
+        ("liveness.returned_within", Now, TimeOrOff(&mut live.returned_within, secs(1, HOUR))),
+        ("liveness.page_after", Now, TimeOrOff(&mut live.page_after, secs(1, HOUR))),
+        ("liveness.keepalive_idle", Links, Seconds(&mut live.keepalive.0, 1..=7200)),
+        ("liveness.keepalive_interval", Links, Seconds(&mut live.keepalive.1, 1..=600)),
+        ("liveness.keepalive_count", Links, Count32(&mut live.keepalive.2, 1..=20)),
+        ("control.page_after", Now, Time(&mut c.control.page_after, ms(1, 600_000))),
+        ("control.max_silence", Now, Time(&mut c.control.max_silence, ms(1, 600_000))),
+        ("control.lease_max", Now, Time(&mut c.control.lease_max, secs(1, HOUR))),
+        ("control.command_age", Now, Time(&mut c.control.command_age, ms(1, 60_000))),
+        ("control.answer_after", Now, Time(&mut c.control.answer_after, ms(100, HOUR * 1000))),
+        ("chat.history", Now, Count(&mut c.chat.history, 1..=10_000)),
+        ("chat.text_max", Now, Count(&mut c.chat.text_max, 1..=100_000)),
+        ("chat.rate", Now, Rate(&mut c.chat.rate)),
+        ("devices.listen", Restart, Listen(&mut c.devices.listen)),
+        ("devices.tokens", Now, Path(&mut c.devices.tokens)),
+        ("devices.profile", Links, Profile(&mut c.devices.profile)),
+        ("devices.connections", Restart, Count32(&mut c.devices.connections, 1..=10_000)),
+        ("devices.silent_after", Now, Time(&mut c.devices.silent_after, secs(1, HOUR))),
+        ("limits.connections", Restart, Count32(&mut c.limits.connections, KEPT_FOR_SEATED + 1..=50_000)),
+        ("limits.per_address", Now, Count32(&mut c.limits.per_address, 1..=50_000)),
+        ("limits.header_bytes", Now, Size(&mut c.limits.header_bytes, 1 << 10..=1 << 20)),
+        ("limits.headers", Now, Count(&mut c.limits.headers, 8..=256)),
+        ("limits.body_bytes", Now, Size(&mut c.limits.body_bytes, 1 << 10..=16 << 20)),
+        ("limits.header_timeout", Now, Time(&mut c.limits.header_timeout, ms(100, HOUR * 1000))),
+        ("limits.body_timeout", Now, Time(&mut c.limits.body_timeout, ms(100, HOUR * 1000))),
+        ("limits.keep_alive", Now, Time(&mut c.limits.keep_alive, ms(100, 24 * HOUR * 1000))),
+        ("limits.send_timeout", Now, Time(&mut c.limits.send_timeout, ms(100, HOUR * 1000))),
+        ("limits.link_queue", Now, Size(&mut c.limits.link_queue, 16 << 10..=64 << 20)),
+        ("log.level", Restart, Level(&mut c.log.level)),
+        ("debug.echo", Now, Flag(&mut c.debug.echo)),
     ]
+}
+
+impl Slot<'_> {
+    /// Exchanges the values of one setting in two configurations. Whether they were different.
+    pub(super) fn exchange(self, other: Slot<'_>) -> bool {
+        fn swap<T: PartialEq>(a: &mut T, b: &mut T) -> bool {
+            std::mem::swap(a, b);
+            a != b
+        }
+        use Slot::*;
+        match (self, other) {
+            (Listen(a), Listen(b)) => swap(a, b),
+            (Path(a), Path(b)) => swap(a, b),
+            (Account(a), Account(b)) => swap(a, b),
+            (Realm(a), Realm(b)) => swap(a, b),
+            (Hosts(a), Hosts(b)) | (Names(a), Names(b)) | (OpenPaths(a), OpenPaths(b)) => swap(a, b),
+            (Ranges(a), Ranges(b)) => swap(a, b),
+            (Types(a), Types(b)) => swap(a, b),
+            (Time(a, _), Time(b, _)) | (TimeOrOff(a, _), TimeOrOff(b, _)) | (Seconds(a, _), Seconds(b, _)) => {
+                swap(a, b)
+            }
+            (Size(a, _), Size(b, _)) | (Count(a, _), Count(b, _)) => swap(a, b),
+            (Count32(a, _), Count32(b, _)) => swap(a, b),
+            (Count16(a, _), Count16(b, _)) => swap(a, b),
+            (Profile(a), Profile(b)) => swap(a, b),
+            (Rate(a), Rate(b)) => swap(a, b),
+            (Level(a), Level(b)) => swap(a, b),
+            (Flag(a), Flag(b)) => swap(a, b),
+            _ => false, // rows of one table are of one kind
+        }
+    }
 }
 
 /// What is wrong, and at which place if that is a part of the value.

@@ -1,7 +1,7 @@
 //! The layers over each other, and every complaint word for word where it matters.
 
 use super::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn read(file: &str, environment: &[(&str, &str)], options: Options) -> Outcome {
     }
 }
 
-fn good(file: &str) -> Config {
+pub(super) fn good(file: &str) -> Config {
     let outcome = read(file, &[], Options::default());
     assert_eq!(outcome.mistakes, [""; 0], "{file}");
     outcome.config
@@ -515,7 +515,42 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
 // ----------------------------------------------------------------------------------------- the schema, the docs
 
 fn paths() -> Vec<&'static str> {
-    schema::slots(&mut Config::default()).iter().map(|(path, _)| *path).collect()
+    schema::slots(&mut Config::default()).iter().map(|(path, ..)| *path).collect()
+}
+
+/// The defaults, and another value than the default at `path` alone.
+pub(super) fn other(path: &str) -> Config {
+    let given = match path {
+        "listen" | "devices.listen" => "127.0.0.1:1",
+        "www" | "auth.users" | "devices.tokens" => "/x",
+        "hosts" => "panel.example.com",
+        "types" => "m3u8=audio/mpegurl",
+        "user" => "www-data",
+        "auth.realm" => "pumps",
+        "auth.operators" | "auth.viewers" | "auth.admins" => "ann",
+        "auth.open" => "/public/",
+        "seats.allow" => "10.0.0.0/8",
+        "liveness.profile" | "devices.profile" => "lan",
+        "chat.rate" => "9/m",
+        "log.level" => "debug",
+        "debug.echo" => "true",
+        "seats.reserved" | "liveness.keepalive_count" => "2",
+        "limits.header_bytes" | "limits.body_bytes" | "limits.link_queue" => "128KiB",
+        "liveness.poll" => "30ms",
+        "liveness.stalled_after" => "31s",
+        _ => "",
+    };
+    let mut c = Config::default();
+    let candidates = if given.is_empty() { vec!["7s", "1s", "37"] } else { vec![given] };
+    for words in candidates {
+        let slot = schema::slots(&mut c).into_iter().find(|(p, ..)| *p == path).map(|(.., slot)| slot);
+        if schema::assign(slot.expect("a setting"), schema::Given::Words(words.into())).is_ok()
+            && c != Config::default()
+        {
+            break;
+        }
+    }
+    c
 }
 
 #[test]
@@ -620,4 +655,63 @@ fn sorted(config: &Config) -> Vec<(String, String)> {
     let mut types = config.types.clone();
     types.sort();
     types
+}
+
+/// The rows of the tables on the settings page: section and key, then the other cells.
+fn rows(page: &str) -> BTreeMap<String, Vec<String>> {
+    let (mut section, mut rows) = (String::new(), BTreeMap::new());
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("## ") {
+            let named = rest.strip_prefix("`[").and_then(|r| r.split_once(']'));
+            section = named.map_or(String::new(), |(s, _)| format!("{s}."));
+        } else if let Some((key, rest)) = line.strip_prefix("| `").and_then(|r| r.split_once("` | ")) {
+            let cells = rest.trim_end_matches(" |").split(" | ").map(str::to_string).collect();
+            rows.entry(format!("{section}{key}")).or_insert(cells);
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_settings_page_says_of_each_setting_its_default_and_when_a_change_acts() {
+    let rows = rows(include_str!("../../docs/settings.md"));
+    // the example file shows the defaults (a test above holds that)
+    let (mut section, mut defaults) = (String::new(), BTreeMap::new());
+    for line in include_str!("../../docs/boatswain.toml").lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = format!("{}.", header.split(']').next().unwrap_or_default());
+        } else if let Some((key, value)) = line.strip_prefix('#').and_then(|l| l.split_once(" = ")) {
+            defaults.insert(format!("{section}{key}"), value.to_string());
+        }
+    }
+    for (path, when, _) in schema::slots(&mut Config::default()) {
+        let [default, _range, word, _meaning] = rows[path].as_slice() else { panic!("{path}: {:?}", rows[path]) };
+        let expected = match when {
+            schema::When::Now => "now",
+            schema::When::Links => "links",
+            schema::When::Restart => "restart",
+        };
+        assert_eq!(word, expected, "{path}");
+        match default.strip_prefix('`').and_then(|d| d.split_once('`')) {
+            Some((shown, _)) => assert_eq!(shown, defaults[path], "{path}"),
+            None => assert_eq!(default, "of the profile", "{path}"),
+        }
+    }
+}
+
+#[test]
+fn the_settings_page_shows_the_values_of_each_profile() {
+    let rows = rows(include_str!("../../docs/settings.md"));
+    for profile in Profile::ALL {
+        let row = &rows[&format!("liveness.\"{}\"", profile.word())];
+        let live = profile.values();
+        let times = row[1..].iter().flat_map(|cell| cell.split(" / ")).map(|t| t.replace(' ', ""));
+        let expected =
+            [live.heartbeat, live.poll, live.silence, live.suspect_after, live.stalled_after, live.returned_within];
+        let expected = expected.into_iter().chain([live.keepalive.0, live.keepalive.1]);
+        for (shown, value) in times.clone().zip(expected) {
+            assert_eq!(units::duration(&shown), Ok(value), "{profile:?}");
+        }
+        assert_eq!(times.clone().nth(8), Some(live.keepalive.2.to_string()), "{profile:?}");
+    }
 }

@@ -95,11 +95,10 @@ impl Devices {
     pub fn reload(&mut self, config: &Config, tokens: Option<Users>, helps: &Helps) -> Vec<Rc<str>> {
         self.times = config.devices.profile.values().times();
         self.rules = Rc::new(Rules::new(&self.times, helps.rto_max, helps.nudge));
-        match (&mut self.gate, tokens) {
-            (Some(gate), Some(tokens)) => gate.reload(tokens, config.auth.failures),
-            // whether tokens are asked for at all stays as it was at start: a file that is gone is no open door
-            _ => Vec::new(),
-        }
+        // whether tokens are asked for at all stays as it was at start: a file that is gone is no open door
+        let Some(gate) = &mut self.gate else { return Vec::new() };
+        gate.allow(config.auth.failures);
+        tokens.map(|tokens| gate.reload(tokens)).unwrap_or_default()
     }
 
     /// One sentence for the log at start, if devices may come without a token.

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use super::{Ended, Reloaded, Server};
+use crate::config::take_up;
 use crate::msg::{ConnId, Now};
 use crate::net::files::Site as Pages;
 use crate::sys::process::{self, Signal};
@@ -40,17 +41,10 @@ impl Server {
     fn on_reload(&mut self, now: Now) {
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
         match self.read_again() {
-            Ok((Reloaded { config, users, tokens }, pages)) => {
-                match users {
-                    Some(users) => {
-                        for user in self.world.site.gate.reload(users, config.auth.failures) {
-                            self.world.hub.user_changed(now, &user, &mut self.world.fx);
-                        }
-                    }
-                    None if self.world.site.config.auth.users.is_some() => {
-                        log::warn!("auth.users is not set any more: the users stay as they are until a restart");
-                    }
-                    None => {}
+            Ok((Reloaded { config, users, tokens }, pages, waiting)) => {
+                self.world.site.gate.allow(config.auth.failures);
+                for user in users.map(|users| self.world.site.gate.reload(users)).into_iter().flatten() {
+                    self.world.hub.user_changed(now, &user, &mut self.world.fx);
                 }
                 for entry in self.world.site.gate.users().iter() {
                     let role = config.role_of(&entry.name);
@@ -68,6 +62,9 @@ impl Server {
                         log::warn!("keepalive: {}: {e}", door.listener.address());
                     }
                 }
+                if !waiting.is_empty() {
+                    log::warn!("reload: needs a restart: {}", waiting.join(", "));
+                }
                 log::info!("reloaded");
             }
             Err(mistakes) => {
@@ -81,23 +78,12 @@ impl Server {
         notify("READY=1");
     }
 
-    fn read_again(&mut self) -> Result<(Reloaded, Pages), Vec<String>> {
+    /// What is in force from now on, and which changed settings wait for a restart.
+    fn read_again(&mut self) -> Result<(Reloaded, Pages, Vec<&'static str>), Vec<String>> {
         let Reloaded { config: read, users, tokens } = (self.reload)()?;
-        let pages = Pages::open(read.www.as_deref(), &read.types).map_err(|e| vec![format!("www: {e}")])?;
-        // the rest is for the next start (docs/settings.md says which is which): sockets, tables and limits stay
-        let mut config = (*self.world.site.config).clone();
-        config.www = read.www;
-        config.types = read.types;
-        config.auth = crate::config::Auth {
-            users: read.auth.users,
-            operators: read.auth.operators,
-            viewers: read.auth.viewers,
-            admins: read.auth.admins,
-            ..config.auth
-        };
-        config.seats = read.seats;
-        config.liveness = read.liveness;
-        Ok((Reloaded { config, users, tokens }, pages))
+        let (config, waiting) = take_up(&self.world.site.config, read);
+        let pages = Pages::open(config.www.as_deref(), &config.types).map_err(|e| vec![format!("www: {e}")])?;
+        Ok((Reloaded { config, users, tokens }, pages, waiting))
     }
 }
 
