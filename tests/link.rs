@@ -319,3 +319,65 @@ fn a_server_by_name_is_found() {
     let _device = Process::start(&mut link(&named, "pump-1", &["--", "cat"]));
     assert_eq!(server.welcome("k3").hello["hello"], "pump-1");
 }
+
+/// Notes whether what the run before has left is still there, leaves three processes of its own behind, and ends: one in its
+/// group, one in a session of its own, and one that does not hear SIGTERM.
+const LEAVES: &str = r#"
+alone=alone
+for left in $(cat "$1.left" 2>/dev/null); do kill -0 "$left" 2>/dev/null && alone=both; done
+echo '{"describe":{"commands":{}}}'
+sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >"$1.new"
+setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >>"$1.new"
+(trap '' TERM; exec setsid sh -c 'sleep 1000; sleep 1000' </dev/null >/dev/null 2>&1) & echo $! >>"$1.new"
+mv "$1.new" "$1.left"
+echo $alone >>"$1"
+exit 1
+"#;
+
+#[test]
+fn what_a_program_leaves_behind_is_ended_before_the_next_starts_and_at_the_stop() {
+    let server = Listener::new();
+    let mut device = Device::of(&server.shown(), LEAVES);
+    until("a second start", || device.noted().len() >= 2);
+    assert_eq!(device.noted(), ["alone", "alone"]);
+    let left: Vec<u32> =
+        fs::read_to_string(format!("{}.left", device.notes)).unwrap().lines().map(|l| l.parse().unwrap()).collect();
+    assert_eq!(left.len(), 3);
+    device.link.signal("TERM");
+    assert_eq!(device.link.wait(), Some(0));
+    assert!(!left.into_iter().any(lives), "nothing outlives the stop");
+    assert!(device.link.has_said("the program left processes behind: asked to end"));
+    assert!(device.link.has_said("what it left did not end within 5 s: killed"));
+}
+
+#[test]
+fn as_the_first_process_it_reaps_what_others_leave() {
+    let inside = |command: &mut Command| command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).output();
+    if !inside(Command::new("unshare").arg("--mount")).is_ok_and(|o| o.status.success()) {
+        println!("skipped: no PID namespaces here");
+        return;
+    }
+    const COUNTS: &str = r#"
+echo '{"describe":{"commands":{}}}'
+(sleep 0.1 &); (sleep 0.1 &); (sleep 0.1 &)
+for n in 1 2 3 4 5 6 7 8 9; do
+    sleep 0.3
+    echo "{\"telemetry\":{\"n\":$n,\"zombies\":$(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ')}}"
+done
+exec sleep 1000
+"#;
+    let server = Listener::new();
+    let run = link(&server.shown(), "first", &["--", "sh", "-c", COUNTS]);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]).arg(run.get_program());
+    command.args(run.get_args());
+    let _first = Process::start(&mut command);
+    let peer = server.welcome("k3");
+    loop {
+        let values = peer.wait("telemetry")["telemetry"].clone();
+        if values["n"].as_u64() >= Some(4) {
+            assert_eq!(values["zombies"], 0);
+            break;
+        }
+    }
+}

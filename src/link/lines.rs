@@ -44,6 +44,8 @@ pub type Line = Result<FromDevice, BadLine>;
 pub struct Lines {
     /// Bytes of an unfinished line that were searched for its end already.
     searched: usize,
+    /// The first line is out, and with it a byte order mark that some programs begin with.
+    begun: bool,
 }
 
 impl Lines {
@@ -65,7 +67,11 @@ impl Lines {
             return Err(LONG);
         }
         match std::str::from_utf8(line) {
-            Ok(text) => Ok(Decoded::Got { msg: parse(text), used: end + 1 }),
+            Ok(text) => {
+                let marked = text.strip_prefix('\u{feff}').filter(|_| !self.begun);
+                self.begun = true;
+                Ok(Decoded::Got { msg: parse(marked.unwrap_or(text)), used: end + 1 })
+            }
             Err(_) => Err(ProtoError::http(400, "a line has to be UTF-8")),
         }
     }
@@ -247,6 +253,19 @@ mod tests {
         r#"{"bye":"shutdown"}"#,
         "\n"
     );
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_before_the_first_line_only() {
+        let mut lines = Lines::default();
+        let marked = b"\xef\xbb\xbf{\"ping\":1}\n";
+        for (input, good) in [(&marked[..2], None), (&marked[..], Some(true)), (&marked[..], Some(false))] {
+            let got = match lines.decode(input).unwrap() {
+                Decoded::Got { msg, used } => Some((msg.is_ok(), used)),
+                _ => None,
+            };
+            assert_eq!(got, good.map(|good| (good, marked.len())));
+        }
+    }
 
     #[test]
     fn lines_are_the_same_at_every_split_of_their_bytes() {

@@ -87,18 +87,90 @@ pub enum End {
     Please,
     /// SIGKILL.
     Now,
+    /// Nothing: whether it is there at all.
+    Probe,
 }
 
 /// Asks the process group of a child to end (kill(2)); it was made by [`prepare`] and is named by the child's id. The child
 /// must not have been waited for yet, or the number may be somebody else's.
 pub fn end_group(child: u32, how: End) -> io::Result<()> {
-    let group = i32::try_from(child).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
-    if group <= 1 {
-        return Err(io::Error::from_raw_os_error(libc::ESRCH));
-    }
-    let signal = if how == End::Please { libc::SIGTERM } else { libc::SIGKILL };
+    kill(child, -1, how)
+}
+
+/// The process `id`, or with the sign -1 its group. Never all processes, nor the first.
+fn kill(id: u32, sign: i32, how: End) -> io::Result<()> {
+    let id = i32::try_from(id).ok().filter(|id| *id > 1).ok_or(io::Error::from_raw_os_error(libc::ESRCH))?;
+    let signal = match how {
+        End::Please => libc::SIGTERM,
+        End::Now => libc::SIGKILL,
+        End::Probe => 0,
+    };
     // SAFETY: takes numbers only.
-    if unsafe { libc::kill(-group, signal) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if unsafe { libc::kill(sign * id, signal) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes this process the parent of its descendants that lose theirs (PR_SET_CHILD_SUBREAPER, prctl(2), 3.4), as process 1 is
+/// anyway: what a program has left behind can be found, also when it began a session of its own.
+pub fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    if unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A child that has ended and was not waited for yet, which it still is afterwards (WNOWAIT, waitid(2)): of all, or just this one.
+pub fn ended(which: Option<u32>) -> Option<u32> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let (kind, id) = which.map_or((libc::P_ALL, 0), |id| (libc::P_PID, id));
+    // SAFETY: `info` is writable and zeroed, which is what stays there if no child has ended.
+    let (status, info) = unsafe {
+        let status = libc::waitid(kind, id, info.as_mut_ptr(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+        (status, info.assume_init())
+    };
+    if status < 0 {
+        return None;
+    }
+    // SAFETY: waitid(2) has filled in a child's end, or left zeros.
+    u32::try_from(unsafe { info.si_pid() }).ok().filter(|id| *id > 0)
+}
+
+/// Waits for a child that [`ended`] has named, so that its number is free (waitpid(2)).
+pub fn reap(child: u32) {
+    let Ok(id) = i32::try_from(child) else { return };
+    // SAFETY: the status is not asked for.
+    unsafe { libc::waitpid(id, ptr::null_mut(), libc::WNOHANG) };
+}
+
+/// Children looked at in one go; the others are found when these are gone.
+const CHILDREN_MAX: usize = 1024;
+
+/// The children of this process that have not ended (proc(5)). Error: there is no /proc.
+pub fn children() -> io::Result<Vec<u32>> {
+    let us = std::process::id();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // one that has gone meanwhile is none any more
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        if parent_if_alive(&stat) == Some(us) && found.len() < CHILDREN_MAX {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// The parent's id in the text of /proc/PID/stat, unless that process has ended. The name before it may have blanks and brackets.
+fn parent_if_alive(stat: &str) -> Option<u32> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    (!matches!(state, "Z" | "X" | "x")).then_some(parent)
+}
+
+/// Asks one child to end (kill(2)). It must not have been waited for yet, or the number may be another's.
+pub fn end_one(child: u32, how: End) -> io::Result<()> {
+    kill(child, 1, how)
 }
 
 /// Bytes written into a pipe and not yet read, asked at either end (FIONREAD, pipe(7)).
@@ -241,9 +313,37 @@ mod tests {
     }
 
     #[test]
+    fn the_parent_stands_behind_a_name_of_any_kind() {
+        assert_eq!(parent_if_alive("12 (sh) S 7 12 12 0"), Some(7));
+        assert_eq!(parent_if_alive("12 (a) Z 1 (b) ) R 8 12"), Some(8));
+        assert_eq!(parent_if_alive("12 (sh) Z 7 12 12 0"), None);
+        assert_eq!(parent_if_alive("12 sh"), None);
+        assert_eq!(parent_if_alive(""), None);
+    }
+
+    #[test]
+    fn a_child_is_seen_alive_and_then_ended_until_it_is_waited_for() {
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let id = child.id();
+        assert!(children().unwrap().contains(&id));
+        assert_eq!(ended(Some(id)), None);
+        end_one(id, End::Probe).unwrap();
+        drop(child.stdin.take());
+        while ended(Some(id)).is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(ended(Some(id)), Some(id), "still to be waited for");
+        assert!(!children().unwrap().contains(&id));
+        reap(id);
+        assert_eq!(ended(Some(id)), None);
+    }
+
+    #[test]
     fn nobody_else_is_ever_asked_to_end() {
         for id in [0, 1, u32::MAX] {
-            assert!(end_group(id, End::Now).is_err());
+            assert!(end_group(id, End::Now).is_err() && end_one(id, End::Now).is_err());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sockets: what std does not say, or says with more calls than needed. Plain options go through socket2.
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use std::ffi::CString;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -155,6 +156,16 @@ pub fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// SO_LINGER with zero seconds: close(2) says RST and forgets what was not sent (socket(7)).
 pub fn reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
     SockRef::from(&fd).set_linger(Some(Duration::ZERO))
+}
+
+/// The number of the network interface called `name` (if_nametoindex(3)).
+pub fn interface(name: &str) -> io::Result<u32> {
+    let text = CString::new(name).map_err(io::Error::other)?;
+    // SAFETY: `text` ends in a zero byte and lives as long as the call.
+    match unsafe { libc::if_nametoindex(text.as_ptr()) } {
+        0 => Err(io::Error::other(format!("there is no network interface {name} now"))),
+        number => Ok(number),
+    }
 }
 
 /// Begins a connection to `peer` with a non-blocking, close-on-exec socket: connect(2). `true`: it stands already; else

@@ -1,7 +1,7 @@
 //! Where the server is: what the user wrote, and the addresses behind it.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use crate::msg::Moment;
 use crate::sys::process;
-use crate::sys::socket::Local;
+use crate::sys::socket::{self, Local};
 
 /// Addresses of one name that are tried in turn.
 const ADDRESSES_MAX: usize = 8;
+
+/// Longest name of a network interface (IFNAMSIZ without its end).
+const INTERFACE_MAX: usize = 15;
 
 /// A name is looked up again after so long without a connection: the board may have moved.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -25,14 +28,17 @@ const STACK: usize = 256 * 1024;
 pub enum Server {
     /// Found already.
     At(Local),
+    /// An address that counts on one network only, and the name of the interface that leads there. Its number is looked up at
+    /// each attempt: an adapter that is plugged in anew gets another.
+    Zoned(Ipv6Addr, u16, String),
     /// HOST:PORT with a name for HOST.
     Named(String),
 }
 
 impl Server {
-    /// `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`. `Err` is one line for the user.
+    /// `HOST:PORT`, `[IPV6]:PORT`, `[IPV6%INTERFACE]:PORT` or `unix:/PATH`. `Err` is one line for the user.
     pub fn parse(text: &str) -> Result<Server, String> {
-        const WANTED: &str = "write HOST:PORT, [IPV6]:PORT or unix:/PATH";
+        const WANTED: &str = "write HOST:PORT, [IPV6]:PORT, [IPV6%INTERFACE]:PORT or unix:/PATH";
         if let Some(path) = text.strip_prefix("unix:") {
             if !path.starts_with('/') {
                 return Err(format!("--server: {text:?}: the path of a unix socket begins with /; {WANTED}"));
@@ -43,8 +49,15 @@ impl Server {
             return Ok(Server::At(Local::Ip(addr)));
         }
         let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("--server: {text:?} has no port; {WANTED}"))?;
-        if port.parse::<u16>().is_err() || port == "0" {
-            return Err(format!("--server: {port:?} is no port; {WANTED}"));
+        let number = port.parse::<u16>().ok().filter(|n| *n > 0);
+        let number = number.ok_or_else(|| format!("--server: {port:?} is no port; {WANTED}"))?;
+        if let Some((addr, zone)) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')?.split_once('%')) {
+            let addr = addr.parse().map_err(|_| format!("--server: {addr:?} is no IPv6 address; {WANTED}"))?;
+            let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'%' | b'[' | b']' | b':');
+            if zone.is_empty() || zone.len() > INTERFACE_MAX || !zone.bytes().all(plain) {
+                return Err(format!("--server: {zone:?} is no name of a network interface; {WANTED}"));
+            }
+            return Ok(Server::Zoned(addr, number, zone.to_owned()));
         }
         let named = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         if host.is_empty() || host.len() > 253 || !host.bytes().all(named) {
@@ -70,7 +83,7 @@ impl Addresses {
     pub fn new(server: Server) -> Addresses {
         let known = match &server {
             Server::At(local) => vec![local.clone()],
-            Server::Named(_) => Vec::new(),
+            Server::Named(_) | Server::Zoned(..) => Vec::new(),
         };
         Addresses { server, known, turns: 0, asked: None, answered: None }
     }
@@ -90,8 +103,12 @@ impl Addresses {
         Some(found)
     }
 
-    /// Looks a name up if that is due. Does not wait; `Err`: no thread could be started.
+    /// Looks a name up if that is due. Does not wait; `Err`: no thread could be started, or there is no such interface.
     pub fn ask(&mut self, now: Moment) -> io::Result<()> {
+        if let Server::Zoned(addr, port, zone) = &self.server {
+            let scope = socket::interface(zone)?;
+            self.known = vec![Local::Ip(SocketAddrV6::new(*addr, *port, 0, scope).into())];
+        }
         let Server::Named(name) = &self.server else { return Ok(()) };
         if self.asked.is_some() || self.answered.is_some_and(|at| now.since(at) < AGAIN) {
             return Ok(());
@@ -134,6 +151,7 @@ impl Addresses {
     pub fn shown(&self) -> String {
         match &self.server {
             Server::Named(name) => name.clone(),
+            Server::Zoned(addr, port, zone) => format!("[{addr}%{zone}]:{port}"),
             Server::At(local) => shown(local),
         }
     }
@@ -167,10 +185,34 @@ mod tests {
             ("http://board:7070", "is no name of a host"),
             ("::1:7070:", "is no port"),
             ("unix:run/x", "begins with /"),
+            ("[fe80::1%]:7070", "is no name of a network interface"),
+            ("[fe80::1%a/b]:7070", "is no name of a network interface"),
+            ("[fe80::1%sixteen-letters-]:7070", "is no name of a network interface"),
+            ("[10.0.0.1%eth0]:7070", "is no IPv6 address"),
+            ("[fe80::1%eth0]:0", "is no port"),
+            ("[fe80::1%eth0]", "is no port"),
+            ("fe80::1%eth0:7070", "is no name of a host"),
         ] {
             let what = Server::parse(text).unwrap_err();
             assert!(what.starts_with("--server: ") && what.contains(words), "{text}: {what}");
         }
+    }
+
+    #[test]
+    fn a_zone_is_the_number_or_the_name_of_an_interface() {
+        let at = |text: &str| match Server::parse(text) {
+            Ok(Server::At(Local::Ip(SocketAddr::V6(addr)))) => (addr.ip().to_string(), addr.port(), addr.scope_id()),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(at("[fe80::1%3]:7070"), ("fe80::1".into(), 7070, 3));
+        let mut addresses = Addresses::new(Server::parse("[::1%lo]:7070").unwrap());
+        assert_eq!(addresses.shown(), "[::1%lo]:7070");
+        addresses.ask(Moment::from_millis(0)).unwrap();
+        let Some(Local::Ip(SocketAddr::V6(addr))) = addresses.turn() else { panic!("{addresses:?}") };
+        assert_eq!((addr.ip().is_loopback(), addr.port(), addr.scope_id() > 0), (true, 7070, true));
+        let mut gone = Addresses::new(Server::parse("[fe80::1%none-such]:7070").unwrap());
+        let why = gone.ask(Moment::from_millis(0)).unwrap_err().to_string();
+        assert!(why.contains("none-such"), "{why}");
     }
 
     #[test]

@@ -12,8 +12,9 @@ use super::address::{Addresses, shown};
 use super::lines::{Line, Lines};
 use super::machine::{Action, Machine, SILENT};
 use super::program::{Io, Program};
+use super::remains::Remains;
 use crate::net::clock;
-use crate::sys::child::{End, Exits, Watch, wait};
+use crate::sys::child::{self, End, Exits, Watch, wait};
 use crate::sys::process::Signals;
 use crate::sys::socket::{self, Local};
 
@@ -30,6 +31,9 @@ const CHUNKS_MAX: usize = 32;
 /// A program that has not read what it was given is looked at again after so long.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// What is left of a program is looked for so often, until nothing is.
+const LOOK_FOR_REMAINS: Duration = Duration::from_millis(50);
+
 /// Everything that is open.
 pub struct Driver {
     machine: Machine,
@@ -39,6 +43,7 @@ pub struct Driver {
     socket: Option<OwnedFd>,
     lines: Lines,
     program: Option<Program>,
+    remains: Remains,
     /// COMMAND has run before: not starting now is no mistake of the user's.
     ran: bool,
     signals: Signals,
@@ -86,6 +91,7 @@ impl Driver {
             socket: None,
             lines: Lines::default(),
             program,
+            remains: Remains::new(),
             ran: false,
             signals,
             exits,
@@ -107,10 +113,14 @@ impl Driver {
             let now = clock::read();
             let due = self.machine.deadline().map(|at| at.since(now.mono));
             let held = self.machine.has_for_program() && !whats.contains(&What::ToProgram);
-            let timeout = due.into_iter().chain(held.then_some(LOOK_AGAIN)).min();
+            let remains = self.machine.is_clearing().then_some(LOOK_FOR_REMAINS);
+            let timeout = due.into_iter().chain(held.then_some(LOOK_AGAIN)).chain(remains).min();
             wait(&mut watches, timeout).map_err(|e| (1, format!("poll: {e}")))?;
             for (what, _) in whats.iter().zip(&watches).filter(|(_, w)| w.ready) {
                 self.serve(*what);
+            }
+            if self.machine.is_clearing() && !self.remains.look() {
+                self.machine.cleared(clock::read());
             }
             self.machine.wake(clock::read());
         }
@@ -172,8 +182,9 @@ impl Driver {
     }
 
     fn end(&mut self, how: End) {
-        if let Some(program) = &mut self.program {
-            program.end(how);
+        match &mut self.program {
+            Some(program) => program.end(how),
+            None => self.remains.end(how),
         }
     }
 
@@ -241,7 +252,7 @@ impl Driver {
             }
             What::Exit => {
                 self.exits.clear();
-                self.program_exit();
+                self.reap();
             }
             What::Resolver => {
                 let first = self.addresses.count() == 0;
@@ -362,8 +373,21 @@ impl Driver {
         }
     }
 
+    /// Waits for all children that have ended, also those of others that have become ours.
+    fn reap(&mut self) {
+        while let Some(id) = child::ended(None) {
+            if self.program.as_ref().is_some_and(|p| p.id() == id) {
+                self.program_exit();
+            } else {
+                child::reap(id);
+                self.remains.forget(id);
+            }
+        }
+    }
+
     /// If COMMAND has ended: takes what it has still written, then says so.
     fn program_exit(&mut self) {
+        let id = self.program.as_ref().map_or(0, Program::id);
         let Some(how) = self.program.as_mut().and_then(Program::ended) else { return };
         let mut buffer = [0; CHUNK];
         // Something that it has left running may hold the pipe open, and write: only as much as a pipe holds.
@@ -374,6 +398,10 @@ impl Driver {
             }
         }
         self.program = None;
+        self.remains.begin(id);
+        if self.remains.look() {
+            self.machine.program_left_some();
+        }
         self.machine.program_ended(clock::read(), &how);
     }
 

@@ -3,6 +3,9 @@
 /// Longest line either way, without its end (docs/link.md).
 pub const LINE_MAX: usize = 64 * 1024;
 
+/// The byte order mark in UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// What was found in the bytes so far.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Line {
@@ -19,6 +22,8 @@ pub struct Lines {
     /// So many of them hold no line end.
     searched: usize,
     skipping: bool,
+    /// The first line is out, and with it a byte order mark that some programs begin with.
+    begun: bool,
 }
 
 impl Lines {
@@ -48,6 +53,9 @@ impl Lines {
             line.pop();
             if line.last() == Some(&b'\r') {
                 line.pop();
+            }
+            if !std::mem::replace(&mut self.begun, true) && line.starts_with(BOM) {
+                line.drain(..BOM.len());
             }
             if std::mem::take(&mut self.skipping) {
                 continue; // the end of the one that was too long
@@ -91,6 +99,15 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = text.chunks(1).collect();
         assert_eq!(all(&bytes), expected);
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_first_line_is_skipped() {
+        let text = b"\xef\xbb\xbf{}\n\xef\xbb\xbf{}\n";
+        for at in 0..text.len() {
+            assert_eq!(all(&[&text[..at], &text[at..]]), [whole("{}"), whole("\u{feff}{}")], "split at {at}");
+        }
+        assert_eq!(all(&[b"\xef\xbb\xbf\n"]), [whole("")]);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //!                                  └── refused, closed, silent, `bye` ─────────┘
 //! program   Absent ── started ─► Describing ── first line, 2 s ─► Running ── SIGTERM ─► Ending
 //!                ▲                                                   │                     │
-//!                └────────── Resting (1 s, 2 s, ... 30 s) ◄──────────┴─────────────────────┘
+//!                └────────── Resting (1 s, 2 s, ... 30 s) ◄──────────┴──────── or ─────────┤
+//!                                            ▲                                             │
+//!                                            └── all has ended ── Clearing ◄── left some ──┘
 //! ```
 
 use std::collections::VecDeque;
@@ -109,10 +111,24 @@ enum Link {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Program {
     Absent,
-    Describing { until: Moment, since: Moment },
-    Running { since: Moment },
-    Ending { since: Moment, kill: Option<Moment> },
-    Resting { until: Moment },
+    Describing {
+        until: Moment,
+        since: Moment,
+    },
+    Running {
+        since: Moment,
+    },
+    Ending {
+        since: Moment,
+        kill: Option<Moment>,
+    },
+    /// It has ended, but not all that it has started: nothing new is started beside that.
+    Clearing {
+        kill: Option<Moment>,
+    },
+    Resting {
+        until: Moment,
+    },
 }
 
 /// The state machine.
@@ -132,6 +148,8 @@ pub struct Machine {
     doubt: Option<u64>,
     pause: Duration,
     stopping: bool,
+    /// The program that is about to end leaves processes behind.
+    left: bool,
     /// Our own standard input has ended: away by then, or when all is said.
     leave: Option<Moment>,
     random: u32,
@@ -154,6 +172,7 @@ impl Machine {
             doubt: None,
             pause: PAUSE_MIN,
             stopping: false,
+            left: false,
             leave: None,
             random: setup.seed | 1,
             remarked: None,
@@ -185,7 +204,7 @@ impl Machine {
         let program = match self.program {
             Program::Absent | Program::Running { .. } => None,
             Program::Describing { until, .. } | Program::Resting { until } => Some(until),
-            Program::Ending { kill, .. } => kill,
+            Program::Ending { kill, .. } | Program::Clearing { kill } => kill,
         };
         link.into_iter().chain(program).chain(self.leave).min()
     }
@@ -202,6 +221,11 @@ impl Machine {
             Program::Ending { since, kill: Some(at) } if due(at) => {
                 self.log(Level::Warn, format!("the program did not end within {} s: killed", END_WITHIN.as_secs()));
                 self.program = Program::Ending { since, kill: None };
+                self.act(Action::Kill);
+            }
+            Program::Clearing { kill: Some(at) } if due(at) => {
+                self.log(Level::Warn, format!("what it left did not end within {} s: killed", END_WITHIN.as_secs()));
+                self.program = Program::Clearing { kill: None };
                 self.act(Action::Kill);
             }
             _ => {}
@@ -236,7 +260,7 @@ impl Machine {
         self.leave = None;
         match self.program {
             Program::Describing { .. } | Program::Running { .. } if self.setup.command => self.terminate(now),
-            Program::Ending { .. } => {}
+            Program::Ending { .. } | Program::Clearing { .. } => {}
             _ => {
                 self.program = Program::Absent;
                 self.part(now, "shutdown");
@@ -426,7 +450,7 @@ impl Machine {
         }
         self.outbox.close();
         self.link = Link::Off;
-        if self.stopping || !self.setup.command {
+        if (self.stopping || !self.setup.command) && !self.is_clearing() {
             self.act(Action::Exit(0));
         }
     }

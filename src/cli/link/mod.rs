@@ -10,6 +10,7 @@ pub mod lines;
 pub mod machine;
 pub mod outbox;
 pub mod program;
+pub mod remains;
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -138,6 +138,9 @@ impl Program {
     /// Whether COMMAND has ended, and how, in the words of the log.
     pub fn ended(&mut self) -> Option<String> {
         let child = self.child.as_mut()?;
+        child::ended(Some(child.id()))?;
+        // while its number is still its own: what it has started in its group
+        let _ = child::end_group(child.id(), End::Please);
         let status = match child.try_wait() {
             Ok(status) => status?,
             Err(e) => return Some(format!("status unknown: {e}")),

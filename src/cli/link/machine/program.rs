@@ -22,7 +22,7 @@ impl Machine {
     /// COMMAND, or our own standard input, has ended, and all that it wrote has been given in.
     pub fn program_ended(&mut self, now: Now, how: &str) {
         let since = match self.program {
-            Program::Absent | Program::Resting { .. } => return,
+            Program::Absent | Program::Clearing { .. } | Program::Resting { .. } => return,
             Program::Describing { since, .. } | Program::Running { since } | Program::Ending { since, .. } => since,
         };
         self.forget(|inbox| inbox.reopen());
@@ -38,14 +38,36 @@ impl Machine {
         self.program = Program::Absent;
         self.log(if self.stopping { Level::Info } else { Level::Warn }, format!("program ended {how}"));
         self.outbox.forget_values();
-        if self.stopping {
-            return self.part(now, "shutdown");
-        }
         if now.mono.since(since) >= RAN_WELL {
             self.pause = PAUSE_MIN;
         }
+        if std::mem::take(&mut self.left) {
+            self.log(Level::Warn, "the program left processes behind: asked to end".into());
+            self.program = Program::Clearing { kill: Some(now.mono + END_WITHIN) };
+            return self.part(now, if self.stopping { "shutdown" } else { "program" });
+        }
+        if self.stopping {
+            return self.part(now, "shutdown");
+        }
         self.rest(now);
         self.part(now, "program");
+    }
+
+    /// The program whose end is told next has left processes behind, which have been asked to end.
+    pub fn program_left_some(&mut self) {
+        self.left = true;
+    }
+
+    /// Whether [`Machine::cleared`] is waited for.
+    pub fn is_clearing(&self) -> bool {
+        matches!(self.program, Program::Clearing { .. })
+    }
+
+    /// Nothing is left of the program that ended.
+    pub fn cleared(&mut self, now: Now) {
+        if self.is_clearing() {
+            self.rest(now);
+        }
     }
 
     /// COMMAND has closed its output: it cannot be a device any more, and is asked to end.

@@ -628,3 +628,35 @@ fn without_a_command_and_without_a_server_the_end_comes_after_five_seconds() {
     assert!(play.after(1).acts().contains(&"Exit(0)".into()));
     assert!(play.log().contains("given up"));
 }
+
+#[test]
+fn what_a_program_leaves_behind_keeps_the_next_from_starting_until_it_is_gone() {
+    let mut play = Play::up();
+    play.machine.program_left_some();
+    play.machine.program_ended(play.now, "status=1");
+    assert!(play.machine.is_clearing());
+    assert_eq!(play.server_hears(), ["{\"bye\":\"program\"}"]);
+    play.acts();
+    play.after(4_900);
+    assert!(!play.acts().iter().any(|a| a == "Start" || a == "Kill"));
+    play.after(200);
+    assert!(play.acts().iter().any(|a| a == "Kill"), "after its grace");
+    play.after(60_000);
+    assert!(!play.acts().iter().any(|a| a == "Start"), "never beside it");
+    play.machine.cleared(play.now);
+    assert!(!play.machine.is_clearing());
+    play.after(1_100);
+    assert!(play.acts().iter().any(|a| a == "Start"));
+}
+
+#[test]
+fn a_stop_waits_for_what_the_program_has_left() {
+    let mut play = Play::up();
+    play.machine.stop(play.now);
+    play.machine.program_left_some();
+    play.machine.program_ended(play.now, "signal=15");
+    play.after(3_000);
+    assert!(!play.acts().iter().any(|a| a.starts_with("Exit")));
+    play.machine.cleared(play.now);
+    assert!(play.acts().iter().any(|a| a.starts_with("Exit(0")));
+}
