@@ -48,13 +48,19 @@ pub struct Ledger {
     refused: u64,
 }
 
+/// What one party and what all may owe.
+fn bounds(config: &Config) -> (u64, u64) {
+    let limits = &config.limits;
+    let one = limits.link_queue.max(2 * limits.body_bytes).max(limits.header_bytes) as u64;
+    let party_max = PARTY.max(2 * one);
+    (party_max, ALL.max(2 * party_max))
+}
+
 impl Ledger {
     /// With the bounds that follow from `config`: where the settings allow one connection more, its party may have some
     /// of them.
     pub fn new(config: &Config) -> Ledger {
-        let limits = &config.limits;
-        let one = limits.link_queue.max(2 * limits.body_bytes).max(limits.header_bytes) as u64;
-        let party_max = PARTY.max(2 * one);
+        let (party_max, all_max) = bounds(config);
         Ledger {
             debts: HashMap::new(),
             parties: HashMap::new(),
@@ -62,9 +68,14 @@ impl Ledger {
             devices: 0,
             grown: false,
             party_max,
-            all_max: ALL.max(2 * party_max),
+            all_max,
             refused: 0,
         }
+    }
+
+    /// Takes the bounds of other settings; what is beyond them gives way when more comes.
+    pub fn resize(&mut self, config: &Config) {
+        (self.party_max, self.all_max) = bounds(config);
     }
 
     /// The connection keeps `bytes` now, for `party`; 0: nothing.
@@ -266,6 +277,9 @@ mod tests {
         let mut config = Config::default();
         config.limits.link_queue = 8 << 20;
         assert_eq!(Ledger::new(&config).party_max, 16 << 20);
+        let mut reloaded = Ledger::new(&Config::default());
+        reloaded.resize(&config);
+        assert_eq!(reloaded.totals(), Ledger::new(&config).totals());
         assert_eq!(Ledger::new(&config).totals(), (0, 32 << 20, 0));
     }
 }

@@ -127,6 +127,7 @@ impl World {
         self.times = config.liveness.times();
         self.rules = Rc::new(Rules::new(&self.times, self.helps.rto_max, self.helps.nudge));
         self.patience = patience(&config);
+        self.site.ledger.resize(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
         self.site.config = config;
     }
