@@ -114,7 +114,6 @@ fn flooded(setup: Setup, what: &[u8], count: usize) {
     let (told, pings) = safe(&mut pump, since);
     stop.store(true, Ordering::Relaxed);
     floods.into_iter().for_each(|flood| flood.join().unwrap());
-    println!("flooded by {count}: safe after {:?}", told - since);
     // how much of it the server was given to run in cannot be seen from here: twice the slack
     assert!(told - since <= MAX_SILENCE + GRACE + 2 * SLACK, "{:?}", told - since);
     let due = since + MAX_SILENCE;

@@ -238,7 +238,7 @@ mod tests {
             ("pump.1", None),
         ] {
             assert!(is_valid_host(text.as_bytes()), "{text}");
-            assert_eq!(form(text).as_deref(), expected.map(|e| e), "{text}");
+            assert_eq!(form(text).as_deref(), expected, "{text}");
         }
         for text in [
             ":80",

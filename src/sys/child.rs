@@ -306,8 +306,10 @@ mod tests {
             command.stdin(Stdio::piped()).stdout(Stdio::null());
             prepare(&mut command, Tie::Loose);
             let mut child = command.spawn().unwrap();
-            end_group(child.id(), End::Please).unwrap();
-            std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap())
+            let asked = end_group(child.id(), End::Please);
+            let ended = child.wait().unwrap();
+            asked.unwrap();
+            std::os::unix::process::ExitStatusExt::signal(&ended)
         });
         assert_eq!(blocked.join().unwrap(), Some(libc::SIGTERM));
     }
@@ -338,6 +340,7 @@ mod tests {
         assert!(!children().unwrap().contains(&id));
         reap(id);
         assert_eq!(ended(Some(id)), None);
+        assert!(child.wait().is_err(), "nothing is left to be waited for");
     }
 
     #[test]
