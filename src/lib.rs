@@ -7,6 +7,7 @@
 //! 2  link     how things are said on a connection that stays: SSE, WebSocket, device lines (pure)
 //! 1  http     bytes <-> requests (pure)
 //! 1  hub      who is here and who hears what (pure)
+//! 1  liveness whether the peer of one connection is still there (pure)
 //! 0  msg, ask, codec, config, describe, fnv, json, ledger, metrics, sys    words and ground
 //! ```
 #![deny(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod describe;
 pub mod fnv;
 pub mod json;
 pub mod ledger;
+pub mod liveness;
 pub mod metrics;
 pub mod msg;
 pub mod sys;

@@ -1,6 +1,6 @@
 //! The liveness profiles: sets of times that were measured together.
 //!
-//! Never does: judging anybody. These are the numbers; `hub::liveness` is the judge.
+//! Never does: judging anybody. These are the numbers; `liveness` is the judge.
 
 use std::time::Duration;
 

@@ -17,7 +17,6 @@
 //! | `dead_man` | when control ends by itself: the dead man's switch of one hold |
 //! | `commands` | what devices are asked and what comes of it |
 //! | `event_log` | the log and its replay |
-//! | `liveness` | one link's verdict from what the kernel tells (used by the loop, not by the hub) |
 //!
 //! A connection that is not a link is unknown here: the loop tells of it by [`Hub::plain_lost`].
 
@@ -28,7 +27,6 @@ mod dead_man;
 pub mod devices;
 pub mod event_log;
 mod links;
-pub mod liveness;
 pub mod roster;
 mod seating;
 pub mod seats;

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use crate::http::exchange::Exchange;
 use crate::http::response::Persist;
-use crate::hub::liveness::{Carrier, Liveness, Rules};
 use crate::ledger::Party;
 use crate::link::Link;
+use crate::liveness::{Carrier, Liveness, Rules};
 use crate::msg::{CloseReason, EventId, Moment, SessionId};
 use crate::net::devices::{HELLO_WITHIN, Talk};
 use crate::net::places::Standing;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::codec::{Decoded, ProtoError};
 use crate::config::Config;
 use crate::config::users::Users;
-use crate::hub::liveness::{Carrier, Rules};
 use crate::link::lines::{self, Line, Lines};
+use crate::liveness::{Carrier, Rules};
 use crate::msg::{
     CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, LogName, Now, Times, ToDevice, What,
 };

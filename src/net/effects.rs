@@ -4,8 +4,8 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use crate::http::response::{Audience, Envelope, Full, Persist};
-use crate::hub::liveness::HOLD_AFTER;
 use crate::link::lines;
+use crate::liveness::HOLD_AFTER;
 use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, LogName, Message, Now, Type};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::devices;

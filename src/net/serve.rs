@@ -11,8 +11,8 @@ use crate::http::request::{Framing, Method, Request, slots};
 use crate::http::response::{
     Audience, CONTINUE, EVENT_STREAM, Envelope, Full, Persist, end_head, push_complaint, push_field, start_head,
 };
-use crate::hub::liveness::Carrier;
 use crate::link::Link;
+use crate::liveness::Carrier;
 use crate::msg::{CloseReason, ConnId, EventId, Now};
 use crate::net::conn::{Conn, Held, Protocol, SPARED_ALL, Stage};
 use crate::net::devices;

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::hub::liveness::{Ask, Outcome, Pulse, Sample};
 use crate::link::lines;
+use crate::liveness::{Ask, Outcome, Pulse, Sample};
 use crate::msg::{CloseReason, ConnId, Evidence, LinkEnd, Message, Now, Passing, SessionId};
 use crate::net::conn::{Conn, Protocol, Stage};
 use crate::net::send_queue::Chunk;

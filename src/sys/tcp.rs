@@ -1,6 +1,6 @@
 //! TCP as the kernel shows it: its health, the socket options of links, and which of them this kernel has.
 //!
-//! Never does: verdicts. What the numbers mean is `hub::liveness`'s business.
+//! Never does: verdicts. What the numbers mean is `liveness`'s business.
 
 use std::fmt;
 use std::io;

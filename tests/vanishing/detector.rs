@@ -1,4 +1,4 @@
-//! The detector alone on real sockets: `hub::liveness` and `sys::tcp` under the smallest server that can carry the
+//! The detector alone on real sockets: `liveness` and `sys::tcp` under the smallest server that can carry the
 //! clients of this test. It proves the rules without the rest of Boatswain, and records traces for their unit tests.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use boatswain::config::Profile;
-use boatswain::hub::liveness::{Ask, Carrier, Liveness, Outcome, Pulse, Rules, Sample};
+use boatswain::liveness::{Ask, Carrier, Liveness, Outcome, Pulse, Rules, Sample};
 use boatswain::msg::{Change, LinkEnd, Moment, Times};
 use boatswain::sys::tcp::{self, Helps};
 use mio::net::{TcpListener, TcpStream};

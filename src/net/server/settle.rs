@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::hub::liveness::Carrier;
+use crate::liveness::Carrier;
 use crate::msg::{CloseReason, Moment, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
 use crate::net::send_queue::Flush;
