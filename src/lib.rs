@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! 4  net      sockets, clock, files, timers, the loop; decides no policy, parses no bytes itself
+//! 3  engine   a connection without its socket (pure)
 //! 3  routes   which URL does what; never touches a socket
 //! 2  link     how things are said on a connection that stays: SSE, WebSocket, device lines (pure)
 //! 1  http     bytes <-> requests (pure)
@@ -31,6 +32,8 @@ pub mod hub;
 pub mod link;
 
 pub mod routes;
+
+pub mod engine;
 
 pub mod net;
 

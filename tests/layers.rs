@@ -24,7 +24,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("hub", &["liveness", "codec", "json", "sys", "http", "link", "routes", "net", "cli"]),
     ("liveness", &["hub", "codec", "json", "sys", "http", "link", "routes", "net", "cli"]),
     ("link", &["sys", "http", "hub", "routes", "net", "cli"]),
-    ("routes", &["sys", "net", "cli"]),
+    ("routes", &["sys", "engine", "net", "cli"]),
+    ("engine", &["sys", "net", "cli"]),
     ("net", &["cli"]),
 ];
 

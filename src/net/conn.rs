@@ -5,6 +5,7 @@
 use std::io;
 use std::rc::Rc;
 
+use crate::engine::send_queue::SendQueue;
 use crate::http::exchange::Exchange;
 use crate::http::response::Persist;
 use crate::ledger::Party;
@@ -12,8 +13,8 @@ use crate::link::Link;
 use crate::liveness::{Carrier, Liveness, Rules};
 use crate::msg::{CloseReason, EventId, Moment, SessionId};
 use crate::net::devices::{HELLO_WITHIN, Talk};
+use crate::net::flush::{Flush, flush};
 use crate::net::places::Standing;
-use crate::net::send_queue::{Flush, SendQueue};
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
 use crate::routes::Admitted;
@@ -306,9 +307,9 @@ impl Conn {
     /// Gives the kernel at most about `budget` bytes of what is owed: how that ended, and how many it took.
     ///
     /// # Errors
-    /// Those of [`SendQueue::flush`]; they end the connection.
+    /// Those of [`flush`]; they end the connection.
     pub fn flush(&mut self, budget: usize, now: Moment, spare: &mut Vec<u8>) -> io::Result<(Flush, u64)> {
-        let (flush, n) = self.output.flush(&self.stream, budget, spare)?;
+        let (flush, n) = flush(&mut self.output, &self.stream, budget, spare)?;
         if n > 0 {
             self.live.wrote(now, usize::try_from(n).unwrap_or(usize::MAX));
             self.taken = now;

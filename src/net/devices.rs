@@ -10,13 +10,13 @@ use std::time::Duration;
 use crate::codec::{Decoded, ProtoError};
 use crate::config::Config;
 use crate::config::users::Users;
+use crate::engine::send_queue::Chunk;
 use crate::link::lines::{self, Line, Lines};
 use crate::liveness::{Carrier, Rules};
 use crate::msg::{
     CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, LogName, Now, Times, ToDevice, What,
 };
 use crate::net::conn::{Conn, Protocol};
-use crate::net::send_queue::Chunk;
 use crate::net::server::{Server, TURNED_AWAY_MAX};
 use crate::net::stream::Stream;
 use crate::net::worker::Submit;

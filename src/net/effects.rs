@@ -3,13 +3,13 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
+use crate::engine::send_queue::Chunk;
 use crate::http::response::{Audience, Envelope, Full, Persist};
 use crate::link::lines;
 use crate::liveness::HOLD_AFTER;
 use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, LogName, Message, Now, Type};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::devices;
-use crate::net::send_queue::Chunk;
 use crate::net::server::Server;
 use crate::net::world::World;
 use crate::sys::tcp;

@@ -1,10 +1,10 @@
 //! What a peer says on its link: bytes become steps, steps go to the routes or straight back.
 
 use crate::codec::{Decoded, ProtoError};
+use crate::engine::send_queue::Chunk;
 use crate::link::Step;
 use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Now};
 use crate::net::conn::{Conn, Protocol};
-use crate::net::send_queue::Chunk;
 use crate::net::serve::with_ctx;
 use crate::net::world::World;
 use crate::routes::steps;

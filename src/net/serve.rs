@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use crate::codec::ProtoError;
+use crate::engine::send_queue::Chunk;
 use crate::http::auth;
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Method, Request, slots};
@@ -18,7 +19,6 @@ use crate::net::conn::{Conn, Held, Protocol, SPARED_ALL, Stage};
 use crate::net::devices;
 use crate::net::files::Body;
 use crate::net::hear::hear;
-use crate::net::send_queue::Chunk;
 use crate::net::worker::Submit;
 use crate::net::world::World;
 use crate::routes::gate::{self, Job, Key};

@@ -370,7 +370,7 @@ impl Server {
         if let Protocol::Link(link) = &conn.protocol {
             let mut out = Vec::new();
             link.farewell(CloseReason::Lost, &mut out);
-            conn.output.push(crate::net::send_queue::Chunk::Bytes(out));
+            conn.output.push(crate::engine::send_queue::Chunk::Bytes(out));
         }
         conn.close_after_output(now.mono, CloseReason::Lost);
     }

@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use crate::engine::send_queue::Chunk;
 use crate::link::lines;
 use crate::liveness::{Ask, Outcome, Pulse, Sample};
 use crate::msg::{CloseReason, ConnId, Evidence, LinkEnd, Message, Now, Passing, SessionId};
 use crate::net::conn::{Conn, Protocol, Stage};
-use crate::net::send_queue::Chunk;
 use crate::net::server::Server;
 use crate::net::{devices, effects, serve};
 use crate::sys::tcp;

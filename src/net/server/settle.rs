@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use crate::liveness::Carrier;
 use crate::msg::{CloseReason, Moment, Now};
 use crate::net::conn::{Conn, Protocol, Stage};
-use crate::net::send_queue::Flush;
+use crate::net::flush::Flush;
 use crate::net::world::World;
 use crate::sys::tcp;
 

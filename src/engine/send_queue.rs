@@ -1,13 +1,12 @@
 //! What a connection still owes its peer: chunks in order, written with as few calls as can be.
 //!
-//! Never does: deciding how much may be owed (its owner compares [`SendQueue::owed`] with its limit), waiting. Holds no
-//! heap memory while it is empty.
+//! Never does: writing (`net::flush` does), deciding how much may be owed (its owner compares [`SendQueue::owed`] with its
+//! limit), waiting. Holds no heap memory while it is empty.
 
-use super::stream::Stream;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::IoSlice;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 /// A piece of output. For [`SendQueue::drop_unsent`] each chunk is one frame: what must not be torn apart on a
@@ -35,19 +34,28 @@ pub enum Chunk {
     },
 }
 
-/// How a [`SendQueue::flush`] ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Flush {
-    /// All of it is with the kernel.
-    Empty,
-    /// The socket takes no more; go on when it is writable again.
-    Blocked,
-    /// The budget is used up and the socket may take more: go on in the next turn, after the others.
-    Yield,
+/// What [`SendQueue::next`] wants written.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// Nothing is owed.
+    Nothing,
+    /// These bytes: most responses are one piece, and no list has to be made.
+    One(&'a [u8]),
+    /// More than one chunk of memory: see [`SendQueue::gather`].
+    Many,
+    /// Part of a file.
+    File {
+        /// The open file.
+        fd: BorrowedFd<'a>,
+        /// From here.
+        offset: u64,
+        /// So many bytes.
+        len: usize,
+    },
 }
 
 /// Most slices in one call: beyond it copying the list costs more than another call saves. (The kernel's own bound is 1024.)
-const SLICES_MAX: usize = 32;
+pub const SLICES_MAX: usize = 32;
 
 /// A buffer that is larger is not kept for the next answer.
 const SPARE_MAX: usize = 4096;
@@ -133,44 +141,64 @@ impl SendQueue {
         self.sent > 0
     }
 
-    /// Gives the kernel at most about `budget` bytes, and says how that ended and how many bytes it took. The buffer of a
-    /// small answer that has gone is left in `spare`, for the next one. An error ends the connection: the socket's own, or
-    /// `UnexpectedEof` when a file became shorter than it was when it was promised.
-    pub fn flush(&mut self, stream: &Stream, budget: usize, spare: &mut Vec<u8>) -> io::Result<(Flush, u64)> {
-        let mut written = 0u64;
-        let mut left = budget;
-        loop {
-            let Some(front) = &self.first else { return Ok((Flush::Empty, written)) };
-            if left == 0 {
-                return Ok((Flush::Yield, written));
+    /// What to write next, at most about `budget` bytes of it; the driver makes one call of it and says with
+    /// [`SendQueue::took`] how many bytes went.
+    pub fn next(&self, budget: usize) -> Next<'_> {
+        let skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
+        match &self.first {
+            None => Next::Nothing,
+            Some(Chunk::File { fd, offset, len }) => Next::File {
+                fd: fd.as_fd(),
+                offset: offset + self.sent,
+                len: usize::try_from(len - self.sent).unwrap_or(usize::MAX).min(budget),
+            },
+            Some(only) if self.rest.is_empty() => {
+                let bytes = only.memory().and_then(|bytes| bytes.get(skip..)).unwrap_or_default();
+                Next::One(&bytes[..bytes.len().min(budget)])
             }
-            let step = match front {
-                Chunk::File { fd, offset, len } => {
-                    let rest = usize::try_from(len - self.sent).unwrap_or(usize::MAX).min(left);
-                    match stream.sendfile(fd.as_fd(), offset + self.sent, rest) {
-                        // A short count says nothing here (a hole in the page cache, the file's end): ask again.
-                        Ok(0) => {
-                            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file was cut while being sent"));
-                        }
-                        other => other.map(|n| (n, n)),
-                    }
+            Some(_) => Next::Many,
+        }
+    }
+
+    /// For [`Next::Many`]: puts as many memory chunks as fit into `slices`; how many they are, how many bytes, and
+    /// whether a file follows, so that its beginning can travel in the same segment.
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX], budget: usize) -> (usize, usize, bool) {
+        let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
+        let (mut count, mut asked) = (0, 0);
+        for chunk in self.first.iter().chain(&self.rest) {
+            let Some(bytes) = chunk.memory() else { return (count, asked, asked < budget) };
+            if count == SLICES_MAX || asked >= budget {
+                break;
+            }
+            let bytes = bytes.get(skip..).unwrap_or_default();
+            let bytes = &bytes[..bytes.len().min(budget - asked)];
+            skip = 0;
+            slices[count] = IoSlice::new(bytes);
+            count += 1;
+            asked += bytes.len();
+        }
+        (count, asked, false)
+    }
+
+    /// `n` bytes more are with the kernel. The buffer of a small answer that has gone is left in `spare`, for the next one.
+    pub fn took(&mut self, n: u64, spare: &mut Vec<u8>) {
+        self.owed = self.owed.saturating_sub(n);
+        self.sent += n;
+        while let Some(front) = &self.first {
+            let len = front.len();
+            if self.sent < len {
+                return;
+            }
+            self.sent -= len;
+            let done = std::mem::replace(&mut self.first, self.rest.pop_front());
+            self.kept -= done.as_ref().map_or(0, Chunk::kept);
+            if let Some(Chunk::Bytes(bytes)) = done {
+                if bytes.capacity() <= SPARE_MAX {
+                    *spare = bytes;
                 }
-                _ => self.write_memory(stream, left),
-            };
-            match step {
-                Ok((n, asked)) => {
-                    self.advance(n as u64, spare);
-                    written += n as u64;
-                    left = left.saturating_sub(n);
-                    if n < asked {
-                        // The buffer is full, and the kernel has noted that we want to hear when it is not (epoll(7)).
-                        return Ok((Flush::Blocked, written));
-                    }
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok((Flush::Blocked, written)),
-                Err(e) => return Err(e),
             }
         }
+        self.release();
     }
 
     /// Takes out every chunk of which the peer has got nothing yet; the rest of a half-written one stays, so that what the
@@ -191,57 +219,6 @@ impl SendQueue {
     /// For parking: drops what [`SendQueue::take_unsent`] takes out. Says how many bytes that were.
     pub fn drop_unsent(&mut self) -> u64 {
         self.take_unsent().iter().map(Chunk::len).sum()
-    }
-
-    /// One call for as many memory chunks as fit: how many bytes were taken, and how many were offered.
-    fn write_memory(&self, stream: &Stream, budget: usize) -> io::Result<(usize, usize)> {
-        let mut skip = usize::try_from(self.sent).unwrap_or(usize::MAX);
-        if let (Some(Some(only)), true) = (self.first.as_ref().map(Chunk::memory), self.rest.is_empty()) {
-            // most responses are one piece: no list has to be made
-            let bytes = only.get(skip..).unwrap_or_default();
-            let bytes = &bytes[..bytes.len().min(budget)];
-            return Ok((stream.writev(&[IoSlice::new(bytes)], false)?, bytes.len()));
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let (mut count, mut asked, mut more) = (0, 0, false);
-        for chunk in self.first.iter().chain(&self.rest) {
-            let Some(bytes) = chunk.memory() else {
-                // Let the head travel in the same segment as the beginning of the file.
-                more = asked < budget;
-                break;
-            };
-            if count == SLICES_MAX || asked >= budget {
-                break;
-            }
-            let bytes = bytes.get(skip..).unwrap_or_default();
-            let bytes = &bytes[..bytes.len().min(budget - asked)];
-            skip = 0;
-            slices[count] = IoSlice::new(bytes);
-            count += 1;
-            asked += bytes.len();
-        }
-        let n = stream.writev(&slices[..count], more)?;
-        Ok((n, asked))
-    }
-
-    fn advance(&mut self, n: u64, spare: &mut Vec<u8>) {
-        self.owed = self.owed.saturating_sub(n);
-        self.sent += n;
-        while let Some(front) = &self.first {
-            let len = front.len();
-            if self.sent < len {
-                return;
-            }
-            self.sent -= len;
-            let done = std::mem::replace(&mut self.first, self.rest.pop_front());
-            self.kept -= done.as_ref().map_or(0, Chunk::kept);
-            if let Some(Chunk::Bytes(bytes)) = done {
-                if bytes.capacity() <= SPARE_MAX {
-                    *spare = bytes;
-                }
-            }
-        }
-        self.release();
     }
 
     fn release(&mut self) {
@@ -291,4 +268,39 @@ impl Chunk {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_queue_holds_no_memory() {
+        let mut queue = SendQueue::new();
+        for _ in 0..2 {
+            queue.push(Chunk::Static(b"a whole answer"));
+            assert_eq!(queue.rest.capacity(), 0, "one chunk needs no list");
+            queue.took(14, &mut Vec::new());
+            queue.push(Chunk::Static(b"head"));
+            queue.push(Chunk::Static(b"body"));
+            assert!(queue.rest.capacity() > 0);
+            queue.took(8, &mut Vec::new());
+            assert_eq!((queue.rest.capacity(), queue.owed()), (0, 0));
+        }
+        queue.push(Chunk::Static(b"never sent"));
+        queue.drop_unsent();
+        assert_eq!((queue.rest.capacity(), queue.owed()), (0, 0));
+    }
+
+    #[test]
+    fn only_whole_chunks_fit_unless_one_is_begun_or_is_to_go_anyhow() {
+        let mut queue = SendQueue::new();
+        assert_eq!(queue.whole(100, true), 0);
+        for bytes in [&b"12345"[..], b"678", b"9"] {
+            queue.push(Chunk::Static(bytes));
+        }
+        let fits: Vec<u64> = [0, 4, 5, 7, 8, 9, 100].iter().map(|&room| queue.whole(room, false)).collect();
+        assert_eq!(fits, [0, 0, 5, 5, 8, 9, 9]);
+        assert_eq!((queue.whole(0, true), queue.whole(4, true), queue.whole(8, true)), (5, 5, 8));
+        queue.took(2, &mut Vec::new());
+        // three bytes of the first one are left, and must follow
+        assert_eq!((queue.whole(0, false), queue.whole(5, false), queue.whole(6, false)), (3, 3, 6));
+    }
+}
