@@ -1,7 +1,9 @@
 // The page's language (a file each in lang/), and how times, numbers and elements are made.
-const LANGUAGES = ['en', 'zh', 'ru'];
 
-const wanted = (navigator.languages || [navigator.language]).map(l => l.slice(0, 2).toLowerCase());
+// The server is built with the names of all files in lang/ here (build.rs).
+const LANGUAGES = ['en'];
+
+const wanted = (navigator.languages || [navigator.language]).map(tag => tag.split('-')[0].toLowerCase());
 const language = wanted.find(l => LANGUAGES.includes(l)) || 'en';
 const words = Object.fromEntries((await import(`./lang/${language}.js`)).default.split('\n').map(line => line.split(/: (.*)/)));
 

@@ -6,14 +6,16 @@ use crate::http::request::Request;
 use crate::http::response::HTML;
 use crate::hub::NoSeat;
 use crate::msg::Presence;
+use crate::routes::languages::{self, Language};
 use crate::routes::reply::{Ctx, Full, json, refusal};
 
-/// The page for a browser: self-contained, names who is on, retries by itself.
+/// The page for a browser: self-contained, names who is on, retries by itself. What stands in it between double braces is
+/// filled in here: the reader's language, its words by their keys, and how things are.
 const PAGE: &str = include_str!("../../www/full.html");
 
 /// What that page may do: its own style and script, as they are to the byte, and ask this server.
 const POLICY: &str = "default-src 'none'; style-src 'sha256-4oAgGcaeuN3BY5U6TEU0fxCtXPaXuuVuQACBnH2Bkvo='; \
-                      script-src 'sha256-+sZ8wlcmG0kxFO5/GcMnCoJpF6O6aCUA3rzVxUQfjgs='; img-src data:; \
+                      script-src 'sha256-5roZRQfas6qEkii0NwsWw+u8hay9ZhQ+askp9MqbtyA='; img-src data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Seconds after which another try is worth it; the page client waits by itself and may ask sooner.
@@ -40,7 +42,8 @@ pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full 
     let seats = ctx.hub.seats_max();
     let accept = request.header("accept").unwrap_or_default();
     let full = if accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")) {
-        Full::new(503, HTML, page(ctx).into_bytes()).with("Content-Security-Policy", POLICY)
+        Full::new(503, HTML, page(ctx, languages::preferred(request)).into_bytes())
+            .with("Content-Security-Policy", POLICY)
     } else {
         let said = match why {
             NoSeat::PerUser => "this user has as many seats as one user may have".to_string(),
@@ -53,7 +56,7 @@ pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full 
     full.with("Retry-After", retry.to_string())
 }
 
-fn page(ctx: &Ctx<'_>) -> String {
+fn page(ctx: &Ctx<'_>, language: &Language) -> String {
     let mut list = String::new();
     for member in ctx.hub.members() {
         let state = match member.state {
@@ -64,7 +67,23 @@ fn page(ctx: &Ctx<'_>) -> String {
         let written = write!(list, "<li>{} <small>{}{state}</small></li>", escape(&member.user), member.role);
         debug_assert!(written.is_ok());
     }
-    PAGE.replace("{{seats}}", &ctx.hub.seats_max().to_string()).replace("{{members}}", &list)
+    filled(language, &ctx.hub.seats_max().to_string(), &list)
+}
+
+/// The page in this language, with the number of seats and the list of members as HTML.
+fn filled(language: &Language, seats: &str, members: &str) -> String {
+    let mut parts = PAGE.split("{{");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").unwrap_or((part, ""));
+        match name {
+            "language" => out.push_str(language.code),
+            "members" => out.push_str(members),
+            key => out.push_str(&escape(language.word(key).unwrap_or(key)).replace("{seats}", seats)),
+        }
+        out.push_str(rest);
+    }
+    out
 }
 
 /// Text as HTML text.
@@ -87,6 +106,22 @@ mod tests {
             assert!(POLICY.contains(&format!("{tag}-src 'sha256-{hash}'")), "the {tag}'s hash is now sha256-{hash}");
         }
         assert!(!PAGE.contains("src=") && !PAGE.contains("url("), "it loads nothing: that would be refused too");
+    }
+
+    #[test]
+    fn it_is_written_in_every_language() {
+        for language in languages::ALL {
+            let page = filled(language, "4", "<li>ann</li>");
+            assert!(
+                page.contains(&format!("<html lang=\"{}\">", language.code)) && page.contains("<li>ann</li>"),
+                "{page}"
+            );
+            for key in ["title", "people", "again", "silent"] {
+                assert!(page.contains(language.word(&format!("full_{key}")).unwrap()), "{key}: {page}");
+            }
+            let how = language.word("full_how").unwrap().replace("{seats}", "4");
+            assert!(page.contains(&how) && !page.contains("full_") && !page.contains("{{"), "{page}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod events;
 mod evict;
 mod full;
 pub mod gate;
+pub mod languages;
 mod links;
 mod log;
 mod logout;

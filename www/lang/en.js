@@ -40,6 +40,12 @@ over_idle: Nothing done for long: the seat was given up.
 over_replaced: You came in from elsewhere, and that took this seat over.
 over_expired: Your session has ended.
 
+full_title: Full house
+full_how: Seats on this board: {seats}. None is free for you now; you get in as soon as one is.
+full_people: On board now
+full_again: This page tries again all by itself.
+full_silent: The board does not answer.
+
 seats: {taken} of {max} seats taken
 seat: Seat {n}
 you: {user} (you)

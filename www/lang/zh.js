@@ -40,6 +40,12 @@ over_idle: 您长时间没有操作，席位已释放。
 over_replaced: 您从别处登录，席位已转到那里。
 over_expired: 您的会话已结束。
 
+full_title: 席位已满
+full_how: 本主板共有 {seats} 个席位，现在没有空位；一有空位您就能进入。
+full_people: 当前在线
+full_again: 本页会自动重试。
+full_silent: 主板没有应答。
+
 seats: {max} 个席位已占 {taken} 个
 seat: 席位 {n}
 you: {user}（您）

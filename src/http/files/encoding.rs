@@ -86,7 +86,7 @@ impl Accepts {
 }
 
 /// The weight among the parameters of an element, in thousandths; one that cannot be read counts as 0.
-fn weight<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> u16 {
+pub fn weight<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> u16 {
     for p in parameters {
         if let [b'q' | b'Q', b'=', digits @ ..] = p {
             return thousandths(digits).unwrap_or(0);

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::http::files::encoding::Coding;
 use crate::http::files::{Described, Etag, FileMeta, types};
+use crate::routes::languages;
 
 /// What the built-in pages may load and do: only what comes from this server, no code and no style within a page, and
 /// no other site around it.
@@ -38,16 +39,13 @@ macro_rules! page {
     };
 }
 
-/// Every built-in page.
+/// Every built-in page but the languages.
 const TABLE: &[Row] = &[
     page!("index.html"),
     page!("boatswain.js"),
     page!("panel.js"),
     page!("machines.js"),
-    page!("words.js"),
-    page!("lang/en.js"),
-    page!("lang/ru.js"),
-    page!("lang/zh.js"),
+    ("words.js", languages::WORDS.as_bytes()),
     page!("style.css"),
     page!("icon.svg"),
 ];
@@ -56,7 +54,7 @@ const TABLE: &[Row] = &[
 pub(super) fn pages() -> Vec<Page> {
     // They changed when the program did. This link leads to it even if another version has taken its name since.
     let modified = fs::metadata("/proc/self/exe").ok().and_then(|exe| FileMeta::modified_at(exe.mtime()));
-    let page = |&(path, bytes): &Row| {
+    let page = |(path, bytes): Row| {
         let content_type = types::content_type(path, &[]);
         let meta = FileMeta {
             len: bytes.len() as u64,
@@ -69,5 +67,6 @@ pub(super) fn pages() -> Vec<Page> {
         };
         Page { path, bytes, file: Described::new(meta) }
     };
-    TABLE.iter().map(page).collect()
+    let languages = languages::ALL.iter().map(|l| (l.path, l.text.as_bytes()));
+    TABLE.iter().copied().chain(languages).map(page).collect()
 }
