@@ -35,6 +35,8 @@ pub struct Metrics {
     pub nudges: u64,
     /// Lines of devices that made no sense.
     pub bad_lines: u64,
+    /// Emergency stops that gave way to newer ones because the device took none.
+    pub stops_dropped: u64,
     /// Turns in which the loop noticed that it had not run for a while.
     pub own_stalls: u64,
     closed: [u64; CloseReason::ALL.len()],
@@ -70,6 +72,11 @@ impl Metrics {
         text.counter("boatswain_nudges_total", "Probes sent to suspects at once.", self.nudges);
         text.counter("boatswain_own_stalls_total", "Times that this server itself did not run.", self.own_stalls);
         text.counter("boatswain_device_bad_lines_total", "Lines of devices that made no sense.", self.bad_lines);
+        text.counter(
+            "boatswain_stops_dropped_total",
+            "Emergency stops that gave way to newer ones on the link of a device that takes nothing.",
+            self.stops_dropped,
+        );
         text.head("boatswain_responses_total", "counter", "Responses by status.");
         for (status, n) in &self.responses {
             text.labelled("boatswain_responses_total", "status", status, n);

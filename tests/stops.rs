@@ -5,10 +5,12 @@
 mod attached;
 mod support;
 
+use std::io::Write;
+
 use attached::{Device, Panel, command, control, refused, server, start};
 use serde_json::{Value, json};
 use support::ws::Socket;
-use support::{Client, Setup, auth};
+use support::{Client, Setup, auth, narrow, until};
 
 /// The next line of a device that is a command.
 fn next_command(device: &mut Device) -> Value {
@@ -183,4 +185,84 @@ fn a_full_house_keeps_no_stop_out() {
         assert_eq!(line["by"], "viewer");
         pump.answer(&line["id"], true);
     }
+}
+
+/// A pump whose stop takes what it is given.
+const SPEAKING: &str = r#"{"hello":"pump-1","proto":1,"describe":{"commands":{
+    "start":{},"stop":{"anyone":true,"args":{"why":{"type":"string","optional":true}}}}}}"#;
+
+fn speaking(addr: std::net::SocketAddr) -> Device {
+    let mut pump = Device::connect(addr);
+    pump.say(&SPEAKING.replace('\n', " "));
+    assert_eq!(pump.next()["welcome"], "pump-1");
+    assert_eq!(pump.next(), json!({"control": {"holder": null}}));
+    pump
+}
+
+/// So many stops at once on one WebSocket, each with another text of so many bytes; how many were `done`.
+fn flood(socket: &mut Socket, count: usize, bytes: usize) -> usize {
+    let mut frames = Vec::new();
+    for n in 0..count {
+        let why = format!("{n:0bytes$}");
+        let stop = json!({"command": {"device": "pump-1", "command": "stop", "args": {"why": why}}, "ref": n});
+        frames.extend(support::ws::frame(0x81, stop.to_string().as_bytes()));
+    }
+    socket.raw(&frames);
+    let mut done = 0;
+    for _ in 0..count {
+        while socket.message()["type"] != "done" {}
+        done += 1;
+    }
+    done
+}
+
+#[test]
+fn six_hundred_stops_of_one_viewer_leave_the_log_the_links_and_the_device_as_they_are() {
+    let (server, addr) = server("");
+    let mut pump = speaking(addr);
+    let mut ann = Panel::open(&server, "ann", "t1", &["pump-1"]);
+    assert_eq!(ann.control("take").status, 200);
+    assert_eq!(ann.client.post("/api/chat", "before").status, 201);
+    let mut page = Client::browser(&server, "viewer", "A");
+    let mut socket = page.socket("/api/socket?tab=v&n=1&types=said");
+    socket.wait("hello");
+    assert_eq!(flood(&mut socket, 600, 4), 600, "each is taken");
+    // the device hears the newest one, and answers all at once
+    loop {
+        let line = next_command(&mut pump);
+        pump.answer(&line["id"], true);
+        if line["args"]["why"] == "0599" {
+            break;
+        }
+    }
+    // and who asks once more, by another session, is in the log as ever
+    let mut bob = Client::new(&server, "bob").from(3);
+    let stopped = command(&mut bob, "", json!({"command":"stop"}));
+    assert_eq!(stopped.status, 202, "{}", stopped.text());
+    let id = stopped.json()["id"].clone();
+    assert_eq!(ann.wait(|kind, data| kind == "commanded" && data["id"] == id).1["by"]["user"], "bob");
+
+    let log = ann.client.get("/api/log?limit=1000").json();
+    let of = |kind: &str| log["events"].as_array().unwrap().iter().filter(|e| e["type"] == kind).count();
+    assert!(of("commanded") < 50, "{}", of("commanded"));
+    assert_eq!((of("said"), of("control"), &log["gap"]), (1, 1, &false.into()));
+    assert_eq!(server.metric("boatswain_stops_left_out_total") as usize, 600 - (of("commanded") - 1));
+    assert_eq!(server.metric("boatswain_links"), 2.0, "nobody is closed as slow");
+    assert_eq!(ann.command("?tab=t1", json!({"command":"start"})).status, 202, "and ann has control still");
+}
+
+#[test]
+fn long_stops_without_end_do_not_cut_off_a_device_that_reads_late() {
+    let (server, addr) = server("");
+    let mut stream = narrow(addr, None);
+    stream.write_all(format!("{}\n", SPEAKING.replace('\n', " ")).as_bytes()).unwrap();
+    let mut page = Client::browser(&server, "viewer", "A");
+    let mut socket = page.socket("/api/socket?tab=v&n=1&types=said");
+    socket.wait("hello");
+    until("it is welcomed", || server.metric("boatswain_devices") == 1.0);
+    assert_eq!(flood(&mut socket, 1500, 4000), 1500);
+    assert_eq!(server.metric("boatswain_devices"), 1.0);
+    let mut pump = Device::over(Box::new(stream.try_clone().unwrap()), stream);
+    while !next_command(&mut pump)["args"]["why"].as_str().unwrap().ends_with("01499") {}
+    assert_eq!(server.metric(r#"boatswain_connections_closed_total{reason="slow"}"#), 0.0);
 }

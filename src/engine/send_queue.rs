@@ -17,6 +17,8 @@ pub enum Chunk {
     Bytes(Vec<u8>),
     /// Bytes of its own that what is said later may take back: a command to a device.
     Revocable(Vec<u8>),
+    /// Bytes of its own that give way to newer ones of their kind: an emergency stop, and whose it is in 32 bits.
+    Stop(Vec<u8>, u32),
     /// Bytes that several connections send: a broadcast, a cached page.
     Shared(Rc<[u8]>),
     /// A part of shared bytes; a range beyond their end is cut to it.
@@ -216,6 +218,34 @@ impl SendQueue {
         unsent
     }
 
+    /// Makes room for one more [`Chunk::Stop`] of `len` bytes: drops others that are not begun until all have `max` bytes
+    /// together, the oldest of whose there are most. Says how many.
+    pub fn give_way_to_stop(&mut self, len: u64, max: u64) -> u64 {
+        let whose = |chunk: &Chunk| if let Chunk::Stop(_, whose) = chunk { Some(*whose) } else { None };
+        let mut dropped = 0;
+        loop {
+            let mut sums: Vec<(u32, u64)> = Vec::new();
+            for (whose, bytes) in self.rest.iter().filter_map(|chunk| Some((whose(chunk)?, chunk.len()))) {
+                match sums.iter_mut().find(|(known, _)| *known == whose) {
+                    Some((_, sum)) => *sum += bytes,
+                    None => sums.push((whose, bytes)),
+                }
+            }
+            if sums.iter().map(|(_, sum)| sum).sum::<u64>() + len <= max {
+                return dropped;
+            }
+            let most = sums.iter().max_by_key(|(_, sum)| *sum).map(|(whose, _)| *whose);
+            let Some(at) = most.and_then(|_| self.rest.iter().position(|chunk| whose(chunk) == most)) else {
+                return dropped;
+            };
+            if let Some(gone) = self.rest.remove(at) {
+                self.owed -= gone.len();
+                self.kept -= gone.kept();
+                dropped += 1;
+            }
+        }
+    }
+
     /// For parking: drops what [`SendQueue::take_unsent`] takes out. Says how many bytes that were.
     pub fn drop_unsent(&mut self) -> u64 {
         self.take_unsent().iter().map(Chunk::len).sum()
@@ -248,14 +278,14 @@ impl Chunk {
     /// Bytes of memory that it keeps for itself.
     fn kept(&self) -> u64 {
         match self {
-            Chunk::Bytes(bytes) | Chunk::Revocable(bytes) => bytes.capacity() as u64 + CHUNK,
+            Chunk::Bytes(bytes) | Chunk::Revocable(bytes) | Chunk::Stop(bytes, _) => bytes.capacity() as u64 + CHUNK,
             _ => 0,
         }
     }
 
     fn memory(&self) -> Option<&[u8]> {
         match self {
-            Chunk::Bytes(bytes) | Chunk::Revocable(bytes) => Some(bytes),
+            Chunk::Bytes(bytes) | Chunk::Revocable(bytes) | Chunk::Stop(bytes, _) => Some(bytes),
             Chunk::Shared(bytes) => Some(bytes),
             Chunk::SharedRange(bytes, range) => {
                 let end = range.end.min(bytes.len());
@@ -302,5 +332,41 @@ mod tests {
         queue.took(2, &mut Vec::new());
         // three bytes of the first one are left, and must follow
         assert_eq!((queue.whole(0, false), queue.whole(5, false), queue.whole(6, false)), (3, 3, 6));
+    }
+
+    /// What all of it would write.
+    fn text(queue: &SendQueue) -> String {
+        let left = queue.first.iter().chain(&queue.rest).filter_map(Chunk::memory).flatten().copied().collect();
+        String::from_utf8(left).unwrap()
+    }
+
+    #[test]
+    fn a_stop_pushes_out_the_oldest_of_whose_there_are_most_and_never_what_is_begun() {
+        let mut queue = SendQueue::new();
+        let stop = |text: &str, whose| Chunk::Stop(text.as_bytes().to_vec(), whose);
+        queue.push(stop("begun ", 1));
+        queue.took(2, &mut Vec::new());
+        queue.push(stop("eve-1 ", 1));
+        queue.push(Chunk::Static(b"ping "));
+        queue.push(stop("ann-1 ", 2));
+        queue.push(stop("eve-2 ", 1));
+        assert_eq!(queue.give_way_to_stop(6, 24), 0);
+        for n in 3..=5 {
+            assert_eq!(queue.give_way_to_stop(6, 24), u64::from(n > 3));
+            queue.push(stop(&format!("eve-{n} "), 1));
+        }
+        assert_eq!(text(&queue), "begun ping ann-1 eve-3 eve-4 eve-5 ");
+        assert_eq!((queue.give_way_to_stop(30, 24), queue.owed()), (4, 4 + 5), "one is sent however long it is");
+        queue.push(stop("eve-6 ", 1));
+        assert_eq!(text(&queue), "begun ping eve-6 ");
+        queue.took(15, &mut Vec::new());
+        assert_eq!((queue.owed(), queue.kept(), queue.is_empty()), (0, 0, true));
+
+        queue.push(Chunk::Static(b"first "));
+        for (text, whose) in [("ann-1 ", 2), ("eve-1 ", 1), ("eve-2 ", 1), ("bob-1 ", 3)] {
+            queue.give_way_to_stop(6, 18);
+            queue.push(stop(text, whose));
+        }
+        assert_eq!(text(&queue), "first ann-1 eve-2 bob-1 ");
     }
 }

@@ -9,10 +9,12 @@ use std::hash::{DefaultHasher, Hasher};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use super::devices::Device;
+use super::stops::Further;
 use super::{CommandError, ControlError, Hub, Order, Ordered};
 use crate::msg::{
-    ConnId, DeviceEffect, DeviceState, Effect, Effects, Event, EventId, Json, Member, Moment, Now, Presence, Ref, Role,
-    SessionId, ToDevice, What,
+    CommandId, ConnId, DeviceEffect, DeviceState, Effect, Effects, Event, EventId, Json, Member, Moment, Now, Presence,
+    Ref, Role, SessionId, ToDevice, What,
 };
 
 /// Commands that a device may leave unanswered: more would be a queue, and what waits in a queue runs late.
@@ -22,7 +24,7 @@ const PENDING_ANYONE_MAX: usize = 64;
 /// Commands answered `unknown` whose real answer would still be known.
 const NULLED_MAX: usize = 64;
 /// Requests that wait for the answer to one command; of more the oldest is not told, and gives up by itself.
-const WAITERS_MAX: usize = 256;
+pub(super) const WAITERS_MAX: usize = 256;
 /// How long the same `ref` of a session means the same command.
 const REF_FOR: Duration = Duration::from_secs(60);
 /// References remembered. When there are so many, commands with a new one are refused: forgetting one could run a
@@ -41,12 +43,19 @@ const UNKNOWN: &str = "\"unknown\"";
 /// A command that is not answered yet.
 #[derive(Debug)]
 pub(super) struct Pending {
-    id: EventId,
+    pub(super) id: EventId,
     /// When it was sent.
     pub(super) at: Moment,
-    command: Rc<str>,
-    args: Json,
+    pub(super) by: Rc<str>,
+    pub(super) command: Rc<str>,
+    pub(super) args: Json,
     anyone: bool,
+    /// When the device was told last.
+    pub(super) told: Moment,
+    /// It was asked again since then.
+    pub(super) due: bool,
+    /// It was told more than once.
+    pub(super) retold: bool,
     /// Requests that wait for the answer.
     waiters: Vec<ConnId>,
 }
@@ -158,8 +167,16 @@ impl Hub {
                 |p: &&mut Pending| p.anyone && p.id.seq > moved && *p.command == *order.command && p.args == args;
             if let Some(pending) = d.pending.iter_mut().find(same) {
                 order.waiter.into_iter().for_each(|conn| pending.wait(conn));
-                return Ok(Ordered { id: pending.id, answer: None });
+                pending.due = true;
+                let known = Ordered { id: pending.id, answer: None };
+                self.tell_stops(now, &device, fx);
+                self.arm_device(&device);
+                return Ok(known);
             }
+            if let Some(id) = self.beyond_ration(now, id, &device, order, &args, fx) {
+                return Ok(Ordered { id, answer: None });
+            }
+            let Some(d) = self.devices.get(&device) else { return Err(CommandError::NoDevice) };
             if d.pending.iter().filter(|p| p.anyone).count() >= PENDING_ANYONE_MAX {
                 let oldest = d.pending.iter().find(|p| p.anyone).map(|p| p.id);
                 oldest.into_iter().for_each(|oldest| self.answer_unknown(now, &device, oldest, fx));
@@ -171,6 +188,25 @@ impl Hub {
             return Err(CommandError::Busy);
         }
         Ok(self.send(now, id, order, device, args, anyone, fx))
+    }
+
+    /// A stop for which session `id` and its user have no ration left: the event under which it stands, if there is one.
+    fn beyond_ration(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        device: &str,
+        order: &Order<'_>,
+        args: &Json,
+        fx: &mut Effects,
+    ) -> Option<EventId> {
+        let session = self.sessions.get_mut(id)?;
+        let user = session.user.clone();
+        if self.ration.take(now.mono, &mut session.stops, &user, args.len()) {
+            return None;
+        }
+        let stop = Further { device, user: &user, command: order.command, args, waiter: order.waiter };
+        self.stop_again(now, &stop, fx)
     }
 
     #[allow(clippy::too_many_arguments)] // the end of one long function, which has found all this out
@@ -192,19 +228,26 @@ impl Hub {
         let what =
             What::Commanded { by: by.clone(), device: device.clone(), command: command.clone(), args: args.clone() };
         self.counters.commands += 1;
+        self.tell_stops_first(now, &device, !anyone, fx);
         let event = self.record_event(now, what, anyone, fx).id;
         let waiters = order.waiter.into_iter().collect();
         if let Some(d) = self.devices.get_mut(&device) {
             if let Some(conn) = d.conn() {
                 let (command, args, by) = (command.clone(), args.clone(), by.user.clone());
-                let line = ToDevice::Command { command, args, id: event, by, anyone };
+                let id = CommandId { event, again: 0 };
+                let line = ToDevice::Command { command, args, id, by, anyone };
                 fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
             }
             if !anyone {
                 d.moved = event.seq;
             }
             let (command, args) = (command.clone(), args.clone());
-            d.pending.push(Pending { id: event, at: now.mono, command, args, anyone, waiters });
+            let (at, told, user) = (now.mono, now.mono, by.user.clone());
+            let (due, retold) = (false, false);
+            d.pending.push(Pending { id: event, at, by: user, command, args, anyone, told, due, retold, waiters });
+        }
+        if anyone {
+            self.stop_told(now, &device, &by.user, &command, event);
         }
         let places = if anyone { REFS_OF_STOPS } else { REFS_MAX };
         if let (Some(reference), true) = (order.reference, self.has_room_for_ref(id, places)) {
@@ -318,16 +361,7 @@ impl Hub {
 
     /// The device says what came of `to`.
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn device_answer(
-        &mut self,
-        now: Now,
-        name: &str,
-        conn: ConnId,
-        to: &str,
-        ok: bool,
-        result: Json,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn device_answer(&mut self, now: Now, name: &str, to: &str, ok: bool, result: Json, fx: &mut Effects) {
         let Some(d) = self.devices.get_mut(name) else { return };
         if let Some(id) = d.pending.iter().map(|p| p.id).find(|id| id.to_string() == to) {
             return self.answered(now, name, id, Some(ok), result, fx);
@@ -340,6 +374,10 @@ impl Hub {
             }
             return;
         }
+        if self.stop_answered(name, to, ok, &result, fx) {
+            return;
+        }
+        let Some(conn) = self.devices.get(name).and_then(Device::conn) else { return };
         let message = "no command with this id waits for an answer; answer each command once".into();
         fx.push(Effect::Device(DeviceEffect::Tell { conn, line: ToDevice::Error { error: "answer", message } }));
     }
@@ -355,6 +393,12 @@ impl Hub {
             }
             d.nulled.push_back(to);
         }
+        if pending.retold && ok.is_some() {
+            if d.retold.len() >= NULLED_MAX {
+                d.retold.pop_front();
+            }
+            d.retold.push_back(to);
+        }
         let device = d.name.clone();
         match ok {
             Some(true) => self.counters.answers_ok += 1,
@@ -364,6 +408,9 @@ impl Hub {
         let answer = self.record_event(now, What::Answered { device, to, ok, result, late: false }, pending.anyone, fx);
         for known in self.refs.iter_mut().filter(|r| r.id == to) {
             known.answer = Some((ok, Rc::downgrade(&answer)));
+        }
+        if pending.due && ok.is_some() {
+            self.stop_outlives(name, to, pending.args);
         }
         for conn in pending.waiters {
             fx.push(Effect::Device(DeviceEffect::Answered { conn, answer: answer.clone() }));
@@ -379,6 +426,7 @@ impl Hub {
         while let Some(id) = self.devices.get(name).and_then(|d| d.pending.first()).map(|p| p.id) {
             self.answer_unknown(now, name, id, fx);
         }
+        self.forget_stops(name, &UNKNOWN.into(), fx);
     }
 
     /// Answers what `name` has left unanswered for too long.

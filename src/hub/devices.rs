@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Hub;
 use super::commands::{Nulled, Pending};
 use super::dead_man::Hold;
+use super::stops::Repeat;
 use crate::describe::{Describe, VALUES_MAX};
 use crate::msg::{
     CloseReason, ConnId, ControlReason, DeviceEffect, DeviceHello, DeviceReason, DeviceState, DeviceView, Effect,
@@ -39,6 +40,10 @@ pub(super) struct Device {
     pub(super) hold: Option<Hold>,
     pub(super) pending: Vec<Pending>,
     pub(super) nulled: Nulled,
+    /// Stops that were told more than once and are answered: another answer says nothing new.
+    pub(super) retold: Nulled,
+    /// Stops under which others may stand.
+    pub(super) repeats: Vec<Repeat>,
     /// The number of the newest command that was no emergency stop.
     pub(super) moved: u64,
     /// By name.
@@ -82,6 +87,8 @@ impl Device {
             hold: None,
             pending: Vec::new(),
             nulled: Nulled::default(),
+            retold: Nulled::default(),
+            repeats: Vec::new(),
             moved: 0,
             values: Vec::new(),
             values_ms: None,
@@ -162,7 +169,7 @@ impl Hub {
             FromDevice::Blank | FromDevice::Pong => {}
             FromDevice::Ping(n) => fx.push(Effect::Device(DeviceEffect::Tell { conn, line: ToDevice::Pong(n) })),
             FromDevice::Telemetry(values) => self.telemetry(now, &name, values, fx),
-            FromDevice::Answer { to, ok, result } => self.device_answer(now, &name, conn, &to, ok, result, fx),
+            FromDevice::Answer { to, ok, result } => self.device_answer(now, &name, &to, ok, result, fx),
             FromDevice::Bye => self.device_down(now, &name, DeviceReason::Left, fx),
             FromDevice::Hello(_) => {
                 let message = "this link has said hello already; connect anew to be another device".into();
@@ -343,6 +350,7 @@ impl Hub {
 
     /// Does what time alone brings about for devices.
     pub(super) fn tick_devices(&mut self, now: Now, fx: &mut Effects) {
+        self.sum_up_stops(now);
         let due = |d: &&Device| self.device_due(d).is_some_and(|at| at <= now.mono);
         let names: Vec<Rc<str>> = self.devices.values().filter(due).map(|d| d.name.clone()).collect();
         for name in names {
@@ -354,6 +362,7 @@ impl Hub {
             self.judge_device(now, &name, fx);
             self.check_control(now, &name, fx);
             self.check_answers(now, &name, fx);
+            self.tell_stops(now, &name, fx);
             self.tell_telemetry(now, &name, fx);
         }
     }
@@ -364,7 +373,7 @@ impl Hub {
         let silent = d.line.map(|line| self.silent_at(&line));
         let control = d.hold.as_ref().map(|hold| self.control_due(hold));
         let answer = d.pending.iter().map(|p| p.at + self.settings.control.answer_after).min();
-        [suspect, silent, control, answer, d.telemetry_at()].into_iter().flatten().min()
+        [suspect, silent, control, answer, d.telemetry_at(), Hub::stops_due(d)].into_iter().flatten().min()
     }
 
     /// When it is called down for its silence.
@@ -373,7 +382,7 @@ impl Hub {
     }
 
     pub(super) fn devices_due(&self) -> Option<Moment> {
-        self.devices.values().filter_map(|d| self.device_due(d)).min()
+        self.devices.values().filter_map(|d| self.device_due(d)).chain(self.ration.due()).min()
     }
 
     /// Something about `name` has changed: wakes in time for it.

@@ -16,6 +16,7 @@
 //! | `control` | who may command a device |
 //! | `dead_man` | when control ends by itself: the dead man's switch of one hold |
 //! | `commands` | what devices are asked and what comes of it |
+//! | `stops` | which emergency stops are events, and when a device is told again |
 //! | `event_log` | the log and its replay |
 //!
 //! A connection that is not a link is unknown here: the loop tells of it by [`Hub::plain_lost`].
@@ -31,6 +32,7 @@ pub mod roster;
 mod seating;
 pub mod seats;
 pub mod sessions;
+mod stops;
 mod terms;
 
 pub use terms::*;
@@ -71,6 +73,8 @@ pub struct Hub {
     device_conns: BTreeMap<ConnId, Rc<str>>,
     /// Commands that sessions have named, oldest first.
     refs: VecDeque<commands::Named>,
+    /// Which emergency stops are events.
+    ration: stops::Ration,
     log: EventLog,
     barred: Vec<sessions::Barred>,
     turned_away: Vec<(PeerAddr, Moment)>,
@@ -99,6 +103,7 @@ impl Hub {
             devices: devices::Devices::new(),
             device_conns: BTreeMap::new(),
             refs: VecDeque::new(),
+            ration: stops::Ration::default(),
             barred: Vec::new(),
             turned_away: Vec::new(),
             counters: Counters::default(),

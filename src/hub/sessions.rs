@@ -65,6 +65,8 @@ pub(super) struct Session {
     /// For `seats.idle`.
     pub(super) active: Moment,
     pub(super) bucket: Bucket,
+    /// Of its ration of emergency stops.
+    pub(super) stops: super::stops::Used,
     pub(super) shown: Shown,
     /// It has a place in the queue of those to be forgotten.
     queued: bool,
@@ -320,6 +322,7 @@ impl Hub {
             heard_on_lost: Moment::default(),
             active: t,
             bucket: Bucket::default(),
+            stops: Default::default(),
             shown: Shown::present(t),
             queued: false,
         };

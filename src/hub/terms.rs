@@ -357,6 +357,8 @@ pub struct Counters {
     pub answers_unknown: u64,
     /// Answers after that.
     pub answers_late: u64,
+    /// Emergency stops that were told and are no events.
+    pub stops_left_out: u64,
 }
 
 impl Counters {

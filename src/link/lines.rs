@@ -225,7 +225,7 @@ fn bye(_: &Map<String, Value>) -> Result<FromDevice, BadLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::msg::{ControlReason, Epoch, EventId};
+    use crate::msg::{CommandId, ControlReason, Epoch, EventId};
 
     fn all(bytes: &[u8], cuts: &[usize]) -> Result<Vec<Line>, ProtoError> {
         let (mut lines, mut got, mut input) = (Lines::default(), Vec::new(), Vec::new());
@@ -350,7 +350,7 @@ mod tests {
             said(ToDevice::Command {
                 command: "speed".into(),
                 args: "{\"rpm\":900}".into(),
-                id,
+                id: CommandId { event: id, again: 0 },
                 by: "ann".into(),
                 anyone: false
             }),

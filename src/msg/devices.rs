@@ -1,5 +1,6 @@
 //! What is said with devices and about them.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::{CloseReason, ConnId, Epoch, Event, EventId, Member};
@@ -108,6 +109,23 @@ pub struct DeviceHello {
     pub describe: Rc<Describe>,
 }
 
+/// By what a device answers a command: `EPOCH-SEQ`, the event's id; `EPOCH-SEQ.N` for a further emergency stop that stands
+/// under that event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommandId {
+    /// The event.
+    pub event: EventId,
+    /// N; 0: it is the event's own.
+    pub again: u32,
+}
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.event.fmt(f)?;
+        if self.again > 0 { write!(f, ".{}", self.again) } else { Ok(()) }
+    }
+}
+
 /// One line to a device.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ToDevice {
@@ -131,8 +149,8 @@ pub enum ToDevice {
         command: Rc<str>,
         /// How; an object.
         args: Json,
-        /// The event by which it is answered.
-        id: EventId,
+        /// By which it is answered.
+        id: CommandId,
         /// Whose wish it is.
         by: Rc<str>,
         /// Whether it stops things, as `describe` says: `safe` does not take it back.

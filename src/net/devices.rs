@@ -3,6 +3,7 @@
 //! Never does: deciding what a line means for control or commands; that is the hub's.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,6 +35,9 @@ const PING_EVERY: Duration = Duration::from_millis(480);
 
 /// Bytes that a device may send while its token is being checked.
 const EARLY_MAX: usize = lines::LINE_MAX;
+
+/// About what a line with an emergency stop takes beside its arguments.
+const STOP_BYTES: usize = 512;
 
 /// What all devices' connections share.
 pub struct Devices {
@@ -338,8 +342,15 @@ fn say(conn: &mut Conn, line: &ToDevice) {
     let mut out = Vec::new();
     lines::encode(line, &mut out);
     // `safe` takes back commands that are no emergency stops, and who held control
-    let revocable = matches!(line, ToDevice::Command { anyone: false, .. } | ToDevice::Control { .. });
-    conn.output.push(if revocable { Chunk::Revocable(out) } else { Chunk::Bytes(out) });
+    conn.output.push(match line {
+        ToDevice::Command { anyone: true, by, .. } => {
+            let mut whose = DefaultHasher::new();
+            whose.write(by.as_bytes());
+            Chunk::Stop(out, whose.finish() as u32)
+        }
+        ToDevice::Command { .. } | ToDevice::Control { .. } => Chunk::Revocable(out),
+        _ => Chunk::Bytes(out),
+    });
 }
 
 /// Does what the hub wants done about devices.
@@ -383,6 +394,11 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
         let stays = |chunk: &Chunk| !matches!(chunk, Chunk::Revocable(_));
         unsent.into_iter().filter(stays).for_each(|chunk| conn.output.push(chunk));
     } else {
+        if let ToDevice::Command { anyone: true, args, .. } = line {
+            // whoever stops it without end does not cut it off: that would stop it, but nobody could start it
+            let dropped = conn.output.give_way_to_stop((args.len() + STOP_BYTES) as u64, max / 2);
+            server.world.site.metrics.stops_dropped += dropped;
+        }
         say(conn, line);
     }
     if conn.output.owed() > max {

@@ -102,6 +102,11 @@ fn devices(text: &mut Text<'_>, counters: &Counters, up: usize) {
         counters.safe.sum_ms,
     );
     text.counter("boatswain_commands_total", "Commands sent to devices.", counters.commands);
+    text.counter(
+        "boatswain_stops_left_out_total",
+        "Emergency stops beyond the ration, told to the device without an event of their own.",
+        counters.stops_left_out,
+    );
     text.head("boatswain_answers_total", "counter", "What came of commands.");
     for (ok, n) in [
         ("true", counters.answers_ok),

@@ -3,6 +3,7 @@
 mod commands;
 mod control;
 mod devices;
+mod stops;
 
 use std::collections::BTreeSet;
 
@@ -45,8 +46,9 @@ impl Machines {
                     ToDevice::Welcome { name, .. } => format!("welcome {name}"),
                     ToDevice::Error { error, .. } => format!("error {error}"),
                     ToDevice::Command { command, args, id, by, .. } => {
-                        self.commands.push((conn, id));
-                        format!("{} {command} {args} {by}", id.seq)
+                        self.commands.push((conn, id.event));
+                        let again = id.to_string().split_once('.').map_or(String::new(), |(_, n)| format!(".{n}"));
+                        format!("{}{again} {command} {args} {by}", id.event.seq)
                     }
                     ToDevice::Control { holder } => format!("control {}", holder.as_deref().unwrap_or("-")),
                     ToDevice::Safe { why, by, after_ms } => {
