@@ -10,7 +10,8 @@ use super::Hub;
 use super::commands::{Nulled, Pending};
 use super::dead_man::Hold;
 use super::stops::Repeat;
-use crate::describe::{Describe, VALUES_MAX};
+use super::values::Values;
+use crate::describe::Describe;
 use crate::msg::{
     CloseReason, ConnId, ControlReason, DeviceEffect, DeviceHello, DeviceReason, DeviceState, DeviceView, Effect,
     Effects, FromDevice, Json, LinkEnd, Moment, Now, Passing, ToDevice, What,
@@ -19,6 +20,17 @@ use crate::msg::{
 /// No line from a device, or nothing of ours acknowledged, for so long: what is sent to it now may run late, so that
 /// nothing is.
 pub const SUSPECT_AFTER: Duration = Duration::from_millis(1200);
+
+/// Bytes that are remembered of all devices together: descriptions, names, values.
+const ALL_BYTES: u64 = 4 << 20;
+
+/// Where `devices.connections` is large, so many for each of them, if that is more.
+const ALL_BYTES_OF_ONE: u64 = 16 << 10;
+
+/// The bound in bytes of what is remembered of all devices, where so many may be connected.
+pub fn bytes_of_all(connections: u32) -> u64 {
+    ALL_BYTES.max(u64::from(connections) * ALL_BYTES_OF_ONE)
+}
 
 /// Telemetry goes to pages at most so often, the newest value of each name.
 const TELEMETRY_EVERY: Duration = Duration::from_millis(100);
@@ -46,20 +58,16 @@ pub(super) struct Device {
     pub(super) repeats: Vec<Repeat>,
     /// The number of the newest command that was no emergency stop.
     pub(super) moved: u64,
-    /// By name.
-    values: Vec<Reading>,
+    values: Values,
     values_ms: Option<u64>,
     /// When telemetry was told last.
     told: Option<Moment>,
 }
 
-/// The newest value of one name.
-#[derive(Debug)]
-struct Reading {
-    name: Rc<str>,
-    value: Json,
-    /// It was not told yet.
-    fresh: bool,
+/// About how many bytes a device with this description takes without its values: what it says is there twice, as text and
+/// as what is checked.
+fn bytes_of(describe: &Describe) -> u64 {
+    (size_of::<Device>() + 2 * describe.text().len()) as u64
 }
 
 /// The link of a device that is connected.
@@ -90,7 +98,7 @@ impl Device {
             retold: Nulled::default(),
             repeats: Vec::new(),
             moved: 0,
-            values: Vec::new(),
+            values: Values::default(),
             values_ms: None,
             told: None,
         }
@@ -98,9 +106,7 @@ impl Device {
 
     /// About how many bytes are remembered of it.
     pub(super) fn bytes(&self) -> u64 {
-        let values = self.values.iter().map(|r| size_of::<Reading>() + r.name.len() + r.value.len());
-        // what the description says is there twice: as text and as what is checked
-        (size_of::<Device>() + 2 * self.describe.text().len() + values.sum::<usize>()) as u64
+        bytes_of(&self.describe) + self.values.bytes()
     }
 
     /// Its link.
@@ -113,25 +119,9 @@ impl Device {
         line.waiting.map_or(line.heard, |waiting| waiting.min(line.heard)) + SUSPECT_AFTER
     }
 
-    /// The newest values.
-    fn telemetry(&self) -> Vec<(Rc<str>, Json)> {
-        self.values.iter().map(Reading::told).collect()
-    }
-
-    /// Nobody is to hear any more what was not told yet.
-    fn stale(&mut self) {
-        self.values.iter_mut().for_each(|r| r.fresh = false);
-    }
-
     /// When its next telemetry may be told, if there is any to tell.
     fn telemetry_at(&self) -> Option<Moment> {
-        self.values.iter().any(|r| r.fresh).then(|| self.told.map_or(Moment::default(), |told| told + TELEMETRY_EVERY))
-    }
-}
-
-impl Reading {
-    fn told(&self) -> (Rc<str>, Json) {
-        (self.name.clone(), self.value.clone())
+        self.values.has_fresh().then(|| self.told.map_or(Moment::default(), |told| told + TELEMETRY_EVERY))
     }
 }
 
@@ -147,12 +137,23 @@ impl Hub {
             return fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Shutdown }));
         }
         let name = hello.name;
+        let size = bytes_of(&hello.describe);
+        self.forget_for(&name, size);
+        if size > self.device_room(&name) {
+            let most = self.settings.device_bytes;
+            let message = format!(
+                "descriptions and values of all devices together have {most} bytes already (see devices.connections): let others say less"
+            );
+            let line = ToDevice::Error { error: "full", message: message.into() };
+            fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
+            return fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Limit }));
+        }
         self.device_down(now, &name, DeviceReason::Replaced, fx);
         self.forget_devices(&name);
         let d = self.devices.entry(name.clone()).or_insert_with(|| Device::new(name.clone()));
         d.describe = hello.describe;
         d.line = Some(Line { conn, heard: now.mono, stood: Duration::ZERO, waiting: None });
-        (d.values, d.values_ms, d.told) = (Vec::new(), None, None);
+        (d.values, d.values_ms, d.told) = (Values::default(), None, None);
         self.device_conns.insert(conn, name.clone());
         let welcome = ToDevice::Welcome { name: name.clone(), epoch: self.log.newest().epoch };
         for line in [welcome, ToDevice::Control { holder: None }] {
@@ -236,7 +237,7 @@ impl Hub {
         self.device_conns.remove(&conn);
         if let Some(d) = self.devices.get_mut(name) {
             d.line = None;
-            d.stale();
+            d.values.stale();
         }
         let effect = match reason {
             DeviceReason::Lost => DeviceEffect::Reset { conn },
@@ -260,7 +261,7 @@ impl Hub {
             fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Shutdown }));
             if let Some(d) = self.devices.get_mut(&name) {
                 (d.line, d.state) = (None, DeviceState::Down);
-                d.stale();
+                d.values.stale();
             }
         }
     }
@@ -298,28 +299,43 @@ impl Hub {
         if self.devices.contains_key(name) || self.devices.len() < self.device_conns.len() + DOWN_MAX {
             return;
         }
-        let oldest = self.devices.values().filter(|d| d.line.is_none()).min_by_key(|d| d.since);
-        if let Some(oldest) = oldest.map(|d| d.name.clone()) {
-            self.devices.remove(&oldest);
-        }
+        self.forget_oldest(name);
+    }
+
+    /// Forgets the one that is down for the longest, but not `name`. Whether there was one.
+    fn forget_oldest(&mut self, name: &str) -> bool {
+        let down = self.devices.values().filter(|d| d.line.is_none() && *d.name != *name);
+        let oldest = down.min_by_key(|d| d.since).map(|d| d.name.clone());
+        oldest.is_some_and(|oldest| self.devices.remove(&oldest).is_some())
+    }
+
+    /// Bytes that `name` may take, since the others take theirs.
+    fn device_room(&self, name: &str) -> u64 {
+        let others = self.devices.values().filter(|d| *d.name != *name).map(Device::bytes);
+        self.settings.device_bytes.saturating_sub(others.sum())
+    }
+
+    /// Makes room for `name` to take so many bytes, as far as forgetting devices that are down does.
+    fn forget_for(&mut self, name: &str, bytes: u64) {
+        while bytes > self.device_room(name) && self.forget_oldest(name) {}
     }
 
     // --------------------------------------------------------------------------------------------- telemetry
 
     fn telemetry(&mut self, now: Now, name: &str, values: Vec<(Rc<str>, Json)>, fx: &mut Effects) {
+        let most = self.devices.get(name).map_or(0, Device::bytes) + Values::bytes_of(&values);
+        self.forget_for(name, most);
+        let room = self.device_room(name);
         let Some(d) = self.devices.get_mut(name) else { return };
         self.counters.telemetry += 1;
         d.values_ms = Some(now.wall_ms);
+        let room = room.saturating_sub(bytes_of(&d.describe));
         let mut refused = None;
         for (name, value) in values {
-            match d.values.binary_search_by(|r| r.name.cmp(&name)) {
-                Ok(at) => (d.values[at].value, d.values[at].fresh) = (value, true),
-                Err(at) if d.values.len() < VALUES_MAX => d.values.insert(at, Reading { name, value, fresh: true }),
-                Err(_) => refused = Some(name),
-            }
+            refused = d.values.take(name, value, room).or(refused);
         }
-        if let (Some(name), Some(conn)) = (refused, d.conn()) {
-            let message = format!("more than {VALUES_MAX} names of values; {name:?} was not taken").into();
+        if let (Some(message), Some(conn)) = (refused, d.conn()) {
+            let message = message.into();
             fx.push(Effect::Device(DeviceEffect::Tell { conn, line: ToDevice::Error { error: "telemetry", message } }));
         }
         self.tell_telemetry(now, name, fx);
@@ -332,8 +348,7 @@ impl Hub {
             return self.arm_device(name);
         }
         d.told = Some(now.mono);
-        let values = d.values.iter().filter(|r| r.fresh).map(Reading::told).collect();
-        d.stale();
+        let values = d.values.fresh();
         let device = d.name.clone();
         self.pass(Passing::Telemetry { device, values, at_ms: now.wall_ms }, fx);
     }
@@ -341,7 +356,7 @@ impl Hub {
     /// The newest values of all devices, for a page that had to do without telemetry for a while.
     pub fn telemetry_now(&self) -> Vec<Rc<Passing>> {
         let all = self.devices.values().filter_map(|d| {
-            Some(Rc::new(Passing::Telemetry { device: d.name.clone(), values: d.telemetry(), at_ms: d.values_ms? }))
+            Some(Rc::new(Passing::Telemetry { device: d.name.clone(), values: d.values.all(), at_ms: d.values_ms? }))
         });
         all.collect()
     }
@@ -409,7 +424,7 @@ impl Hub {
             since_ms: d.since_ms,
             holder: d.hold.as_ref().map(|hold| self.holder(hold)),
             describe: d.describe.text().clone(),
-            telemetry: d.telemetry(),
+            telemetry: d.values.all(),
             telemetry_ms: d.values_ms,
         };
         self.devices.values().map(view).collect()

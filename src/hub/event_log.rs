@@ -9,6 +9,13 @@ use std::rc::Rc;
 
 use crate::msg::{Epoch, Event, EventId, Now, Type, Types, What};
 
+/// About what a told event takes beside what people and devices may write at will: its names, its members, its frame.
+pub(super) const EVENT_BYTES: u64 = 512;
+/// Bytes of one ring: long texts, arguments and results count as what they are.
+const RING_BYTES: u64 = 1 << 20;
+/// Where `chat.history` is long, so many for each event of it, if that is more.
+const RING_BYTES_OF_EVENT: u64 = 1 << 10;
+
 /// A part of the log.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Slice {
@@ -40,6 +47,8 @@ pub struct EventLog {
     history: usize,
     /// In the order of [`Ring`], each in the order of its numbers.
     rings: [VecDeque<Rc<Event>>; 4],
+    /// About how many bytes each of them takes.
+    bytes: [u64; 4],
     /// Of each type, the newest that is gone; 0: none is.
     dropped: [u64; Type::ALL.len()],
 }
@@ -47,7 +56,7 @@ pub struct EventLog {
 impl EventLog {
     /// An empty log that keeps `history` events of each ring.
     pub fn new(epoch: Epoch, history: usize) -> EventLog {
-        EventLog { epoch, newest: 0, history, rings: Default::default(), dropped: [0; Type::ALL.len()] }
+        EventLog { epoch, newest: 0, history, rings: Default::default(), bytes: [0; 4], dropped: [0; Type::ALL.len()] }
     }
 
     /// The newest event, or the place before the first.
@@ -69,15 +78,16 @@ impl EventLog {
             | What::TurnedAway { .. }
             | What::Device { .. } => Ring::People,
         };
+        self.bytes[ring as usize] += size(&event);
         self.rings[ring as usize].push_back(event.clone());
-        self.trim();
+        self.trim(true);
         event
     }
 
     /// Keeps `history` events of each ring from now on.
     pub fn set_history(&mut self, history: usize) {
         self.history = history;
-        self.trim();
+        self.trim(false); // a shorter history is no reason to look for each one that goes
     }
 
     /// The events of `types` after the one that the text `last` names; `None` if that is no event of this log, or
@@ -154,36 +164,47 @@ impl EventLog {
         })
     }
 
-    fn trim(&mut self) {
+    /// `fair`: of stops, those of the user who gave most go first; else the oldest.
+    fn trim(&mut self, fair: bool) {
+        let max = RING_BYTES.max(self.history as u64 * RING_BYTES_OF_EVENT);
         for (n, ring) in self.rings.iter_mut().enumerate() {
-            while ring.len() > self.history {
-                // a shorter history is no reason to look for each one that goes
-                let fair = n == Ring::Stops as usize && ring.len() == self.history + 1;
-                let at = if fair { of_the_busiest(ring) } else { 0 };
+            while ring.len() > self.history || self.bytes[n] > max {
+                let at = if fair && n == Ring::Stops as usize { of_the_busiest(ring) } else { 0 };
                 let Some(gone) = ring.remove(at) else { break };
+                self.bytes[n] -= size(&gone);
                 let newest = &mut self.dropped[gone.what.kind() as usize];
                 *newest = gone.id.seq.max(*newest);
             }
         }
     }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.iter().sum()
+    }
 }
 
-/// Where the oldest stop lies of the user who gave most of those that are kept; the first event if that is an answer: its
+/// About how many bytes an event takes.
+pub(super) fn size(event: &Event) -> u64 {
+    EVENT_BYTES + event.what.free_bytes()
+}
+
+/// Where the oldest stop lies of the user whose stops take most; the first event if that is an answer: its
 /// command is gone already.
 fn of_the_busiest(ring: &VecDeque<Rc<Event>>) -> usize {
     let user = |e: &Rc<Event>| if let What::Commanded { by, .. } = &e.what { Some(by.user.clone()) } else { None };
     if ring.front().is_none_or(|first| user(first).is_none()) {
         return 0;
     }
-    // of each user: the oldest one's place, and how many there are
-    let mut users: Vec<(Rc<str>, usize, usize)> = Vec::new();
-    for (at, user) in ring.iter().enumerate().filter_map(|(at, e)| Some((at, user(e)?))) {
+    // of each user: the oldest one's place, and the bytes of all
+    let mut users: Vec<(Rc<str>, usize, u64)> = Vec::new();
+    for (at, user, bytes) in ring.iter().enumerate().filter_map(|(at, e)| Some((at, user(e)?, size(e)))) {
         match users.iter_mut().find(|(known, ..)| *known == user) {
-            Some((.., count)) => *count += 1,
-            None => users.push((user, at, 1)),
+            Some((.., sum)) => *sum += bytes,
+            None => users.push((user, at, bytes)),
         }
     }
-    users.iter().rev().max_by_key(|(.., count)| *count).map_or(0, |(_, at, _)| *at)
+    users.iter().rev().max_by_key(|(.., sum)| *sum).map_or(0, |(_, at, _)| *at)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! | `terms` | what is said at this door |
 //! | `chat` | what may be said and how fast |
 //! | `devices` | which devices there are, how they are, what they measure |
+//! | `values` | the newest values of one device, within bounds |
 //! | `control` | who may command a device |
 //! | `dead_man` | when control ends by itself: the dead man's switch of one hold |
 //! | `commands` | what devices are asked and what comes of it |
@@ -34,6 +35,7 @@ pub mod seats;
 pub mod sessions;
 mod stops;
 mod terms;
+mod values;
 
 pub use terms::*;
 
@@ -45,7 +47,7 @@ use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, LogName, Message, Moment, Now,
     PeerAddr, SessionId, Types, What,
 };
-use event_log::{EventLog, Slice};
+use event_log::{EVENT_BYTES, EventLog, Slice};
 use seats::{Cue, Facts, Stand, Tell};
 
 /// The unit in which beats are numbered, and their period to pages that hold control. Others may get only every so
@@ -57,9 +59,6 @@ const BEAT_BASE_MASK: u64 = (1 << 48) - 1;
 
 /// The shortest period between beats that is taken: nothing divides by zero, no loop spins.
 const BEAT_MIN: Duration = Duration::from_millis(1);
-
-/// About what a told event takes beside what people and devices may write at will: its names, its members, its frame.
-const EVENT_BYTES: u64 = 512;
 
 /// Everything that is known about who is here.
 #[derive(Debug)]
@@ -346,15 +345,14 @@ impl Hub {
 
     /// About how many bytes it takes to tell a link of `types` what came after the event `last`.
     pub fn replay_bytes(&self, last: &str, types: Types) -> u64 {
-        self.log.replay(last, types).unwrap_or_default().iter().map(|e| EVENT_BYTES + e.what.free_bytes()).sum()
+        self.log.replay(last, types).unwrap_or_default().iter().map(|e| event_log::size(e)).sum()
     }
 
     /// About how many bytes are remembered, by what they are. Each has a bound in number and one in length
     /// (docs/settings.md); nothing here grows beside them.
     pub fn remembered(&self) -> [(&'static str, u64); 4] {
-        let log = self.log.since(None, usize::MAX).events;
         [
-            ("log", log.iter().map(|e| EVENT_BYTES + e.what.free_bytes()).sum()),
+            ("log", self.log.bytes()),
             ("refs", self.refs.iter().map(commands::Named::bytes).sum()),
             ("devices", self.devices.values().map(devices::Device::bytes).sum()),
             ("sessions", self.sessions.known() as u64 * EVENT_BYTES),

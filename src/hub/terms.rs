@@ -29,6 +29,8 @@ pub struct Settings {
     pub control: Control,
     /// `devices.silent_after`.
     pub silent_after: Duration,
+    /// What may be remembered of all devices together, in bytes: see [`devices::bytes_of_all`](super::devices::bytes_of_all).
+    pub device_bytes: u64,
 }
 
 /// What chance gives to one run.

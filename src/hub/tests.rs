@@ -40,6 +40,7 @@ pub(super) fn settings() -> Settings {
             answer_after: Duration::from_secs(30),
         },
         silent_after: Duration::from_secs(5),
+        device_bytes: devices::bytes_of_all(64),
     }
 }
 

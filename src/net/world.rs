@@ -9,7 +9,7 @@ use crate::config::users::Users;
 use crate::config::{Config, Seats};
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
-use crate::hub::{Hub, Seed, Settings};
+use crate::hub::{self, Hub, Seed, Settings};
 use crate::ledger::Ledger;
 use crate::liveness::Rules;
 use crate::metrics::Metrics;
@@ -172,6 +172,7 @@ pub fn settings(config: &Config, users: usize) -> Settings {
         chat: config.chat.clone(),
         control: config.control.clone(),
         silent_after: config.devices.silent_after,
+        device_bytes: hub::devices::bytes_of_all(config.devices.connections),
     }
 }
 

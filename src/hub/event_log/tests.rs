@@ -230,3 +230,41 @@ fn a_gap_is_said_exactly_where_something_that_was_asked_for_is_gone() {
     }
     assert!(gaps > 1000 && whole > 1000, "both were seen: {gaps}, {whole}");
 }
+
+#[test]
+fn a_ring_has_a_bound_in_bytes_and_what_goes_for_it_is_a_gap() {
+    let mut log = log(500, "ss");
+    let long = |len: usize| -> crate::msg::Json { format!("\"{}\"", "x".repeat(len)).into() };
+    let answered = |log: &mut EventLog, stop: bool| {
+        let to = log.newest();
+        log.push(
+            Now::default(),
+            What::Answered { device: "p".into(), to, ok: None, result: long(16 << 10), late: false },
+            stop,
+        );
+    };
+    for stop in [false, true] {
+        (0..500).for_each(|_| answered(&mut log, stop));
+    }
+    assert!(log.bytes() <= 2 * RING_BYTES + 2000 && log.bytes() > 2 * RING_BYTES - (40 << 10), "{}", log.bytes());
+    assert_eq!(log.bytes(), log.since(None, 9999).events.iter().map(|e| size(e)).sum::<u64>());
+    assert_eq!(log.replay(&id(0), Types::of(&[Type::Said])).map(|e| numbers(&e)), Some(vec![1, 2]), "no other pays");
+    assert_eq!(log.replay(&id(2), Types::of(&[Type::Answered])), None);
+    assert_eq!(log.replay(&id(1002 - 60), Types::of(&[Type::Answered])).map(|e| e.len()), Some(60));
+    assert!(log.since(Some(&id(2)), 9999).gap && !log.since(Some(&id(1002 - 60)), 9999).gap);
+
+    // who asked for much does not push out who asked for little
+    let mut log = self::log(500, "bbb");
+    let eve = Rc::new(Member { user: "eve".into(), ..(*member()).clone() });
+    for _ in 0..500 {
+        let (by, args) = (eve.clone(), long(4 << 10));
+        log.push(Now::default(), What::Commanded { by, device: "p".into(), command: "c".into(), args }, true);
+    }
+    assert!(log.bytes() <= RING_BYTES);
+    assert_eq!(numbers(&log.since(Some(&id(0)), 3).events), [1, 2, 3]);
+
+    // a long history has room for events of the usual length
+    let log = self::log(10_000, &"s".repeat(10_000));
+    assert_eq!(log.len(), 10_000);
+    assert!(log.bytes() > RING_BYTES);
+}

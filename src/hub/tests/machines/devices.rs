@@ -159,3 +159,55 @@ fn a_stall_of_the_server_makes_no_device_fit_for_commands_and_none_alive_for_eve
     w.at(24_000);
     assert_eq!(state(&w), Some(DeviceState::Down));
 }
+
+/// Values of so many names, each of so many bytes.
+fn values(count: usize, bytes: usize) -> FromDevice {
+    FromDevice::Telemetry((0..count).map(|n| (format!("v{n:03}").into(), "1".repeat(bytes).into())).collect())
+}
+
+#[test]
+fn the_values_of_one_device_have_a_bound_in_bytes_and_what_is_beyond_it_is_null_and_refused_by_name() {
+    let mut w = World::new();
+    w.device("pump", 50);
+    w.says(50, values(256, 4)).device_news(50);
+    w.says(50, values(256, 250)).expect_device(50, &["error telemetry"]);
+    let told = w.hub.devices()[0].telemetry.clone();
+    let text: usize = told.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(text <= 32 << 10 && text > 31 << 10, "{text}");
+    assert_eq!((&*told[0].1, &*told[255].1), (&*"1".repeat(250), "null"), "never an old number");
+    w.says(50, values(256, 8)).expect_device(50, &[]);
+}
+
+#[test]
+fn all_devices_have_a_bound_in_bytes_those_that_are_down_go_first_and_then_what_comes_is_refused() {
+    let mut w = World::new();
+    let sum = |w: &World| w.hub.remembered().iter().find(|(of, _)| *of == "devices").map_or(0, |(_, bytes)| *bytes);
+    w.hub.settings.device_bytes = 200 << 10;
+    for n in 0..3 {
+        w.device(&format!("down{n}"), 60 + n);
+        w.says(60 + n, values(200, 100)).fin(60 + n);
+    }
+    for n in 0..4 {
+        w.device(&format!("up{n}"), 50 + n);
+        w.says(50 + n, values(200, 100));
+        assert!(sum(&w) <= 200 << 10, "{}", sum(&w));
+    }
+    assert!(w.hub.devices().iter().all(|d| d.name.starts_with("up")), "who is down is forgotten");
+    w.device_news(50);
+    w.device("up4", 54);
+    w.says(54, values(200, 100));
+    assert_eq!(w.device_news(54).last().map(String::as_str), Some("error telemetry"));
+    while w.hub.devices_up() < 200 {
+        let n = w.hub.devices_up() as u16;
+        w.device(&format!("up{n}"), 50 + n);
+        if w.machines.ended.last().is_some_and(|(c, why)| *c == conn(50 + n) && why == "limit") {
+            w.expect_device(50 + n, &["error full"]);
+            break;
+        }
+    }
+    assert!(w.hub.devices_up() < 200 && sum(&w) <= 200 << 10);
+    // who is there already says hello again, measures on, and the others lose nothing
+    w.device("up0", 49);
+    assert_eq!(w.device_news(49)[0], "welcome up0");
+    assert_eq!(w.hub.devices().iter().filter(|d| d.telemetry.len() == 200).count(), 3);
+}
