@@ -1,7 +1,9 @@
-//! Finds the languages of the built-in pages, and leaves the unwind tables out of the program that is built for release.
+//! Packs the built-in pages, finds their languages, and leaves the unwind tables out of the program that is built for release.
 //!
-//! A language is one file in `www/lang/`: here it becomes a row of the table that the program has of them
-//! (src/routes/languages.rs), and one word in the list that `www/words.js` has. Nothing else names the languages.
+//! The pages are in the program as gzip packs them, for that is how nearly all browsers take them (src/net/files/built_in.rs):
+//! a third of the bytes, in the file and on the way. A language is one file in `www/lang/`: here it becomes a page, a row of
+//! the table of what a full house says (src/routes/languages.rs), and one word in the list that `www/words.js` has. Nothing
+//! else names the languages.
 //!
 //! The tables:
 //!
@@ -10,7 +12,8 @@
 //! callers in a core dump, and RUST_BACKTRACE=full lists no addresses (with =1 a stripped file lists nothing in any case).
 //! Whoever asks for debug information (CARGO_PROFILE_RELEASE_DEBUG=1) wants to see callers and keeps the tables.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Added to the linker's own script. GNU ld and lld take it; mold does not.
@@ -48,29 +51,53 @@ fn languages() -> Vec<String> {
     codes
 }
 
-/// Writes what the program includes: the table of languages, and `words.js` with the list of them.
-fn write_languages() {
-    println!("cargo:rerun-if-changed=www/lang");
-    println!("cargo:rerun-if-changed=www/words.js");
+/// What a page of the full house needs of a language: its words are the lines that begin so.
+const FULL_WORDS: &str = "full_";
+
+/// Writes what the program includes: every page but that of the full house, packed, and the words of that one.
+fn write_pages() {
+    println!("cargo:rerun-if-changed=www");
     let codes = languages();
-    let root = env::var("CARGO_MANIFEST_DIR").expect("cargo names it");
-    let row = |code: &String| {
-        let file = format!("{root}/www/lang/{code}.js");
-        format!("Language {{ code: {code:?}, path: \"lang/{code}.js\", text: include_str!({file:?}) }},\n")
-    };
-    let table = format!("[\n{}]", codes.iter().map(row).collect::<String>());
-    let words = fs::read_to_string("www/words.js").expect("www/words.js can be read");
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo names it"));
+    let read =
+        |path: &str| fs::read_to_string(Path::new("www").join(path)).unwrap_or_else(|e| panic!("www/{path}: {e}"));
+    let words = read("words.js");
     assert!(words.matches(LIST).count() == 1, "www/words.js is to have one line {LIST:?}");
     let words = words.replace(LIST, &format!("const LANGUAGES = {codes:?};"));
-    for (name, text) in [("languages.rs", table), ("words.js", words)] {
-        let out = Path::new(&env::var("OUT_DIR").expect("cargo names it")).join(name);
-        fs::write(out, text).expect("it can be written");
+    let files = fs::read_dir("www").expect("www is there").map(|e| e.expect("it can be read").path());
+    let files = files.filter(|p| p.is_file()).filter_map(|p| Some(p.file_name()?.to_str()?.to_owned()));
+    let mut paths: Vec<String> = files.filter(|name| name != "full.html" && !name.starts_with('.')).collect();
+    paths.extend(codes.iter().map(|code| format!("lang/{code}.js")));
+    paths.sort();
+    let (mut pages, mut full) = (String::from("[\n"), String::from("[\n"));
+    for (n, path) in paths.iter().enumerate() {
+        let text = if path == "words.js" { words.clone() } else { read(path) };
+        let packed = out.join(format!("page{n}.gz"));
+        fs::write(&packed, pack(text.as_bytes())).expect("it can be written");
+        pages += &format!("({path:?}, include_bytes!({packed:?})),\n");
     }
+    for code in &codes {
+        let text: String = read(&format!("lang/{code}.js"))
+            .lines()
+            .filter(|l| l.starts_with(FULL_WORDS))
+            .fold(String::new(), |text, line| text + line + "\n");
+        full += &format!("Language {{ code: {code:?}, text: {text:?} }},\n");
+    }
+    for (name, table) in [("pages.rs", pages), ("languages.rs", full)] {
+        fs::write(out.join(name), table + "]").expect("it can be written");
+    }
+}
+
+/// As gzip packs it (RFC 1952), without a name and a time: the same page always becomes the same bytes.
+fn pack(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
+    packer.write_all(bytes).expect("memory takes it");
+    packer.finish().expect("memory takes it")
 }
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    write_languages();
+    write_pages();
     println!("cargo:rustc-check-cfg=cfg(no_unwind_tables)");
     let set = |name, value: &str| env::var(name).is_ok_and(|v| v == value);
     // Any other profile unwinds: the tests do.

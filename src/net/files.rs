@@ -135,8 +135,7 @@ impl Site {
             let Some(page) = self.built_in.iter().find(|p| p.is_at(&key)) else {
                 return self.error(now, &NOT_FOUND, Some(request), envelope, out);
             };
-            let plan = plan(request, &page.file, now.wall_ms / 1000, envelope, out);
-            return Served::file(&page.file, plan, static_part(page.bytes, plan.body));
+            return serve_built_in(page, now, request, envelope, out);
         };
         match folder.find(now, &key, encoding::preferred(request)) {
             Found::File(file, content) => {
@@ -156,10 +155,7 @@ impl Site {
             found @ (Found::Nothing | Found::Away) => {
                 let refusal = if matches!(found, Found::Away) { AWAY } else { NOT_FOUND };
                 match self.built_in.iter().find(|p| p.is_at(&key)) {
-                    Some(client) => {
-                        let plan = plan(request, &client.file, now.wall_ms / 1000, envelope, out);
-                        Served::file(&client.file, plan, static_part(client.bytes, plan.body))
-                    }
+                    Some(client) => serve_built_in(client, now, request, envelope, out),
                     None => self.error(now, &refusal, Some(request), envelope, out),
                 }
             }
@@ -265,18 +261,23 @@ fn part(content: Content, whole: u64, body: PlanBody) -> Body {
             Some(range) => Body::Shared(data, range),
             None => Body::None,
         },
+        Content::BuiltIn(data) => {
+            small_range(start, len, data.len()).map_or(Body::None, |range| Body::Static(&data[range]))
+        }
         Content::Large(file) => Body::File { file, offset: start, len },
     }
 }
 
-fn static_part(bytes: &'static [u8], body: PlanBody) -> Body {
-    match body {
-        PlanBody::None => Body::None,
-        PlanBody::Whole => Body::Static(bytes),
-        PlanBody::Range { start, len } => {
-            small_range(start, len, bytes.len()).map_or(Body::None, |range| Body::Static(&bytes[range]))
-        }
-    }
+fn serve_built_in(
+    page: &built_in::Page,
+    now: Now,
+    request: &Request<'_>,
+    envelope: &Envelope<'_>,
+    out: &mut Vec<u8>,
+) -> Served {
+    let (file, content) = page.variant(request);
+    let plan = plan(request, file, now.wall_ms / 1000, envelope, out);
+    Served::file(file, plan, part(content, file.meta().len, plan.body))
 }
 
 /// The range as indices of something `whole` bytes long; the plan has seen to it that it is within.

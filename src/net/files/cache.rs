@@ -76,6 +76,8 @@ pub(super) enum Found<'c> {
 pub(super) enum Content {
     /// All of its bytes.
     Small(Rc<[u8]>),
+    /// The same, in the binary itself.
+    BuiltIn(&'static [u8]),
     /// The file itself, open for reading.
     Large(OwnedFd),
 }
