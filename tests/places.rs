@@ -111,3 +111,62 @@ fn a_device_is_welcomed_though_all_places_are_held_in_silence_from_its_own_addre
         until("the first stays, the others are gone", || server.metric("boatswain_devices") == 1.0);
     }
 }
+
+#[test]
+fn one_user_from_many_addresses_leaves_the_others_their_places() {
+    for waits in [false, true] {
+        let limits = "connections = 64\nper_address = 64";
+        let (server, addr) = start(Setup::default().table("seats", "max = 100").table("limits", limits));
+        let mut pump = Device::pump(addr);
+        let panel = Panel::open(&server, "bob", "t1", &[]);
+        let mut ann = Client::browser(&server, "ann", "A").from(2);
+        assert_eq!(ann.page("/").status, 200);
+        let open: Vec<TcpStream> = (0..80)
+            .map(|n| {
+                let client = ann.clone().from(66 + n % 5);
+                let mut stream = client.connect().unwrap();
+                let body = r#"{"command":"stop"}"#;
+                let head = if waits && n > 0 {
+                    let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+                    client.head("POST", "/api/devices/pump-1/command?wait=60s", &more) + body
+                } else {
+                    client.head("GET", &format!("/api/events?tab=t{n}&n=1"), "")
+                };
+                stream.write_all(head.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        until("places run out", || server.metric("boatswain_connections_gave_way_total") >= 1.0);
+        for from in 4..24 {
+            let mut newcomer = Client::new(&server, "viewer").agent(&format!("newcomer {from}")).from(from);
+            assert_eq!(newcomer.get("/api/session").status, 200, "from 127.0.0.{from}");
+        }
+        stops(&server, &mut pump, 30);
+        panel.wait(|kind, _| kind == "answered");
+        assert_eq!(server.metric("boatswain_connections_refused_total"), 0.0);
+        // what was first stays
+        let links = server.metric("boatswain_links");
+        assert!(if waits { links == 2.0 } else { links > 32.0 }, "{links}");
+        drop(open);
+    }
+}
+
+#[test]
+fn where_descriptors_run_out_who_is_silent_gives_way() {
+    let (server, addr) = start(Setup::default());
+    let mut pump = Device::pump(addr);
+    let panel = Panel::open(&server, "ann", "t1", &[]);
+    let pid = server.pid().to_string();
+    let used = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let limit = format!("--nofile={0}:{0}", used + 12);
+    assert!(std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+    let _held = held(&server, server.addr, 30, &[66, 67], "GET / HTTP/1.1\r\nHost: loc");
+    let _held_too = held(&server, devices_addr(&server), 10, &[68], "");
+    for from in 2..6 {
+        stops(&server, &mut pump, from);
+    }
+    panel.wait(|kind, _| kind == "answered");
+    assert_eq!(server.metric("boatswain_devices"), 1.0);
+    assert!(server.metric("boatswain_connections_gave_way_total") >= 20.0);
+    assert_eq!(server.metric("boatswain_links"), 1.0);
+}

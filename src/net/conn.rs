@@ -187,19 +187,20 @@ impl Conn {
         }
     }
 
-    /// What is going on on it, and since when, if it gives way at a full house. `holds`: whether a session holds control.
+    /// What is going on on it, and since when, if it may give way at a full house. `holds`: whether a session holds control.
     pub fn standing(&self, holds: impl Fn(SessionId) -> bool) -> Option<(Standing, Moment)> {
         if self.closing == Some(CloseReason::Limit) {
             return None; // it has no place: it is only being told so
         }
         let stranger = self.session.is_none();
         if self.session.is_some_and(holds) {
-            return None;
+            return Some((Standing::Holding, self.opened));
         }
         match &self.protocol {
             Protocol::Draining if stranger => Some((Standing::Leaving, self.since)),
             Protocol::Draining => Some((Standing::Kept, self.since)),
-            Protocol::Link(_) => self.parked.map(|_| (Standing::Kept, self.since)),
+            Protocol::Link(_) if self.parked.is_none() => Some((Standing::Busy, self.opened)),
+            Protocol::Link(_) => Some((Standing::Kept, self.since)),
             Protocol::Device(talk) => talk.is_awaited().then_some((Standing::Silent, self.opened)),
             Protocol::Http(Stage::Waiting(_), _) => None,
             Protocol::Http(Stage::Head, _) if self.output.is_empty() => Some(match stranger {
@@ -207,7 +208,8 @@ impl Conn {
                 true => (Standing::Idle, self.since),
                 false => (Standing::Kept, self.since),
             }),
-            Protocol::Http(..) => stranger.then_some((Standing::Nameless, self.since)),
+            Protocol::Http(..) if stranger => Some((Standing::Nameless, self.since)),
+            Protocol::Http(..) => Some((Standing::Busy, self.opened)),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::stream::{Kind, Stream};
 use crate::msg::PeerAddr;
+use crate::sys::child::{self, Watch};
 use crate::sys::{process, socket};
 use std::fmt;
 use std::fs;
@@ -108,6 +109,12 @@ impl Listener {
             }
         }
         Accept::Pause(io::Error::from(ErrorKind::ConnectionAborted))
+    }
+
+    /// Whether somebody waits, as far as can be told without a descriptor for them.
+    pub fn is_awaited(&self) -> bool {
+        let mut watch = [Watch::read(self)];
+        child::wait(&mut watch, Some(Duration::ZERO)).is_err() || watch[0].ready
     }
 
     /// Where it listens, with the real port.

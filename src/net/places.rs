@@ -7,6 +7,7 @@
 //! of one /64 are counted together too, against a limit of their own that is far higher.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::msg::{ConnId, Moment, PeerAddr};
 
@@ -61,8 +62,8 @@ fn less(counts: &mut HashMap<PeerAddr, u32>, key: PeerAddr) {
     }
 }
 
-/// What is going on on a connection that may give way; those named first go first. All others keep their places: links,
-/// welcomed devices, a session's request under way, a password or token being checked, and whoever holds control.
+/// What is going on on a connection that may give way; those named first go first. Welcomed devices and whoever's password
+/// or token is being checked keep their places.
 ///
 /// A TLS handshake that is not finished will be a standing of its own, before all others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -77,10 +78,14 @@ pub enum Standing {
     Nameless,
     /// A session's connection between two requests, or the parked socket of a lost link.
     Kept,
+    /// A link, or a session's request under way: gives way only if its user holds more than a share of the places.
+    Busy,
+    /// The same, whatever is going on on it, of a session that holds control.
+    Holding,
 }
 
 /// A connection that may give way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Occupant {
     /// Which.
     pub conn: ConnId,
@@ -90,6 +95,8 @@ pub struct Occupant {
     pub standing: Standing,
     /// Where it comes from.
     pub from: PeerAddr,
+    /// Whose it is, if a request said so.
+    pub user: Option<Rc<str>>,
     /// Since when.
     pub since: Moment,
 }
@@ -107,18 +114,34 @@ impl GivingWay {
     ///
     /// Strangers go before sessions; of the strangers those first whose network holds more places than a browser
     /// needs, so that a newcomer of another network has time to speak however fast the others come; then by standing;
-    /// then the network with the most; then the one that has been so for the longest.
-    pub fn new(mut order: Vec<Occupant>) -> GivingWay {
+    /// then the network with the most; then the one that has been so for the longest. Last of all, what one user has beyond
+    /// `share` places: the newest first, so that whoever opens without end, from however many addresses, pushes out
+    /// nobody's but their own.
+    pub fn new(all: Vec<Occupant>, share: usize) -> GivingWay {
+        let (mut order, mut free): (Vec<Occupant>, Vec<Occupant>) =
+            all.into_iter().partition(|o| o.standing >= Standing::Busy);
+        let mut beyond: HashMap<Rc<str>, usize> = HashMap::new();
+        for user in order.iter().chain(&free).filter_map(|o| o.user.as_ref()) {
+            *beyond.entry(user.clone()).or_insert(0) += 1;
+        }
+        beyond.values_mut().for_each(|held| *held = held.saturating_sub(share));
+        order.sort_by_key(|o| (o.standing, std::cmp::Reverse(o.since)));
+        order.retain(|o| {
+            let left = o.user.as_ref().and_then(|user| beyond.get_mut(user)).filter(|left| **left > 0);
+            left.map(|left| *left -= 1).is_some()
+        });
+        order.reverse();
         let mut held: HashMap<(PeerAddr, bool), u32> = HashMap::new();
         let party = |o: &Occupant| (o.from.network(), o.standing == Standing::Kept);
-        for occupant in &order {
+        for occupant in &free {
             *held.entry(party(occupant)).or_insert(0) += 1;
         }
-        order.sort_by_cached_key(|o| {
+        free.sort_by_cached_key(|o| {
             let held = held.get(&party(o)).copied().unwrap_or(0);
             let first = (o.standing == Standing::Kept, held <= FEW, o.standing, std::cmp::Reverse(held), o.since);
             std::cmp::Reverse(first)
         });
+        order.append(&mut free);
         GivingWay { order }
     }
 
@@ -176,11 +199,11 @@ mod tests {
 
     fn occupant(n: u16, standing: Standing, ip: &str, second: u64) -> Occupant {
         let since = Moment::default() + Duration::from_secs(second);
-        Occupant { conn: ConnId::new(n, 0), device: false, standing, from: peer(ip), since }
+        Occupant { conn: ConnId::new(n, 0), device: false, standing, from: peer(ip), user: None, since }
     }
 
     fn order(all: &[Occupant]) -> Vec<u16> {
-        let mut giving = GivingWay::new(all.to_vec());
+        let mut giving = GivingWay::new(all.to_vec(), 2);
         std::iter::from_fn(|| giving.next(|_| true)).map(|id| id.slot()).collect()
     }
 
@@ -221,11 +244,28 @@ mod tests {
     fn only_those_that_are_wanted_and_each_once() {
         use Standing::*;
         let all = [occupant(0, Silent, "10.0.0.1", 0), occupant(1, Silent, "10.0.0.2", 1)];
-        let mut giving = GivingWay::new(all.to_vec());
+        let mut giving = GivingWay::new(all.to_vec(), 2);
         let theirs = |o: &Occupant| o.from == peer("10.0.0.2");
         assert_eq!(giving.next(theirs).map(ConnId::slot), Some(1));
         assert_eq!(giving.next(theirs), None);
         assert_eq!(giving.next(|_| true).map(ConnId::slot), Some(0));
         assert_eq!(giving.next(|_| true), None);
+    }
+
+    #[test]
+    fn what_one_user_has_beyond_the_share_goes_last_the_newest_first_and_control_last_of_that() {
+        use Standing::*;
+        let user = |name: &str, o: Occupant| Occupant { user: Some(name.into()), ..o };
+        let links = |name: &'static str, from: u16, count: u16, standing| {
+            let ip = move |n: u16| format!("10.0.{}.1", n % 5);
+            (from..from + count).map(move |n| user(name, occupant(n, standing, &ip(n), n.into())))
+        };
+        let mut all: Vec<Occupant> = links("eve", 0, 3, Busy).chain(links("eve", 3, 2, Holding)).collect();
+        all.extend(links("ann", 10, 2, Busy));
+        all.extend(links("bob", 20, 1, Busy));
+        assert_eq!(order(&all), [2, 1, 0], "eve's beyond two, from whatever address; nobody else's");
+        all.push(user("eve", occupant(5, Kept, "10.0.0.1", 9)));
+        all.push(occupant(6, Silent, "10.0.0.9", 9));
+        assert_eq!(order(&all), [6, 5, 2, 1, 0, 4], "what keeps nobody's place goes before");
     }
 }

@@ -33,7 +33,7 @@ use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now};
 use crate::net::conn::{Conn, Due, Protocol, SPARED_ALL, Stage};
 use crate::net::hear::hear;
 use crate::net::listener::Listener;
-use crate::net::places::{GivingWay, Origins};
+use crate::net::places::Origins;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
@@ -42,7 +42,7 @@ use crate::routes::gate::Gate;
 use crate::sys::process::Signals;
 use crate::sys::socket;
 use crate::sys::tcp::{self, Helps};
-use doors::Door;
+use doors::{Door, Giving};
 use settle::Settled;
 
 /// Events taken from the kernel at once.
@@ -64,8 +64,7 @@ pub struct Server {
     timers: Timers,
     ready: VecDeque<ConnId>,
     origins: Origins,
-    /// Who gives way to those who come in this turn, if that had to be found out.
-    giving: Option<GivingWay>,
+    giving: Giving,
     /// Of the connections, those that are being told that they are too many.
     turned_away: usize,
     pub(super) world: World,
@@ -155,7 +154,7 @@ impl Server {
             timers: Timers::new(),
             ready: VecDeque::new(),
             origins: Origins::default(),
-            giving: None,
+            giving: Giving::default(),
             turned_away: 0,
             world,
             stopping: None,

@@ -24,10 +24,19 @@ pub(super) struct Door {
     pub(super) paused: Option<Moment>,
 }
 
+/// Who gives way to those who come in this turn.
+#[derive(Default)]
+pub(super) struct Giving {
+    /// If that had to be found out.
+    way: Option<GivingWay>,
+    /// There was no descriptor for one who came.
+    starved: bool,
+}
+
 impl Server {
     /// Takes new connections, a bounded batch of each listener.
     pub(super) fn accept(&mut self, now: Now) {
-        self.giving = None;
+        self.giving = Giving::default();
         for i in 0..self.listeners.len() {
             if self.listeners[i].paused.is_some_and(|until| until > now.mono) {
                 continue;
@@ -41,6 +50,9 @@ impl Server {
                     Accept::Stream(stream) if self.listeners[i].devices => devices::welcome(self, now, stream),
                     Accept::Stream(stream) => self.welcome(now, stream),
                     Accept::Empty => self.listeners[i].ready = false,
+                    // the kernel wants a descriptor before it looks whether there is anybody to take it
+                    Accept::Pause(_) if !self.listeners[i].listener.is_awaited() => self.listeners[i].ready = false,
+                    Accept::Pause(_) if self.give_way_starved(now) => {}
                     Accept::Pause(e) => {
                         if self.world.site.metrics.accept_pauses == 0 {
                             log::warn!(
@@ -109,18 +121,29 @@ impl Server {
     ///
     /// [`Standing`]: crate::net::places::Standing
     pub(in crate::net) fn give_way(&mut self, now: Now, wanted: impl Fn(&Occupant) -> bool) -> bool {
-        if self.giving.is_none() {
+        if self.giving.way.is_none() {
             let holds = |session| self.world.hub.holds_control(session);
             let all = self.conns.iter().filter(|(_, conn)| conn.opened < now.mono).filter_map(|(id, conn)| {
                 let (standing, since) = conn.standing(holds)?;
-                Some(Occupant { conn: id, device: conn.device.is_some(), standing, from: conn.stream.peer, since })
+                let (device, from, user) = (conn.device.is_some(), conn.stream.peer, conn.user.clone());
+                Some(Occupant { conn: id, device, standing, from, user, since })
             });
-            self.giving = Some(GivingWay::new(all.collect()));
+            let places =
+                if self.giving.starved { self.inside() } else { self.world.site.config.limits.connections as usize };
+            self.giving.way = Some(GivingWay::new(all.collect(), places / 2));
         }
-        let Some(id) = self.giving.as_mut().and_then(|giving| giving.next(wanted)) else { return false };
+        let Some(id) = self.giving.way.as_mut().and_then(|giving| giving.next(wanted)) else { return false };
         self.world.site.metrics.gave_way += 1;
         self.close(now, id, CloseReason::Limit);
         true
+    }
+
+    /// The same where there are fewer descriptors than places: of all that are open, at whatever listener.
+    fn give_way_starved(&mut self, now: Now) -> bool {
+        if !self.giving.starved {
+            self.giving = Giving { way: None, starved: true };
+        }
+        self.give_way(now, |_| true)
     }
 
     /// Takes a connection into the table and has the poller watch it. Whether there was room.
