@@ -24,6 +24,7 @@ const HASTY_MS = 500;         //   the shortest, for a board that answered fast 
 const AGAIN_MS = 600;         // from one try to the next
 const SOCKETS_MAX = 12;       // tries by WebSocket one after the other: Chromium delays them by seconds after some 25 that failed
 const ANSWER_MS = 5000;       // longest wait for the answer to what this page asked
+const EARLY_MAX = 50;         // answers kept that came before it was known to what
 const LOG_MAX = 1000;         // events fetched at most to fill a gap: as many as the board keeps
 const FINAL = ['evicted', 'idle', 'logout', 'replaced', 'expired'];   // after these the page stays out until a click
 
@@ -55,15 +56,36 @@ export function connect(options = {}) {
   const asked = new Map();                               // ref, or a key of its own for a fetch -> what waits for its answer
   const answers = new Map(), early = new Map();          // command id -> who waits for its `answered`; or that, if it came first
   const mine = new Set(recall());                        // devices that this very page controls, also after a reload
-  let number = 0, round = 0, refs = 0;                   // of connections; of tries: what belongs to an older one is ignored; of questions
-  let state = 'connecting', cause, over = false, away = false;  // over: final, until a click. away: hidden for good or frozen
-  let carrier = null, knocking = null;                   // the connection; or the question whether there could be one
-  let open = false, took = 0, heard = 0, began = 0, limit = 0, retryAt = 0, ticked = now();
-  let mute = false, reached = false, patient = 0, tries = 0;        // nothing at all comes back; but a feeler got an answer; until when one is patient
+  let state = 'connecting', cause;                       // as `onState` was told last, and the reason
+  let over = false;                                      // final, until a click
+  let away = false;                                      // hidden for good, or frozen
+  // The connection, or the try at one.
+  let carrier = null;                                    // {name, send, close}: a WebSocket or an event stream,
+  let knocking = null;                                   //   or the question whether there could be one
+  let open = false;                                      // it has said `hello`
+  let number = 0;                                        // of connections, told to the server
+  let round = 0;                                         // of tries: what belongs to an older one is ignored
+  let carrierFailed = null;                              // the name of the carrier that ended before it was open
   let socketFails = 0;                                   // WebSockets in a row that failed though the server would have us
-  let beat = null, beatMs = 500, toldHold = false;
+  // When, by `now`.
+  let began = 0, limit = 0;                              // the try began, and how long it may take
+  let took = 0;                                          // how long the last one took that came to something
+  let heard = 0;                                         // the newest sign of life
+  let retryAt = 0;                                       // the next try is due; 0: none
+  let ticked = now();
+  // While nothing at all comes back.
+  let mute = false;                                      // it is so
+  let reached = false;                                   // but a feeler got an answer
+  let patient = 0;                                       // until when the patient one has time
+  let tries = 0;
+  // Beats, events and questions.
+  let beat = null, beatMs = 500;                         // the newest beat, and the time between two
+  let toldHold = false;                                  // the last answer to one named devices
   const firstBeat = [];                                  // who waits for one
-  let last = null, snapshot = 0, held = null;            // newest event delivered; up to where `members` came as a whole; what waits for older events
+  let last = null;                                       // the id of the newest event delivered
+  let snapshot = 0;                                      // up to where `members` came as a whole
+  let held = null;                                       // events that wait for older ones
+  let refs = 0;                                          // of questions
 
   const board = {
     members, devices,
@@ -156,13 +178,18 @@ export function connect(options = {}) {
       else become('lost', { reason: 'refused', message: why.message || 'HTTP ' + r.status });
     } catch { if (me === round) broken('unreachable'); }
   }
-  let carrierFailed = null;
 
   /** Finds out whether anything answers at all; if so it is time for a link. */
   async function feel(wait) {
     const stop = new AbortController(), key = {}, from = now();
     asked.set(key, { fail: () => stop.abort(), until: from + wait });
-    try { await fetch(at('/healthz'), { credentials: 'omit', cache: 'no-store', signal: stop.signal }); } catch { return; } finally { asked.delete(key); }
+    try {
+      await fetch(at('/healthz'), { credentials: 'omit', cache: 'no-store', signal: stop.signal });
+    } catch {
+      return;
+    } finally {
+      asked.delete(key);
+    }
     if (!mute || over || away) return;
     mute = false;
     reached = true;
@@ -177,7 +204,9 @@ export function connect(options = {}) {
     drop();
     if (over || away) return;
     // The first try comes at once: mostly the server or the network is there. So does the question why a link was refused.
-    retryAt = was || wait === 0 ? now() + (wait ?? TICK_MS) : carrierFailed && reason === 'closed' ? now() : Math.max(began + AGAIN_MS, now());
+    if (was || wait === 0) retryAt = now() + (wait ?? TICK_MS);
+    else if (carrierFailed && reason === 'closed') retryAt = now();
+    else retryAt = Math.max(began + AGAIN_MS, now());
     mute = false;
     if (was || reason === 'unreachable') become('lost', { reason });
   }
@@ -230,9 +259,15 @@ export function connect(options = {}) {
     const t = now(), stood = t - ticked;
     ticked = t;
     if (stood > 1000) { heard += stood; began += stood; }    // alert(), a debugger, a suspended laptop: time that was not lived is not counted
-    for (const [ref, a] of asked) if (t > a.until) { asked.delete(ref); a.fail('timeout', 'No answer from the board.'); }
+    for (const [ref, question] of asked) {
+      if (t <= question.until) continue;
+      asked.delete(ref);
+      question.fail('timeout', 'No answer from the board.');
+    }
     if (over || away) return;
-    if (open ? t - heard > Math.max(SILENT_MS, 3.5 * beatMs) : (carrier || knocking) && t - began > limit) {
+    const isSilent = open && t - heard > Math.max(SILENT_MS, 3.5 * beatMs);
+    const isLate = !open && (carrier || knocking) && t - began > limit;
+    if (isSilent || isLate) {
       broken(open ? 'silent' : 'unreachable', 0);
       mute = !reached;
       reached = false;
@@ -307,7 +342,8 @@ export function connect(options = {}) {
       try {
         const log = await request('GET', '/api/log', { limit: first ? history : LOG_MAX });
         if (me !== round) return;
-        events = log.events.filter(e => epochOf(e.id) === epochOf(m.id) && seqOf(e.id) <= snapshot && (first || restarted || seqOf(e.id) > seqOf(last)));
+        const isNew = e => first || restarted || seqOf(e.id) > seqOf(last);
+        events = log.events.filter(e => epochOf(e.id) === epochOf(m.id) && seqOf(e.id) <= snapshot && isNew(e));
         gap = restarted || !first && (events.length ? seqOf(events[0].id) > seqOf(last) + 1 : seqOf(last) < snapshot);
       } catch { if (me !== round) return; }
     }
@@ -331,8 +367,13 @@ export function connect(options = {}) {
     if (!old) apply(e);
     if (e.type === 'answered') {
       const done = answers.get(e.to);
-      if (done) { answers.delete(e.to); done(e); }
-      else { early.set(e.to, e); if (early.size > 50) early.delete(early.keys().next().value); }
+      if (done) {
+        answers.delete(e.to);
+        done(e);
+      } else {
+        early.set(e.to, e);
+        if (early.size > EARLY_MAX) early.delete(early.keys().next().value);
+      }
     }
     call(options.onEvent, e, old);
   }
@@ -384,7 +425,8 @@ export function connect(options = {}) {
   async function command(device, command, args = {}) {
     if (isMine(device)) claim(device);
     if (open && beat === null) await new Promise(go => firstBeat.push(go));   // a command names the beat that it was given at
-    return answered(await ask({ command: { device, command, args }, beat }, [path(device, 'command'), { command, args, beat, ref: tab + ++refs }]));
+    const body = { command, args, beat, ref: tab + ++refs };
+    return answered(await ask({ command: { device, command, args }, beat }, [path(device, 'command'), body]));
   }
 
   const answered = id => ({ id, answer: early.has(id) ? Promise.resolve(early.get(id)) : new Promise(done => answers.set(id, done)) });

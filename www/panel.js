@@ -8,8 +8,11 @@ const LINES_MAX = 600;      // lines kept in the log
 const REFRESH_MS = 5000;    // round trips are in no event
 const QUIET_MS = 1500;      // without a sign of life the lamp says so; the link is lost soon after
 
-let since = now(), asOf = 0;                            // since when the link is as it is; when something was last heard
-let refreshAt = 0, newestDay = '', drawn = '';
+let since = now();                                      // since when the link is as it is
+let asOf = 0;                                           // when something was last heard, by the wall clock
+let refreshAt = 0;
+let newestDay = '';                                     // of the newest line in the log
+let drawn = '';                                         // what the list of members shows, as text to compare
 const notes = new Map();                                // session -> {since} or {layer, at}: what messages say beyond the state
 const commands = new Map();                             // id -> command: what an answer answers
 
@@ -19,10 +22,7 @@ const cards = machines(board);
 function onState(state, why) {
   const before = document.body.dataset.state, out = state === 'signed_out', open = state === 'open';
   if (state !== before) { since = now(); document.body.dataset.state = state; }
-  const text =
-    state === 'full' ? t('full', why.seats || {}) :
-    state === 'lost' ? why.reason === 'refused' ? t('lost_refused', why) : named('lost', why.reason) :
-    out ? has('over_' + why.reason) ? t('over_' + why.reason) : why.message || t('over_expired') : '';
+  const text = explained(state, why);
   const hadFocus = document.activeElement === $('enter');
   $('banner').hidden = !text;
   write($('banner-text'), text);
@@ -36,6 +36,14 @@ function onState(state, why) {
   $('logout').hidden = !board?.you;
   document.title = { open: '', full: '◌ ', lost: '✕ ', signed_out: '■ ', connecting: '… ' }[state] + location.host;
   second();
+}
+
+/** Why the link is not open, as a sentence for the banner. */
+function explained(state, why) {
+  if (state === 'full') return t('full', why.seats || {});
+  if (state === 'lost') return why.reason === 'refused' ? t('lost_refused', why) : named('lost', why.reason);
+  if (state !== 'signed_out') return '';
+  return has('over_' + why.reason) ? t('over_' + why.reason) : why.message || t('over_expired');
 }
 
 function onEvent(e, old) {
@@ -55,7 +63,8 @@ function onEvent(e, old) {
 
 /** What changes by time alone. */
 function second() {
-  const state = board?.state, open = state === 'open', silence = board?.silence, quiet = open && silence > QUIET_MS, waits = now() - since;
+  const state = board?.state, silence = board?.silence, waits = now() - since;
+  const open = state === 'open', quiet = open && silence > QUIET_MS;
   if (open) asOf = Date.now() - silence;
   document.body.classList.toggle('quiet', quiet);
   $('lamp').className = 'chip ' + (quiet ? 'suspect' : { open: 'present', lost: 'stalled', signed_out: 'stalled' }[state]);
@@ -74,16 +83,25 @@ function second() {
 async function refresh() {
   const { members } = await board.request('GET', '/api/roster').catch(() => ({}));
   if (!members) return;
-  if (board.state === 'full') { board.members.clear(); for (const m of members) board.members.set(m.session, m); }
-  else for (const m of members) if (board.members.has(m.session)) Object.assign(board.members.get(m.session), { rtt_ms: m.rtt_ms, links: m.links });
+  if (board.state === 'full') {              // no link tells who is on
+    board.members.clear();
+    for (const m of members) board.members.set(m.session, m);
+  } else {
+    for (const m of members) {
+      const known = board.members.get(m.session);
+      if (known) Object.assign(known, { rtt_ms: m.rtt_ms, links: m.links });
+    }
+  }
   showMembers();
 }
 
+/** The small print below a member's presence. */
 function reason(m) {
   const note = notes.get(m.session) || {};
+  const sinceWhen = time => t('since', { time: clock(time) });
   if (m.state === 'suspect') return note.since === undefined ? '' : t('why_suspect', { s: seconds(now() - note.since) });
-  if (m.state === 'stalled') return note.at ? t('why_' + note.layer) + ', ' + t('since', { time: clock(note.at) }) : '';
-  return (m.links ? '' : t('why_nolink') + ', ') + t('since', { time: clock(m.since) });
+  if (m.state === 'stalled') return note.at ? t('why_' + note.layer) + ', ' + sinceWhen(note.at) : '';
+  return (m.links ? '' : t('why_nolink') + ', ') + sinceWhen(m.since);
 }
 
 function showMembers() {
@@ -99,14 +117,21 @@ function showMembers() {
 }
 
 function member(m) {
-  const mine = m.session === board.you?.session;
-  const holds = [...board.devices.values()].filter(d => d.holder?.session === m.session).map(d => d.name).join(', ');
-  const li = set(el('li.' + m.state,
-    el('span.seat', el('span.unseen', t('seat', { n: '' })), m.seat),
-    el('div.who', el('b', mine ? t('you', m) : m.user), el('small', `${named('role', m.role)} · ${m.addr}`), holds && el('small.holds', t('controls', { devices: holds }))),
-    el('div.presence', el('span.chip.' + m.state, t(m.state)), el('small.why', reason(m))),
-    el('div.far', set(el('span', el('span.unseen', t('round_trip') + ' '), (m.rtt_ms ?? null) === null ? '–' : millis(m.rtt_ms)), { title: t('round_trip') }),
-      board.you?.role === 'admin' && !mine && set(el('button.quiet', t('evict'), el('span.unseen', ' ' + m.user)), { onclick: () => evict(m) }))), { title: m.agent || '' });
+  const mine = m.session === board.you?.session, mayEvict = board.you?.role === 'admin' && !mine;
+  const devices = [...board.devices.values()].filter(d => d.holder?.session === m.session).map(d => d.name).join(', ');
+  const roundTrip = (m.rtt_ms ?? null) === null ? '–' : millis(m.rtt_ms);
+
+  const seat = el('span.seat', el('span.unseen', t('seat', { n: '' })), m.seat);
+  const who = el('div.who',
+    el('b', mine ? t('you', m) : m.user),
+    el('small', `${named('role', m.role)} · ${m.addr}`),
+    devices && el('small.holds', t('controls', { devices })));
+  const presence = el('div.presence', el('span.chip.' + m.state, t(m.state)), el('small.why', reason(m)));
+  const far = el('div.far',
+    set(el('span', el('span.unseen', t('round_trip') + ' '), roundTrip), { title: t('round_trip') }),
+    mayEvict && set(el('button.quiet', t('evict'), el('span.unseen', ' ' + m.user)), { onclick: () => evict(m) }));
+
+  const li = set(el('li.' + m.state, seat, who, presence, far), { title: m.agent || '' });
   li.dataset.session = m.session;
   return li;
 }
@@ -127,23 +152,35 @@ function sentence(e) {
     case 'lost': return t('lost', { user, s: seconds(e.after_ms), why: named('evidence', e.evidence) });
     case 'turned_away': return t('turned_away', e);
     case 'device': return `${e.device}: ` + t(e.state) + (e.state === 'down' ? `, ${named('down', e.reason)}` : '');
-    case 'control': return t(CALM.includes(e.reason) ? e.reason : e.reason === 'device' ? 'ended' : 'ended_safe', { user, was, device: e.device, why: named('end', e.reason) });
+    case 'control': {
+      const ended = e.reason === 'device' ? 'ended' : 'ended_safe';
+      return t(CALM.includes(e.reason) ? e.reason : ended, { user, was, device: e.device, why: named('end', e.reason) });
+    }
     case 'commanded': {
       const args = shown(e.args);
       commands.set(e.id, e.command);
       return `${user} → ${e.device}: ${e.command}` + (args && ` (${args})`);
     }
     case 'answered': {
-      const result = e.ok === null ? '' : shown(e.result), command = commands.get(e.to) || '';
-      return `${e.device}: ` + t(e.ok === null ? 'gone' : e.ok ? 'ok' : 'no', { command }) + (result ? ': ' + result : '') + (e.late ? ` (${t('late')})` : '');
+      const outcome = e.ok === null ? 'gone' : e.ok ? 'ok' : 'no', result = e.ok === null ? '' : shown(e.result);
+      const said = t(outcome, { command: commands.get(e.to) || '' });
+      return `${e.device}: ${said}` + (result ? ': ' + result : '') + (e.late ? ` (${t('late')})` : '');
     }
     default: return '';
   }
 }
 
-const GRAVE = e => e.type === 'lost' || e.type === 'device' && e.state === 'down' || e.type === 'answered' && !e.ok ||
-  e.type === 'control' && !CALM.includes(e.reason);
+function isGrave(e) {
+  switch (e.type) {
+    case 'lost': return true;
+    case 'device': return e.state === 'down';
+    case 'answered': return !e.ok;
+    case 'control': return !CALM.includes(e.reason);
+    default: return false;
+  }
+}
 
+/** Adds an event to the log, and the day before it if that is a new one. */
 function line(e, old) {
   const text = e.type === 'said' ? e.text : sentence(e);
   if (!text) return;
@@ -151,12 +188,14 @@ function line(e, old) {
   if (newestDay && today !== newestDay) put(gapLine(today));
   newestDay = today;
   const mine = e.from && e.from.session === board.you?.session;
-  put(el(e.from ? mine ? 'li.mine' : 'li' : GRAVE(e) ? 'li.note.grave' : 'li.note', el('time', clock(e.time)), el('p', e.from && el('b', e.from.user), text)), mine && !old);
+  const said = mine ? 'li.mine' : 'li', happened = isGrave(e) ? 'li.note.grave' : 'li.note';
+  put(el(e.from ? said : happened, el('time', clock(e.time)), el('p', e.from && el('b', e.from.user), text)), mine && !old);
   if (!old && !mine && e.type !== 'commanded' && e.type !== 'answered') announce(e.from ? `${e.from.user}: ${text}` : text);
 }
 
 const gapLine = text => el('li.gap', text);
 
+/** Appends to the log, and goes along if its end is in sight, or if it is to `follow`. */
 function put(li, follow) {
   const box = $('scroll'), atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60, log = $('log');
   log.append(li);
@@ -187,7 +226,10 @@ $('text').onkeydown = e => {
 $('text').placeholder = t('say_label');
 $('logout').onclick = () => board.logout().catch(e => refuse(t('not_done', e)));
 $('enter').onclick = () => board.enter();
-$('chat-only').onchange = e => { $('log').classList.toggle('chat-only', e.target.checked); $('scroll').scrollTop = $('scroll').scrollHeight; };
+$('chat-only').onchange = e => {
+  $('log').classList.toggle('chat-only', e.target.checked);
+  $('scroll').scrollTop = $('scroll').scrollHeight;
+};
 for (const button of $('views').querySelectorAll('button')) button.onclick = () => look(button.dataset.view);
 
 /** On a phone: which of the three is seen. */

@@ -8,7 +8,10 @@ const language = wanted.find(l => LANGUAGES.includes(l)) || 'en';
 const words = Object.fromEntries((await import(`./lang/${language}.js`)).default.split('\n').map(line => line.split(/: (.*)/)));
 
 /** The sentence for `key`, with what stands in {braces} filled in, be it another sentence. */
-export const t = (key, fill = {}) => (has(key) ? words[key] : plain(key)).replace(/\{(\w+)\}/g, (all, name) => fill[name] ?? (has(name) ? t(name, fill) : all));
+export function t(key, fill = {}) {
+  const sentence = has(key) ? words[key] : plain(key);
+  return sentence.replace(/\{(\w+)\}/g, (braces, name) => fill[name] ?? (has(name) ? t(name, fill) : braces));
+}
 /** Whether there is a word for `key`. */
 export const has = key => Object.hasOwn(words, key);
 /** The word for what the server names by `word`, such as a reason; that word itself if it is new to this page. */
@@ -21,32 +24,47 @@ const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maxim
 /** A time of day in the reader's own zone. */
 export const clock = date => time.format(new Date(date));
 export const dayOf = date => day.format(new Date(date));
-export const number = n => n && !(Math.abs(n) > 1e-6 && Math.abs(n) < 1e15) ? n.toPrecision(3) : numbers.format(n);
-export const seconds = ms => ms > 0 && ms < 950 ? millis(ms) : t('seconds', { n: ms < 9950 && ms % 1000 ? tenths.format(ms / 1000) : number(Math.round(ms / 1000)) });
+/** With five digits; very large and very small ones with an exponent. */
+export function number(n) {
+  const size = Math.abs(n), isUsual = !n || size > 1e-6 && size < 1e15;
+  return isUsual ? numbers.format(n) : n.toPrecision(3);
+}
+/** A time in seconds, below one in milliseconds; a fraction only while it says something. */
+export function seconds(ms) {
+  if (ms > 0 && ms < 950) return millis(ms);
+  const isShort = ms < 9950 && ms % 1000;
+  return t('seconds', { n: isShort ? tenths.format(ms / 1000) : number(Math.round(ms / 1000)) });
+}
 export const millis = ms => t('millis', { n: ms < 9.95 ? tenths.format(ms) : number(Math.round(ms)) });
 /** What a command or an answer carries, as text. */
-export const shown = value =>
-  value === null || value === undefined ? '' :
-  typeof value === 'number' ? number(value) :
-  typeof value !== 'object' ? String(value) :
-  Array.isArray(value) ? value.map(shown).join(', ') :
-  Object.entries(value).map(([k, v]) => `${k} ${shown(v)}`).join(', ');
+export function shown(value) {
+  if (value === null || value === undefined) return '';
+  if (typeof value === 'number') return number(value);
+  if (typeof value !== 'object') return String(value);
+  if (Array.isArray(value)) return value.map(shown).join(', ');
+  return Object.entries(value).map(([name, v]) => `${name} ${shown(v)}`).join(', ');
+}
 
 /** Anything, as text in which marks that turn the direction of what follows are seen and not obeyed. */
 const plain = any => (typeof any === 'object' ? JSON.stringify(any) : String(any)).replace(/[\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 
 /** An element: `el('b.new', text, other)`. What is no element goes in as text, an object too: properties are for `set`. */
 export function el(tag, ...parts) {
-  const [name, ...classes] = tag.split('.'), e = document.createElement(name);
-  e.classList.add(...classes);
-  e.append(...parts.filter(p => (p ?? false) !== false).map(p => p instanceof Node ? p : plain(p)));
-  return e;
+  const [name, ...classes] = tag.split('.');
+  const element = document.createElement(name);
+  element.classList.add(...classes);
+  const given = parts.filter(p => p !== null && p !== undefined && p !== false);
+  element.append(...given.map(p => p instanceof Node ? p : plain(p)));
+  return element;
 }
 /** `e` with these properties: a literal at each call (tests/pages.rs), so that no name of one comes from elsewhere. */
 export const set = (e, properties) => Object.assign(e, properties);
 
 /** Writes only what is new: a screen reader is told of each change, and the selection stays. */
-export function write(element, any) { const text = plain(any); if (element.textContent !== text) element.textContent = text; }
+export function write(element, any) {
+  const text = plain(any);
+  if (element.textContent !== text) element.textContent = text;
+}
 
 export const $ = id => document.getElementById(id);
 export const now = () => performance.now();
@@ -67,7 +85,8 @@ export function choose(question, choices) {
   const dialog = $('ask');
   answer('');                                           // to an older question
   write($('ask-text'), question);
-  $('ask-choices').replaceChildren(...choices.map(({ value, label, danger }) => set(el('button', label), { value, className: danger ? 'danger' : '' })));
+  const button = ({ value, label, danger }) => set(el('button', label), { value, className: danger ? 'danger' : '' });
+  $('ask-choices').replaceChildren(...choices.map(button));
   if (!dialog.open) dialog.show();
   if (choices.length === 1) $('ask-no').focus();        // so that a second press of the same key does not say yes
   return new Promise(done => { answer = done; });
