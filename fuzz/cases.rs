@@ -19,7 +19,9 @@ use boatswain::http::files::{Described, Etag, FileMeta, PlanBody, path, plan};
 use boatswain::http::request::{HeadLimits, Method, Request, slots};
 use boatswain::http::response::{Envelope, Persist, http_date, push_complaint};
 use boatswain::json;
-use boatswain::link::lines::{Line, Lines, RESULT_MAX, name_fault};
+use boatswain::link::lines::{
+    DeviceLine, LINE_MAX, Line, LineBuffer, Lines, RESULT_MAX, ServerLine, TooLong, name_fault,
+};
 use boatswain::link::sse::Sse;
 use boatswain::link::ws::{Echo, Ws};
 use boatswain::link::{Link, Step};
@@ -42,6 +44,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("users", users),
     ("links", links),
     ("lines", lines),
+    ("server_lines", server_lines),
     ("bodies", bodies),
     ("page", page_json),
     ("ranges", ranges),
@@ -239,6 +242,47 @@ pub fn lines(data: &[u8]) {
             Err(bad) => assert!(!bad.error.is_empty() && !bad.message.is_empty()),
         }
     }
+}
+
+/// What devices are told, as `boatswain link` reads it; and that each line of either side means the same once more when it is
+/// written by this codec.
+pub fn server_lines(data: &[u8]) {
+    let Some((input, piece)) = cut(data) else { return };
+    let whole = buffered(&[input]);
+    assert_eq!(whole, buffered(&input.chunks(piece).collect::<Vec<_>>()), "in pieces of {piece}");
+    assert_eq!(whole, buffered(&input.chunks(1).collect::<Vec<_>>()), "byte by byte");
+    for line in whole.iter().flatten() {
+        let mut out = Vec::new();
+        if let Ok(said) = ServerLine::read(line) {
+            said.write(&mut out);
+            let again = ServerLine::read(&out).expect("what is written can be read");
+            // numbers with a fraction may come back as their neighbours
+            let is_exact = !matches!(said, ServerLine::Command { .. } | ServerLine::Ping(_) | ServerLine::Pong(_));
+            assert!(!is_exact || again == said, "{said:?}");
+            assert_eq!(std::mem::discriminant(&again), std::mem::discriminant(&said), "{said:?}");
+            let safe = serde_json::from_slice::<serde_json::Value>(line).is_ok_and(|v| v.get("safe").is_some());
+            assert_eq!(safe, matches!(said, ServerLine::Safe { .. }), "nothing hides a `safe`");
+        }
+        out.clear();
+        if let Ok(said) = DeviceLine::read(line) {
+            said.write(&mut out);
+            let again = DeviceLine::read(&out).expect("what is written can be read");
+            assert_eq!(std::mem::discriminant(&again), std::mem::discriminant(&said), "{said:?}");
+        }
+        assert!(!out.contains(&b'\n'), "one line");
+    }
+}
+
+fn buffered(pieces: &[&[u8]]) -> Vec<Result<Vec<u8>, TooLong>> {
+    let (mut lines, mut seen) = (LineBuffer::default(), Vec::new());
+    for piece in pieces {
+        lines.feed(piece);
+        while let Some(line) = lines.line() {
+            assert!(line.as_ref().is_ok_and(|l| l.len() <= LINE_MAX && !l.contains(&b'\n')));
+            seen.push(line);
+        }
+    }
+    seen
 }
 
 /// Every line, and last, if the bytes are no lines any more, why.

@@ -53,6 +53,14 @@ const SEEDS: &[(&str, &[&[u8]])] = &[
         ],
     ),
     (
+        "server_lines",
+        &[
+            b"\x09{\"welcome\":\"p\",\"proto\":1,\"heartbeat_ms\":500,\"epoch\":\"k3x9a1\"}\r\n{\"control\":{\"holder\":null}}\n{\"ping\":1}\n",
+            b"\x04{\"command\":\"speed\",\"args\":{\"rpm\":900.5},\"id\":\"k-42\",\"by\":\"ann\"}\n{\"safe\":\"lost\",\"by\":\"ann\",\"after_ms\":2310}\n",
+            b"\x11\xef\xbb\xbf{\"link\":\"down\"}\n\n{\"error\":\"x\",\"message\":\"y\"}\n{\"bye\":\"shutdown\"}\n{\"hold\":\"k-1\"}\nno\n",
+        ],
+    ),
+    (
         "bodies",
         &[
             b"text/plain; charset=utf-8\nvalve 3 is open \xc3\xa9",

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::link::lines::{Line, Lines};
 use super::{FAILED, fail};
+use crate::link::lines::{DeviceLine, LineBuffer, Raw, ServerLine};
 use crate::msg::Moment;
 use crate::net::clock;
 use crate::sys::child::{Watch, wait};
@@ -46,7 +46,7 @@ fn pump() -> io::Result<()> {
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     writeln!(output, "{DESCRIBE}")?;
     let mut pump = Pump::new(clock::read().mono);
-    let (mut lines, mut buffer) = (Lines::default(), [0; 4096]);
+    let (mut lines, mut buffer) = (LineBuffer::default(), [0; 4096]);
     let mut next = pump.now;
     loop {
         let now = clock::read().mono;
@@ -67,10 +67,13 @@ fn pump() -> io::Result<()> {
         }
         lines.feed(&buffer[..n]);
         while let Some(line) = lines.line() {
-            let Line::Whole(line) = line else { continue };
+            let Ok(line) = line else { continue };
             pump.advance(clock::read().mono);
             if let Some(reply) = pump.handle(&line) {
-                writeln!(output, "{reply}")?;
+                let mut line = Vec::new();
+                reply.write(&mut line);
+                line.push(b'\n');
+                output.write_all(&line)?;
             }
             next = pump.now;
         }
@@ -146,23 +149,23 @@ impl Pump {
     }
 
     /// What to answer to a line of the server's or of `boatswain link`.
-    fn handle(&mut self, line: &[u8]) -> Option<Value> {
-        let said: Value = serde_json::from_slice(line).ok()?;
-        if let Some(n) = said.get("ping") {
-            return Some(json!({"pong": n}));
-        }
-        // Whatever ends the link: nobody watches it any more.
-        if said.get("safe").is_some() || said.get("link").is_some_and(|l| l == "down") {
-            if self.state != State::Tripped {
-                self.state = State::Safe;
+    fn handle(&mut self, line: &[u8]) -> Option<DeviceLine<'static>> {
+        match ServerLine::read(line).ok()? {
+            ServerLine::Ping(n) => Some(DeviceLine::Pong(n.into_value())),
+            // Whatever ends the link: nobody watches it any more.
+            ServerLine::Safe { .. } | ServerLine::Link(false) => {
+                if self.state != State::Tripped {
+                    self.state = State::Safe;
+                }
+                None
             }
-            return None;
+            ServerLine::Command { command, args, id, .. } => {
+                let outcome = self.command(&command, &args.into_value());
+                let (ok, result) = outcome.map_or_else(|why| (false, why.into()), |result| (true, result));
+                Some(DeviceLine::Answer { to: id, ok, result: Some(Raw::Value(result)) })
+            }
+            _ => None,
         }
-        let (id, outcome) = (said.get("id")?, self.command(said.get("command")?.as_str()?, &said["args"]));
-        Some(match outcome {
-            Ok(result) => json!({"answer": id, "ok": true, "result": result}),
-            Err(why) => json!({"answer": id, "ok": false, "result": why}),
-        })
     }
 
     /// The server has checked `args` against what we described; a program does not rely on that.
@@ -206,7 +209,10 @@ mod tests {
     }
 
     fn said(pump: &mut Pump, line: &str) -> Value {
-        pump.handle(line.as_bytes()).unwrap_or(Value::Null)
+        let Some(reply) = pump.handle(line.as_bytes()) else { return Value::Null };
+        let mut line = Vec::new();
+        reply.write(&mut line);
+        serde_json::from_slice(&line).unwrap()
     }
 
     fn command(name: &str, args: &str) -> String {

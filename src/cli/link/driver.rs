@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::address::{Addresses, shown};
-use super::lines::{Line, Lines};
 use super::machine::{Action, Machine, SILENT};
 use super::program::{Io, Program};
 use super::remains::Remains;
+use crate::link::lines::{LineBuffer, TooLong};
 use crate::net::clock;
 use crate::sys::child::{self, End, Exits, Watch, wait};
 use crate::sys::process::Signals;
@@ -41,7 +41,7 @@ pub struct Driver {
     addresses: Addresses,
     attempts: VecDeque<Attempt>,
     socket: Option<OwnedFd>,
-    lines: Lines,
+    lines: LineBuffer,
     program: Option<Program>,
     remains: Remains,
     /// COMMAND has run before: not starting now is no mistake of the user's.
@@ -89,7 +89,7 @@ impl Driver {
             addresses,
             attempts: VecDeque::new(),
             socket: None,
-            lines: Lines::default(),
+            lines: LineBuffer::default(),
             program,
             remains: Remains::new(),
             ran: false,
@@ -310,8 +310,8 @@ impl Driver {
                 self.lines.feed(&buffer[..n]);
                 while let Some(line) = self.lines.line() {
                     match line {
-                        Line::Whole(line) => self.machine.server_line(now, &line),
-                        Line::TooLong => self.machine.server_line_too_long(now),
+                        Ok(line) => self.machine.server_line(now, &line),
+                        Err(TooLong) => self.machine.server_line_too_long(now),
                     }
                 }
                 return true;
@@ -367,8 +367,8 @@ impl Driver {
         program.lines.feed(bytes);
         while let Some(line) = program.lines.line() {
             match line {
-                Line::Whole(line) => self.machine.program_line(now, &line),
-                Line::TooLong => self.machine.program_line_too_long(now),
+                Ok(line) => self.machine.program_line(now, &line),
+                Err(TooLong) => self.machine.program_line_too_long(now),
             }
         }
     }

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::inbox::{Inbox, Kind};
 use super::outbox::Outbox;
-use crate::json::Object;
+use crate::link::lines::{DeviceLine, LINE_MAX, LINK_DOWN, LINK_UP, Raw, ServerLine};
 use crate::msg::{Moment, Now};
 
 mod program;
@@ -298,7 +298,7 @@ impl Machine {
         let text = raw
             .filter(|r| serde_json::from_slice::<Value>(r.as_bytes()).is_ok())
             .map_or(describe.to_string(), str::to_owned);
-        if text.len() > super::lines::LINE_MAX - 1024 {
+        if text.len() > LINE_MAX - 1024 {
             return self.remark(now, "describe is too long for a line of 64 KiB: ignored".into());
         }
         let anyone = |c: &Value| c.get("anyone").and_then(Value::as_bool).unwrap_or(false);
@@ -319,7 +319,7 @@ impl Machine {
         self.doubt = None;
         self.trouble.clear();
         self.log(Level::Info, format!("link up device={} epoch={epoch}", self.setup.name));
-        self.hand(Kind::Up, b"{\"link\":\"up\"}", "");
+        self.hand(Kind::Up, LINK_UP, "");
         let dropped = self.outbox.open(epoch);
         if dropped > 0 {
             self.log(Level::Warn, format!("{dropped} answers dropped: their server is no more, this one is another"));
@@ -337,7 +337,7 @@ impl Machine {
         self.outbox.close();
         if was_up {
             self.log(Level::Warn, format!("link down device={} reason={why}", self.setup.name));
-            self.hand(Kind::Down, b"{\"link\":\"down\"}", "the link went down before it was handed over");
+            self.hand(Kind::Down, LINK_DOWN, "the link went down before it was handed over");
         } else if self.trouble != why {
             self.log(Level::Warn, format!("not welcomed: {why}; trying again and again"));
             why.clone_into(&mut self.trouble);
@@ -391,11 +391,10 @@ impl Machine {
 
     /// An answer of our own: the program will never see that command.
     fn refuse(&mut self, id: &str, why: &str) {
+        let result = Some(Raw::Value(format!("not executed: {why}").into()));
         let mut line = Vec::new();
-        let mut answer = Object::open(&mut line);
-        answer.text("answer", id).plain("ok", false).text("result", &format!("not executed: {why}"));
-        drop(answer);
-        self.outbox.answer(&line);
+        DeviceLine::Answer { to: id.into(), ok: false, result }.write(&mut line);
+        self.outbox.answer(id, &line);
     }
 
     fn terminate(&mut self, now: Now) {
@@ -422,7 +421,7 @@ impl Machine {
     fn part(&mut self, now: Now, why: &str) {
         match self.link {
             Link::Up { .. } => {
-                self.outbox.say(format!("{{\"bye\":\"{why}\"}}").as_bytes());
+                self.outbox.write(&DeviceLine::Bye(why.into()));
                 self.log(Level::Info, format!("link down device={} reason={why}", self.setup.name));
                 self.link = Link::Parting { until: now.mono + PART_WITHIN, finished: false };
                 self.finish();

@@ -6,7 +6,6 @@
 pub mod address;
 pub mod driver;
 pub mod inbox;
-pub mod lines;
 pub mod machine;
 pub mod outbox;
 pub mod program;

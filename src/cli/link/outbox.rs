@@ -3,9 +3,7 @@
 
 use std::collections::VecDeque;
 
-use serde_json::{Map, Value};
-
-use super::lines::LINE_MAX;
+use crate::link::lines::{DeviceLine, Fields, LINE_MAX};
 
 /// Answers kept: four times what the server leaves unanswered for a device.
 const ANSWERS_MAX: usize = 64;
@@ -29,6 +27,8 @@ const OWN_PINGS: u64 = 1 << 52;
 #[derive(Debug)]
 struct Answer {
     line: Vec<u8>,
+    /// EPOCH of the command's id, which is EPOCH-SEQ.
+    epoch: Option<String>,
     /// Written on this link.
     written: bool,
     /// The ping that was sent after it: its pong shows that the server has read this answer.
@@ -45,7 +45,7 @@ pub struct Outbox {
     answers: VecDeque<Answer>,
     /// Answers were said again that the server may have read before: it may say that it knows nothing of them.
     again: bool,
-    values: Map<String, Value>,
+    values: Fields,
     pings: u64,
 }
 
@@ -55,7 +55,7 @@ impl Outbox {
     pub fn open(&mut self, epoch: &str) -> usize {
         self.up = true;
         let before = self.answers.len();
-        self.answers.retain(|a| epoch.is_empty() || answered_epoch(&a.line).is_none_or(|e| e == epoch));
+        self.answers.retain(|a| epoch.is_empty() || a.epoch.as_deref().is_none_or(|e| e == epoch));
         self.write_answers();
         self.write_values();
         before - self.answers.len()
@@ -74,7 +74,12 @@ impl Outbox {
     }
 
     /// A line that belongs to the connection itself (`hello`, `bye`): it is sent before any link is up, too.
-    pub fn say(&mut self, line: &[u8]) {
+    pub fn write(&mut self, line: &DeviceLine<'_>) {
+        line.write(&mut self.bytes);
+        self.bytes.push(b'\n');
+    }
+
+    fn say(&mut self, line: &[u8]) {
         self.bytes.extend_from_slice(line);
         self.bytes.push(b'\n');
     }
@@ -86,9 +91,10 @@ impl Outbox {
         }
     }
 
-    /// An answer. `false`: an older one had to be given up for it.
-    pub fn answer(&mut self, line: &[u8]) -> bool {
-        self.answers.push_back(Answer { line: line.to_vec(), written: false, proof: None });
+    /// An answer to the command `to`, as a line. `false`: an older one had to be given up for it.
+    pub fn answer(&mut self, to: &str, line: &[u8]) -> bool {
+        let epoch = to.rsplit_once('-').map(|(epoch, _)| epoch.to_owned());
+        self.answers.push_back(Answer { line: line.to_vec(), epoch, written: false, proof: None });
         let mut all_kept = true;
         while self.answers.len() > 1 && (self.answers.len() > ANSWERS_MAX || self.answer_bytes() > ANSWER_BYTES_MAX) {
             self.answers.pop_front();
@@ -101,7 +107,7 @@ impl Outbox {
     }
 
     /// Telemetry, as the program wrote it. `false`: some of it was given up, too many names wait.
-    pub fn telemetry(&mut self, line: &[u8], values: Map<String, Value>) -> bool {
+    pub fn telemetry(&mut self, line: &[u8], values: Fields) -> bool {
         if self.up && self.values.is_empty() && self.waiting() < CALM {
             self.say(line);
             return true;
@@ -122,7 +128,7 @@ impl Outbox {
     pub fn ping(&mut self) -> u64 {
         self.pings += 1;
         let n = OWN_PINGS + self.pings;
-        self.say(format!("{{\"ping\":{n}}}").as_bytes());
+        self.write(&DeviceLine::Ping(n.into()));
         n
     }
 
@@ -167,7 +173,7 @@ impl Outbox {
 
     /// Forgets telemetry that was not sent: who said it is gone.
     pub fn forget_values(&mut self) {
-        self.values = Map::new();
+        self.values = Fields::new();
     }
 
     fn waiting(&self) -> usize {
@@ -201,19 +207,13 @@ impl Outbox {
         if !self.up || self.values.is_empty() || self.waiting() >= CALM {
             return;
         }
-        let values = Value::Object(std::mem::take(&mut self.values));
-        let line = format!("{{\"telemetry\":{values}}}");
+        let mut line = Vec::new();
+        DeviceLine::Telemetry(std::mem::take(&mut self.values)).write(&mut line);
         // So many names with long values: the next telemetry comes by itself.
         if line.len() <= LINE_MAX {
-            self.say(line.as_bytes());
+            self.say(&line);
         }
     }
-}
-
-/// EPOCH of the command that a line answers, whose id is EPOCH-SEQ.
-fn answered_epoch(line: &[u8]) -> Option<String> {
-    let answer: Value = serde_json::from_slice(line).ok()?;
-    Some(answer.get("answer")?.as_str()?.rsplit_once('-')?.0.to_owned())
 }
 
 #[cfg(test)]
@@ -226,7 +226,7 @@ mod tests {
         String::from_utf8(bytes).unwrap().lines().map(Into::into).collect()
     }
 
-    fn values(json: &str) -> Map<String, Value> {
+    fn values(json: &str) -> Fields {
         serde_json::from_str(json).unwrap()
     }
 
@@ -245,9 +245,9 @@ mod tests {
     fn an_answer_is_kept_until_the_server_has_shown_that_it_read_it() {
         let mut outbox = Outbox::default();
         outbox.open("k");
-        outbox.answer(A);
+        outbox.answer("k-1", A);
         assert_eq!(said(&mut outbox), [text(A), ping(1)]);
-        outbox.answer(B);
+        outbox.answer("k-2", B);
         assert_eq!(said(&mut outbox), [text(B)], "one proof at a time");
         assert!(outbox.pong(OWN_PINGS + 1));
         assert_eq!(said(&mut outbox), [ping(2)]);
@@ -262,8 +262,8 @@ mod tests {
     #[test]
     fn answers_to_another_server_are_dropped() {
         let mut outbox = Outbox::default();
-        outbox.answer(A);
-        outbox.answer(br#"{"answer":"z-1","ok":true}"#);
+        outbox.answer("k-1", A);
+        outbox.answer("z-1", br#"{"answer":"z-1","ok":true}"#);
         assert_eq!(outbox.open(""), 0, "a server that does not say");
         said(&mut outbox);
         outbox.close();
@@ -275,13 +275,13 @@ mod tests {
     fn answers_are_bounded_in_number_and_bytes() {
         let mut outbox = Outbox::default();
         for n in 0..ANSWERS_MAX {
-            assert!(outbox.answer(format!(r#"{{"answer":"k-{n}"}}"#).as_bytes()));
+            assert!(outbox.answer("k-1", format!(r#"{{"answer":"k-{n}"}}"#).as_bytes()));
         }
-        assert!(!outbox.answer(A));
+        assert!(!outbox.answer("k-1", A));
         assert_eq!(outbox.answers.len(), ANSWERS_MAX);
         let long = vec![b' '; 60_000];
         for _ in 0..10 {
-            outbox.answer(&long);
+            outbox.answer("k-1", &long);
         }
         assert!(outbox.answer_bytes() <= ANSWER_BYTES_MAX);
     }

@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::lines::Lines;
+use crate::link::lines::LineBuffer;
 use crate::sys::child::{self, End, Tie, Watch};
 use crate::sys::socket;
 
@@ -28,7 +28,7 @@ pub struct Program {
     /// From it; `None` at its end.
     pub from: Option<File>,
     /// What it has written so far of a line.
-    pub lines: Lines,
+    pub lines: LineBuffer,
 }
 
 /// What came of reading or writing.
@@ -63,7 +63,7 @@ impl Program {
             socket::set_nonblocking(fd.as_fd()).map_err(|e| format!("the program's pipes: {e}"))?;
         }
         let (to, from) = (to.map(File::from), from.map(File::from));
-        Ok(Program { child: Some(child), piped: true, to, from, lines: Lines::default() })
+        Ok(Program { child: Some(child), piped: true, to, from, lines: LineBuffer::default() })
     }
 
     /// Our own standard input and output. They may be shared with others, so their mode is left alone.
@@ -71,7 +71,7 @@ impl Program {
         let from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let to = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let piped = to.metadata()?.file_type().is_fifo();
-        Ok(Program { child: None, piped, to: Some(to), from: Some(from), lines: Lines::default() })
+        Ok(Program { child: None, piped, to: Some(to), from: Some(from), lines: LineBuffer::default() })
     }
 
     /// COMMAND's process id; 0 for ourselves.

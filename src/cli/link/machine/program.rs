@@ -1,6 +1,7 @@
 //! What COMMAND says, what it is handed, and what becomes of it.
 
 use super::*;
+use crate::link::lines::{BadLine, object};
 
 impl Machine {
     /// COMMAND runs.
@@ -90,38 +91,43 @@ impl Machine {
         if line.is_empty() {
             return;
         }
-        let parsed = serde_json::from_slice::<Value>(line);
-        let describe = parsed.as_ref().ok().and_then(|v| v.get("describe"));
+        let fields = object(line);
+        let describe = fields.as_ref().ok().and_then(|fields| fields.get("describe"));
         if let Some(describe) = describe {
             self.describe(now, describe, line);
         }
+        let is_description = describe.is_some();
         if let Program::Describing { since, .. } = self.program {
             self.described(now, since);
         }
-        match parsed {
-            Ok(Value::Object(said)) if said.contains_key("describe") => {}
-            Ok(Value::Object(said)) if said.contains_key("answer") => {
-                if !self.outbox.answer(line) {
+        let Ok(fields) = fields else {
+            let what = format!("the program wrote what is no JSON object (stderr is for that): {}", shown(line));
+            return self.remark(now, what);
+        };
+        if is_description {
+            return;
+        }
+        match DeviceLine::of(fields) {
+            Ok(DeviceLine::Answer { to, .. }) => {
+                if !self.outbox.answer(&to, line) {
                     self.remark(now, "too many answers wait for the server: the oldest was given up".into());
                 }
             }
-            Ok(Value::Object(said)) if said.contains_key("telemetry") => match said.get("telemetry") {
-                Some(Value::Object(values)) => {
-                    if !self.outbox.telemetry(line, values.clone()) {
-                        self.remark(now, "too many names of telemetry: some were given up".into());
-                    }
+            Ok(DeviceLine::Telemetry(values)) => {
+                if !self.outbox.telemetry(line, values) {
+                    self.remark(now, "too many names of telemetry: some were given up".into());
                 }
-                _ => self.remark(now, format!("telemetry is to be an object, as in {{\"rpm\":1}}: {}", shown(line))),
-            },
-            Ok(Value::Object(said)) if said.contains_key("hello") || said.contains_key("bye") => {
+            }
+            Ok(DeviceLine::Hello { .. } | DeviceLine::Bye(_)) | Err(BadLine { error: "hello", .. }) => {
                 self.remark(now, "hello and bye are said by `boatswain link` itself; the program's was dropped".into());
             }
-            Ok(Value::Object(_)) => self.outbox.pass(line),
-            _ => {
-                self.remark(
-                    now,
-                    format!("the program wrote what is no JSON object (stderr is for that): {}", shown(line)),
-                );
+            // a later server may know what we do not; this one says that it does not
+            Ok(DeviceLine::Ping(_) | DeviceLine::Pong(_) | DeviceLine::Blank)
+            | Err(BadLine { error: "unknown", .. }) => {
+                self.outbox.pass(line);
+            }
+            Err(bad) => {
+                self.remark(now, format!("the program's line makes no sense: {}: {}", bad.message, shown(line)))
             }
         }
     }

@@ -9,19 +9,12 @@ impl Machine {
             return;
         }
         self.link = Link::Greeting { since: now };
-        let mut line = Vec::new();
-        let mut hello = Object::open(&mut line);
-        hello.text("hello", &self.setup.name);
-        if let Some(token) = &self.setup.token {
-            hello.text("token", token);
-        }
-        hello.plain("proto", 1);
-        if let Some(describe) = &self.describe {
-            hello.plain("describe", describe);
-        }
-        drop(hello);
         self.outbox.close();
-        self.outbox.say(&line);
+        self.outbox.write(&DeviceLine::Hello {
+            name: self.setup.name.as_str().into(),
+            token: self.setup.token.as_deref().map(Into::into),
+            describe: self.describe.as_deref().map(Raw::Text),
+        });
     }
 
     /// An attempt has failed.
@@ -53,50 +46,49 @@ impl Machine {
         if line.is_empty() {
             return;
         }
-        let Ok(Value::Object(said)) = serde_json::from_slice::<Value>(line) else {
+        let Ok(said) = ServerLine::read(line) else {
             return self.remark(now, format!("the server said what is no JSON object: {}", shown(line)));
         };
-        let has = |name: &str| said.contains_key(name);
-        let number = |name: &str| said.get(name).and_then(Value::as_u64);
-        let word = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        match self.link {
-            Link::Greeting { since } if has("welcome") => self.up(now, since, &word("epoch")),
-            Link::Greeting { .. } if has("error") => {
-                let why = format!("refused: {}: {}", word("error"), word("message"));
+        match (self.link, said) {
+            (Link::Greeting { since }, ServerLine::Welcome { epoch, .. }) => self.up(now, since, &epoch),
+            (Link::Greeting { .. }, ServerLine::Error { error, message }) => {
                 let pause = REFUSED_PAUSE + self.jitter(0, 500);
-                self.lost(now, &why, pause);
+                self.lost(now, &format!("refused: {error}: {message}"), pause);
             }
-            Link::Greeting { .. } if has("bye") => self.farewell(now, &word("bye")),
-            Link::Parting { .. } => drop(number("pong").map(|n| self.outbox.pong(n))),
-            Link::Up { heard } => {
+            (Link::Greeting { .. }, ServerLine::Bye(why)) => self.farewell(now, &why),
+            (Link::Parting { .. }, ServerLine::Pong(n)) => drop(n.as_u64().map(|n| self.outbox.pong(n))),
+            (Link::Up { heard }, said) => {
                 self.link = Link::Up { heard: now };
                 self.in_doubt(now, heard);
-                if let Some(n) = number("pong").filter(|n| self.outbox.pong(*n)) {
-                    if self.doubt.is_some_and(|asked| n >= asked) {
-                        self.doubt = None;
-                    }
-                    self.leave_if_done(now);
-                } else if has("bye") {
-                    self.farewell(now, &word("bye"));
-                } else if word("error") == "answer" && self.outbox.has_repeated() {
-                    // it had read that answer before the link broke: all is well, and the program has done nothing wrong
-                } else if has("command") {
-                    self.command(line, &word("command"), word("id"));
-                } else {
-                    if has("error") {
-                        self.remark(now, format!("the server says: {}: {}", word("error"), word("message")));
-                    }
-                    let kind = match () {
-                        () if has("safe") => Kind::Safe,
-                        () if has("control") => Kind::Control,
-                        () if has("ping") => Kind::Ping,
-                        () => Kind::Other,
-                    };
-                    self.hand(kind, line, "");
-                }
+                self.told(now, line, said);
             }
-            Link::Off | Link::Trying { .. } | Link::Greeting { .. } => {}
+            (Link::Off | Link::Trying { .. } | Link::Greeting { .. } | Link::Parting { .. }, _) => {}
         }
+    }
+
+    /// What `line` says on a link that is up; what is not for us goes to the program as it came.
+    fn told(&mut self, now: Now, line: &[u8], said: ServerLine<'_>) {
+        let kind = match said {
+            ServerLine::Pong(n) if n.as_u64().is_some_and(|n| self.outbox.pong(n)) => {
+                if self.doubt.is_some_and(|asked| n.as_u64() >= Some(asked)) {
+                    self.doubt = None;
+                }
+                return self.leave_if_done(now);
+            }
+            ServerLine::Bye(why) => return self.farewell(now, &why),
+            // it had read that answer before the link broke: all is well, and the program has done nothing wrong
+            ServerLine::Error { error, .. } if error == "answer" && self.outbox.has_repeated() => return,
+            ServerLine::Command { command, id, .. } => return self.command(line, &command, id.into_owned()),
+            ServerLine::Error { error, message } => {
+                self.remark(now, format!("the server says: {error}: {message}"));
+                Kind::Other
+            }
+            ServerLine::Safe { .. } => Kind::Safe,
+            ServerLine::Control(_) => Kind::Control,
+            ServerLine::Ping(_) => Kind::Ping,
+            ServerLine::Pong(_) | ServerLine::Welcome { .. } | ServerLine::Link(_) | ServerLine::Other => Kind::Other,
+        };
+        self.hand(kind, line, "");
     }
 
     /// The server sent a line that is too long: nothing after it can be trusted to be whole.
