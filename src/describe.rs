@@ -12,6 +12,8 @@ use std::rc::Rc;
 
 use serde_json::{Map, Number, Value};
 
+use crate::shown::{Unseen, unseen};
+
 /// Bytes of a description: it is sent to every page in `hello`, with those of all other devices.
 pub const TEXT_MAX: usize = 8 << 10;
 /// Commands of one device; more is a mistake, not a device.
@@ -332,11 +334,9 @@ fn shown(value: &Value) -> String {
 }
 
 /// Whether `c` cannot be seen, or changes the order in which what is around it is shown: in a name it makes one thing
-/// look like another. Joiners (U+200C, U+200D) stay: some scripts are not written without them.
+/// look like another. Joiners stay, and what looks like a space: some scripts are not written without them.
 pub fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    matches!(unseen(c), Some(Unseen::Control | Unseen::Hidden))
 }
 
 /// What [`is_hidden`] keeps out, as messages say it.

@@ -9,7 +9,7 @@
 //! 1  http     bytes <-> requests (pure)
 //! 1  hub      who is here and who hears what (pure)
 //! 1  liveness whether the peer of one connection is still there (pure)
-//! 0  msg, ask, codec, config, describe, fnv, json, ledger, metrics, sys    words and ground
+//! 0  msg, ask, codec, config, describe, diag, fnv, json, ledger, metrics, shown, sys    words and ground
 //! ```
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -18,12 +18,14 @@ pub mod ask;
 pub mod codec;
 pub mod config;
 pub mod describe;
+pub mod diag;
 pub mod fnv;
 pub mod json;
 pub mod ledger;
 pub mod liveness;
 pub mod metrics;
 pub mod msg;
+pub mod shown;
 pub mod sys;
 
 pub mod http;

@@ -13,6 +13,20 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "describe",
         &["ask", "msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"],
     ),
+    (
+        "shown",
+        &[
+            "ask", "msg", "describe", "diag", "fnv", "ledger", "codec", "config", "json", "metrics", "sys", "http",
+            "hub", "link", "routes", "net", "cli",
+        ],
+    ),
+    (
+        "diag",
+        &[
+            "ask", "describe", "fnv", "ledger", "codec", "config", "json", "metrics", "sys", "http", "hub", "link",
+            "routes", "net", "cli",
+        ],
+    ),
     ("codec", &["config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("fnv", &["msg", "codec", "config", "json", "metrics", "sys", "http", "hub", "link", "routes", "net", "cli"]),
     ("config", &["http", "hub", "link", "routes", "net", "cli"]),
@@ -39,6 +53,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     (".unwrap()", &[], "nothing reachable from outside panics"),
     (".expect(\"", &[], "nothing reachable from outside panics"),
     ("panic!", &[], "nothing reachable from outside panics"),
+    ("stderr()", &["net::stderr", "sys", "cli"], "nothing but the log says anything: it escapes, and never waits"),
+    ("eprintln!", &[], "nothing but the log says anything: it escapes, and never waits"),
+    ("eprint!", &[], "nothing but the log says anything: it escapes, and never waits"),
+    ("println!", &[], "what is said on standard output is said by cli::print"),
+    ("stdout()", &["cli"], "what is said on standard output is said by cli::print"),
     ("todo!", &[], "nothing reachable from outside panics"),
     ("unimplemented!", &[], "nothing reachable from outside panics"),
     ("dbg!", &[], "left over from a search"),

@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::complain;
 use crate::sys::file::{attributes, lock};
 
 /// How often a lock that another has is tried for, and how long lies between: half a minute, since each holder writes to
@@ -49,7 +50,7 @@ pub(super) fn edit<T>(
     let (bytes, outcome) = change(&old.bytes)?;
     write(&old, &bytes).map_err(|e| format!("cannot write {}: {e}; nothing was changed", file.display()))?;
     if let Some(lost) = old.file.as_ref().and_then(|f| attributes(f.as_fd())) {
-        let _ = writeln!(io::stderr(), "{}: these attributes were not kept, set them again: {lost}", file.display());
+        complain(&format!("{}: these attributes were not kept, set them again: {lost}", file.display()));
     }
     Ok(outcome)
 }
@@ -112,10 +113,7 @@ fn locked(folder: &Path) -> Result<Option<File>, String> {
             Ok(false) => pause(),
             Err(e) => {
                 // Some file systems of a network know no locks on folders.
-                let _ = writeln!(
-                    io::stderr(),
-                    "cannot lock the folder {shown}: {e}; let no other command change the file now"
-                );
+                complain(&format!("cannot lock the folder {shown}: {e}; let no other command change the file now"));
                 return Ok(None);
             }
         }

@@ -15,6 +15,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::config::{Environment, Mistake};
+use crate::net::stderr;
 use args::{Command, Start};
 
 /// Exit status of a failure at run time.
@@ -30,7 +31,7 @@ pub fn run(
     serve: fn(Start) -> ExitCode,
 ) -> ExitCode {
     environment.retain(|(name, _)| name != serve::WITHOUT); // known, but no setting
-    match args::parse(arguments, environment) {
+    let status = match args::parse(arguments, environment) {
         Ok(Command::Serve(start)) => serve(start),
         Ok(Command::Check(source)) => check::run(&source),
         Ok(Command::Passwd { file, user }) => passwd::run(&file, &user),
@@ -39,7 +40,9 @@ pub fn run(
         Ok(Command::Help) => print(args::HELP),
         Ok(Command::Version) => print(concat!("boatswain ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(what) => fail(MISUSED, &what),
-    }
+    };
+    stderr::finish();
+    status
 }
 
 /// Tells every mistake on stderr, one line each; the exit status for them.
@@ -58,8 +61,13 @@ pub fn fail(code: u8, what: &str) -> ExitCode {
 
 /// One line on stderr.
 pub fn complain(what: &str) {
-    // Nobody is left to tell when stderr is gone.
-    let _ = writeln!(io::stderr(), "boatswain: {what}");
+    stderr::tell(what);
+}
+
+/// Asks for something on stderr.
+fn prompt(text: &str) {
+    // A prompt that cannot be shown is no reason not to read.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Text on stdout.

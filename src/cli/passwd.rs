@@ -1,7 +1,7 @@
 //! `boatswain passwd FILE USER`: puts one line into a users file and leaves the others alone.
 
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -82,14 +82,14 @@ fn ask(user: &str) -> Result<String, String> {
     }
     let typed = |prompt: &str| {
         // A prompt that cannot be shown is no reason not to read.
-        let show = || drop(write!(io::stderr(), "{prompt}"));
+        let show = || super::prompt(prompt);
         match terminal::read_secret(stdin.as_fd(), show) {
             Ok(Typed::Line(line)) => {
-                let _ = writeln!(io::stderr());
+                super::prompt("\n");
                 utf8(line)
             }
             Ok(Typed::Interrupted) => {
-                let _ = writeln!(io::stderr());
+                super::prompt("\n");
                 Err("interrupted; nothing was changed".into())
             }
             Err(e) => Err(format!("cannot read the password from the terminal: {e}")),

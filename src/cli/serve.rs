@@ -9,12 +9,12 @@ use crate::cli::demo::{self, Demo};
 use crate::cli::{FAILED, MISUSED, complain, fail, misconfigured};
 use crate::config::users::{Hash, Users};
 use crate::config::{Config, ListenAddr, Loaded};
-use crate::net::clock;
+use crate::diag::KEPT;
 use crate::net::listener::{Address, Listener, Passed, ipv6_exists};
 use crate::net::server::{Ended, Entrance, Reloaded, Server};
+use crate::net::stderr;
 use crate::sys::process::{self, Signals, User};
 use crate::sys::tcp::Helps;
-use crate::{json, msg};
 
 /// The user that exists where no users file does.
 const FIRST_USER: &str = "operator";
@@ -40,11 +40,11 @@ pub fn serve(start: Start) -> ExitCode {
         // the last one, so that it is found again below
         loaded.config.devices.listen.push(ListenAddr::Tcp(demo::LISTEN));
     }
-    start_log(loaded.config.log.level);
+    stderr::start(loaded.config.log.level);
     match prepare(start, loaded) {
         Ok((mut server, _demo)) => match server.run() {
             Ok(Ended::Stopped) => {
-                log::info!("stopped");
+                log::info!(target: KEPT, "stopped");
                 ExitCode::SUCCESS
             }
             Ok(Ended::AtOnce) => ExitCode::from(FAILED),
@@ -112,8 +112,8 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
     let demo = demo.then(|| devices.last().map(|l| l.address().clone())).flatten();
     let entrance = Entrance { web, devices, users, tokens };
     let server = Server::new(config, entrance, signals, helps, Box::new(reload)).map_err(failed("start"))?;
-    log::info!("{}", server.kernel_line());
-    log::info!("started version={} pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
+    log::info!(target: KEPT, "{}", server.kernel_line());
+    log::info!(target: KEPT, "started version={} pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
     if let Err(e) = process::notify("READY=1") {
         log::warn!("notify: {e}");
     }
@@ -175,7 +175,7 @@ fn first_user(listeners: &[Listener]) -> Users {
     let mut random = [0; 12];
     if let Err(e) = process::getrandom(&mut random) {
         log::error!("the kernel gives no random bytes: {e}; stopping");
-        std::process::exit(i32::from(FAILED));
+        stderr::exit_failed();
     }
     let password: String = random.iter().map(|b| LETTERS[usize::from(b & 31)] as char).collect();
     let url = listeners.iter().find_map(|l| match l.address() {
@@ -196,24 +196,4 @@ fn shown_host(ip: IpAddr) -> String {
         IpAddr::V6(ip) => format!("[{ip}]"),
         IpAddr::V4(ip) => ip.to_string(),
     }
-}
-
-/// Lines on stderr: time, level, text; without the time where a journal adds its own.
-pub fn start_log(level: log::LevelFilter) {
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let mut builder = env_logger::Builder::new();
-    builder.filter_level(level).parse_default_env();
-    builder.format(move |out, record| {
-        use std::io::Write;
-        let mut line = Vec::new();
-        if !journal {
-            let msg::Now { wall_ms, .. } = clock::read();
-            json::time(&mut line, wall_ms);
-            line.push(b' ');
-        }
-        writeln!(line, "{} {}", record.level().as_str().to_ascii_lowercase(), record.args())?;
-        out.write_all(&line)
-    });
-    // a second logger can only come from a second call in one process
-    let _ = builder.try_init();
 }

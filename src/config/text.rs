@@ -3,7 +3,7 @@
 //!
 //! Never does: opening files.
 
-use crate::describe::is_hidden;
+use crate::shown::{Unseen, unseen as unseen_kind};
 
 /// What is wrong, at which line and column, both counted from 1.
 pub type Fault = (usize, usize, String);
@@ -52,15 +52,7 @@ pub fn unseen(line: &str) -> Option<(usize, String)> {
 
 /// Names `c` if it is a control character, or cannot be seen, or looks like a blank and is none.
 pub fn unseen_char(c: char) -> Option<String> {
-    // Beside what is hidden in a device's words: joiners, which are not typed alike on every keyboard, and fillers.
-    let more = matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}')
-        || matches!(c, '\u{200c}' | '\u{200d}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}');
-    let kind = match c {
-        ' ' => return None,
-        _ if c.is_control() => "control",
-        _ if is_hidden(c) || c.is_whitespace() || more => "invisible",
-        _ => return None,
-    };
+    let kind = if unseen_kind(c)? == Unseen::Control { "control" } else { "invisible" };
     Some(format!("the {kind} character U+{:04X}", u32::from(c)))
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::dead_man::{Hold, OFFER_FOR, Offer, Reach};
 use super::{ControlError, Controlled, Hub, Means, Take};
+use crate::diag::KEPT;
 use crate::msg::{
-    ControlReason, DeviceEffect, DeviceState, Effect, Effects, LogName, Member, Message, Moment, Now, Passing,
-    Presence, Role, SessionId, ToDevice, Type, What,
+    ControlReason, DeviceEffect, DeviceState, Effect, Effects, Member, Message, Moment, Now, Passing, Presence, Role,
+    SessionId, ToDevice, Type, What,
 };
+use crate::shown::LogName;
 
 impl Hub {
     /// The member `id` takes control of `device`, or says that it goes on holding it.
@@ -270,7 +272,7 @@ impl Hub {
                 let line = ToDevice::Safe { why: reason, by: was.user.clone(), after_ms };
                 fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
                 let (device, by) = (LogName(&device), LogName(&was.user));
-                log::info!("safe device={device} by={by} reason={reason} after_ms={after_ms}");
+                log::info!(target: KEPT, "safe device={device} by={by} reason={reason} after_ms={after_ms}");
                 if !matches!(reason, ControlReason::Device | ControlReason::Shutdown) {
                     self.counters.safe.count(after_ms);
                 }

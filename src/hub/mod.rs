@@ -43,10 +43,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::diag::KEPT;
 use crate::msg::{
-    CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, LogName, Message, Moment, Now,
-    PeerAddr, SessionId, Types, What,
+    CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, Message, Moment, Now, PeerAddr,
+    SessionId, Types, What,
 };
+use crate::shown::{LogName, Shown, TEXT_SHOWN};
 use event_log::{EVENT_BYTES, EventLog, Slice};
 use seats::{Cue, Facts, Stand, Tell};
 
@@ -402,10 +404,11 @@ fn log_line(event: &Event) {
         What::Said { .. } => {}
         What::Control { device, holder, was, reason } => {
             let device = LogName(device);
-            log::info!("control device={device} holder={} was={} reason={reason}", name(holder), name(was));
+            log::info!(target: KEPT, "control device={device} holder={} was={} reason={reason}", name(holder), name(was));
         }
         What::Commanded { by, device, command, args } => {
             let (device, command, by) = (LogName(device), LogName(command), LogName(&by.user));
+            let args = Shown(args, TEXT_SHOWN);
             log::info!("commanded id={} device={device} command={command} by={by} args={args}", event.id);
         }
         What::Answered { device, to, ok, late, .. } => {

@@ -9,9 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Hub, commands::WAITERS_MAX};
-use crate::msg::{
-    CommandId, ConnId, DeviceEffect, Effect, Effects, Event, EventId, Json, LogName, Moment, Now, ToDevice, What,
-};
+use crate::msg::{CommandId, ConnId, DeviceEffect, Effect, Effects, Event, EventId, Json, Moment, Now, ToDevice, What};
+use crate::shown::LogName;
 
 /// A device is told of a stop again at most so often, and at latest so long after it was asked.
 pub const AGAIN_AFTER: Duration = Duration::from_millis(100);

@@ -216,15 +216,3 @@ impl fmt::Display for PeerAddr {
         }
     }
 }
-
-/// A name as a value of a `key=value` line of the log: quoted where it would read as more than one value. People choose
-/// names of users, devices choose their own and those of commands.
-#[derive(Clone, Copy, Debug)]
-pub struct LogName<'a>(pub &'a str);
-
-impl fmt::Display for LogName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '=' | '"');
-        if self.0.is_empty() || self.0.contains(parts) { write!(f, "{:?}", self.0) } else { f.write_str(self.0) }
-    }
-}

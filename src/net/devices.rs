@@ -14,9 +14,7 @@ use crate::config::users::Users;
 use crate::engine::send_queue::Chunk;
 use crate::link::lines::{self, Line, Lines};
 use crate::liveness::{Carrier, Rules};
-use crate::msg::{
-    CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, LogName, Now, Times, ToDevice, What,
-};
+use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, Now, Times, ToDevice, What};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::server::{Server, TURNED_AWAY_MAX};
 use crate::net::stream::Stream;
@@ -25,6 +23,7 @@ use crate::net::world::{self, World};
 use crate::net::{effects, serve};
 use crate::routes;
 use crate::routes::gate::{Gate, Key, Look, Outcome};
+use crate::shown::{LogName, Quoted};
 use crate::sys::tcp::{self, Helps};
 
 /// A device says hello within so long.
@@ -327,7 +326,7 @@ fn broke(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, error: &Proto
 
 /// Says what is wrong, and closes.
 fn refuse(conn: &mut Conn, now: Now, why: CloseReason, error: &'static str, message: &str) {
-    log::info!("device_refused addr={} error={error} message={message:?}", conn.stream.peer);
+    log::info!("device_refused addr={} error={error} message={}", conn.stream.peer, Quoted(message));
     say(conn, &ToDevice::Error { error, message: message.into() });
     conn.taken = now.mono;
     conn.close_after_output(now.mono, why);

@@ -7,11 +7,12 @@ use crate::engine::send_queue::Chunk;
 use crate::http::response::{Audience, Envelope, Full, Persist};
 use crate::link::lines;
 use crate::liveness::HOLD_AFTER;
-use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, LogName, Message, Now, Type};
+use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now, Type};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::devices;
 use crate::net::server::Server;
 use crate::net::world::World;
+use crate::shown::LogName;
 use crate::sys::tcp;
 
 /// Does what the hub wants done, in order. Whether there was anything.

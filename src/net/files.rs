@@ -24,6 +24,7 @@ use crate::http::response::{
     ALLOW_READ, Audience, Envelope, Full, end_head, push_body_fields, push_field, reads, start_head,
 };
 use crate::msg::Now;
+use crate::shown::Quoted;
 use crate::sys::file::Obstacle;
 
 use cache::{Content, Found};
@@ -164,7 +165,7 @@ impl Site {
                 self.error(now, &Refusal { status: 403, word: "forbidden", message }, Some(request), envelope, out)
             }
             Found::Trouble(e) => {
-                log::warn!("www: cannot read {key:?}: {e}");
+                log::warn!("www: cannot read {}: {e}", Quoted(&key));
                 let refusal = match Obstacle::of(&e) {
                     Obstacle::Exhausted => {
                         Refusal { status: 503, word: "busy", message: "Too much at once; try again in a moment." }

@@ -10,6 +10,7 @@ pub mod listener;
 pub mod places;
 mod serve;
 pub mod server;
+pub mod stderr;
 pub mod stream;
 pub mod table;
 pub mod timers;

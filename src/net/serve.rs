@@ -19,11 +19,13 @@ use crate::net::conn::{Conn, Held, Protocol, SPARED_ALL, Stage};
 use crate::net::devices;
 use crate::net::files::Body;
 use crate::net::hear::hear;
+use crate::net::stderr;
 use crate::net::worker::Submit;
 use crate::net::world::World;
 use crate::routes::gate::{self, Job, Key};
-use crate::routes::reply::{Caller, Ctx, Peer, Reply};
+use crate::routes::reply::{Caller, Ctx, Load, Peer, Reply};
 use crate::routes::{self, Admitted, Refused};
+use crate::shown::Quoted;
 use crate::sys::tcp;
 
 /// Output owed at which no further pipelined request is taken up.
@@ -339,7 +341,7 @@ fn respond(
             world.site.metrics.response(full.status);
             if full.status >= 400 && request.header("upgrade").is_some() {
                 // a page cannot see the status of its handshake: whoever looks for the reason finds it here
-                log::info!("refused addr={} status={} path={:?}", conn.stream.peer, full.status, request.path);
+                log::info!("refused addr={} status={} path={}", conn.stream.peer, full.status, Quoted(request.path));
             }
             out.reserve(256 + full.body.len());
             full.write(&mut out, &envelope);
@@ -540,7 +542,7 @@ pub fn with_ctx<T>(
     verdict: Option<(Key, bool)>,
     run: impl FnOnce(&mut Ctx<'_>) -> T,
 ) -> T {
-    let load = world.load;
+    let load = Load { log_dropped: stderr::dropped(), ..world.load };
     let (site, hub, fx, random) = world.parts();
     let peer = Peer { conn: id, addr: conn.stream.peer, port: conn.port(), session: conn.session };
     let mut draw = || random.bytes();

@@ -29,6 +29,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::config::Config;
 use crate::config::users::Users;
+use crate::diag::KEPT;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now};
 use crate::net::conn::{Conn, Due, Protocol, SPARED_ALL, Stage};
 use crate::net::hear::hear;
@@ -143,7 +144,7 @@ impl Server {
                 tcp::prepare_plain(listener.as_fd(), &world.times)?;
                 socket::set_nodelay(listener.as_fd())?;
             }
-            log::info!("listening addr={} kind={}", listener.address(), if devices { "devices" } else { "web" });
+            log::info!(target: KEPT, "listening addr={} kind={}", listener.address(), if devices { "devices" } else { "web" });
             doors.push(Door { listener, devices, ready: true, paused: None });
         }
         Ok(Server {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::config::users::Users;
 use crate::config::{Config, Seats};
+use crate::diag::ration::Ration;
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
 use crate::hub::{self, Hub, Seed, Settings};
@@ -113,6 +114,7 @@ impl World {
                 config,
                 gate,
                 metrics: Metrics::default(),
+                ration: Ration::default(),
                 hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
                 remarked: None,
                 started: now,
@@ -197,7 +199,7 @@ impl Random {
             if let Err(e) = process::getrandom(&mut self.pool) {
                 // without randomness there are no secrets: any cookie given out now could be guessed
                 log::error!("the kernel gives no random bytes: {e}; stopping");
-                std::process::exit(1);
+                super::stderr::exit_failed();
             }
         }
         let rest = self.pool.split_off(self.pool.len() - 16);

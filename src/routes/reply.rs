@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::config::Config;
+use crate::diag::ration::Ration;
 use crate::http::request::Request;
 pub use crate::http::response::Full;
 use crate::http::response::{Audience, JSON};
@@ -24,6 +25,8 @@ pub struct Site {
     pub metrics: Metrics,
     /// The machine's own name, lower case: a Host that we answer to.
     pub hostname: String,
+    /// Lines of the log that strangers may cause.
+    pub ration: Ration,
     /// When the log was told last of an origin that is not ours.
     pub remarked: Option<Moment>,
     /// When the server started.
@@ -52,6 +55,8 @@ pub struct Peer {
 pub struct Load {
     /// Connections open now.
     pub connections: usize,
+    /// Lines of the log that nobody took.
+    pub log_dropped: usize,
 }
 
 /// Everything that a handler may see and change.

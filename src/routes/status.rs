@@ -77,6 +77,12 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
         counters.detection_sum_ms,
     );
     devices(&mut text, counters, ctx.hub.devices_up());
+    text.counter("boatswain_log_dropped_total", "Lines of the log that nobody took.", ctx.load.log_dropped as u64);
+    text.counter(
+        "boatswain_log_left_out_total",
+        "Lines that strangers caused beyond the ration.",
+        ctx.site.ration.total(),
+    );
     ctx.site.metrics.write(&mut text);
     Full::new(200, "text/plain; version=0.0.4; charset=utf-8", out).into()
 }

@@ -7,6 +7,7 @@ pub mod child;
 pub mod file;
 pub mod process;
 pub mod socket;
+pub mod stderr;
 pub mod tcp;
 pub mod terminal;
 #[cfg(all(no_unwind_tables, panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]

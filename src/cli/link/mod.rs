@@ -23,7 +23,7 @@ use self::driver::Driver;
 use self::machine::{Machine, Setup};
 use super::{FAILED, MISUSED, fail};
 use crate::config::text;
-use crate::net::clock;
+use crate::net::{clock, stderr};
 use crate::sys::child::Exits;
 use crate::sys::process::{self, Signals};
 
@@ -48,7 +48,7 @@ pub struct Options {
 
 /// Runs until it is told to stop, or its own standard input ends.
 pub fn run(options: Options) -> ExitCode {
-    super::serve::start_log(log::LevelFilter::Info);
+    stderr::start(log::LevelFilter::Info);
     match prepare(options).and_then(|mut driver| driver.run()) {
         Ok(status) => ExitCode::from(status),
         Err((status, what)) => fail(status, &format!("link: {what}")),

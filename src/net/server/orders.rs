@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::{Ended, Reloaded, Server};
 use crate::config::take_up;
+use crate::diag::KEPT;
 use crate::msg::{ConnId, Now};
 use crate::net::files::Site as Pages;
 use crate::sys::process::{self, Signal};
@@ -16,7 +17,7 @@ impl Server {
         while let Some(signal) = self.signals.next() {
             match signal {
                 Signal::Stop if self.stopping.is_some() => {
-                    log::warn!("stopping at once");
+                    log::warn!(target: KEPT, "stopping at once");
                     return Some(Ended::AtOnce);
                 }
                 Signal::Stop => self.stop(now),
@@ -27,7 +28,7 @@ impl Server {
     }
 
     fn stop(&mut self, now: Now) {
-        log::info!("stopping drain_ms={}", self.world.site.config.drain.as_millis());
+        log::info!(target: KEPT, "stopping drain_ms={}", self.world.site.config.drain.as_millis());
         notify("STOPPING=1");
         self.stopping = Some(now.mono + self.world.site.config.drain);
         self.listeners.clear();

@@ -1,0 +1,87 @@
+//! Standard error without waiting for whoever reads it.
+//!
+//! What is behind descriptor 2 is often shared with other programs (a shell's terminal, one pipe of many services), so its
+//! mode is not ours to change. A socket takes MSG_DONTWAIT (send(2)). A pipe or a terminal is opened a second time
+//! (proc(5), `/proc/self/fd`), for an open file description of our own that does not block. Where that is refused (a pipe
+//! of another user's), and for regular files, where nothing says beforehand how long the disk takes, only a thread that
+//! may wait can write.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::time::Duration;
+
+use super::child::{Watch, wait};
+
+/// How one can write to it without waiting.
+#[derive(Debug)]
+enum Way {
+    Send,
+    Own(File),
+    /// Not at all.
+    Waiting(Option<File>),
+}
+
+/// Standard error.
+#[derive(Debug)]
+pub struct Stderr(Way);
+
+/// It says that it takes something and takes nothing: look again after so long.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+impl Stderr {
+    /// Opens it. Call it while this process may still do what whoever started it may.
+    pub fn open() -> Stderr {
+        let Ok(file) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else {
+            return Stderr(Way::Waiting(None));
+        };
+        let kind = file.metadata().map(|meta| meta.file_type());
+        Stderr(match kind {
+            Ok(kind) if kind.is_socket() => Way::Send,
+            Ok(kind) if kind.is_fifo() || kind.is_char_device() => {
+                let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+                let own = File::options().write(true).custom_flags(flags).open("/proc/self/fd/2");
+                own.map_or(Way::Waiting(Some(file)), Way::Own)
+            }
+            Ok(_) | Err(_) => Way::Waiting(Some(file)),
+        })
+    }
+
+    /// Whether [`Stderr::write_now`] can ever write.
+    pub fn can_write_now(&self) -> bool {
+        !matches!(self.0, Way::Waiting(_))
+    }
+
+    /// Writes as much of `bytes` as it takes at once. Errors: `WouldBlock` when that is nothing; others: nobody reads it.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Way::Send => {
+                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                // SAFETY: `bytes` is readable for its length.
+                let n = unsafe { libc::send(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len(), flags) };
+                usize::try_from(n).map_err(|_| io::Error::last_os_error())
+            }
+            Way::Own(file) => (&*file).write(bytes),
+            Way::Waiting(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Writes some of `bytes`, however long that takes. For a thread that has nothing else to do. Errors: nobody reads it.
+    pub fn write_waiting(&self, bytes: &[u8]) -> io::Result<usize> {
+        let watch = match &self.0 {
+            Way::Send => Watch::write(&libc::STDERR_FILENO),
+            Way::Own(file) => Watch::write(&file.as_raw_fd()),
+            Way::Waiting(Some(file)) => return (&*file).write(bytes),
+            Way::Waiting(None) => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        loop {
+            wait(&mut [watch], None)?;
+            match self.write_now(bytes) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => wait(&mut [], Some(LOOK_AGAIN))?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
