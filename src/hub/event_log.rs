@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::config::Chat;
 use crate::msg::{Epoch, Event, EventId, Now, Type, Types, What};
 
 /// About what a told event takes beside what people and devices may write at will: its names, its members, its frame.
@@ -45,6 +46,8 @@ pub struct EventLog {
     newest: u64,
     /// Events of each ring that are kept.
     history: usize,
+    /// Bytes of each ring that are kept.
+    most: [u64; 4],
     /// In the order of [`Ring`], each in the order of its numbers.
     rings: [VecDeque<Rc<Event>>; 4],
     /// About how many bytes each of them takes.
@@ -54,9 +57,19 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// An empty log that keeps `history` events of each ring.
-    pub fn new(epoch: Epoch, history: usize) -> EventLog {
-        EventLog { epoch, newest: 0, history, rings: Default::default(), bytes: [0; 4], dropped: [0; Type::ALL.len()] }
+    /// An empty log that keeps as much as `chat` says.
+    pub fn new(epoch: Epoch, chat: &Chat) -> EventLog {
+        let mut log = EventLog {
+            epoch,
+            newest: 0,
+            history: 0,
+            most: [0; 4],
+            rings: Default::default(),
+            bytes: [0; 4],
+            dropped: [0; Type::ALL.len()],
+        };
+        log.set_history(chat);
+        log
     }
 
     /// The newest event, or the place before the first.
@@ -84,9 +97,13 @@ impl EventLog {
         event
     }
 
-    /// Keeps `history` events of each ring from now on.
-    pub fn set_history(&mut self, history: usize) {
-        self.history = history;
+    /// Keeps as much as `chat` says from now on.
+    pub fn set_history(&mut self, chat: &Chat) {
+        self.history = chat.history;
+        let of_each = |bytes: u64| RING_BYTES.max(chat.history as u64 * bytes);
+        self.most = [of_each(RING_BYTES_OF_EVENT); 4];
+        // as many as were asked for, if they are as long as they may be, in letters of one byte
+        self.most[Ring::Said as usize] = of_each(RING_BYTES_OF_EVENT.max(EVENT_BYTES + chat.text_max as u64));
         self.trim(false); // a shorter history is no reason to look for each one that goes
     }
 
@@ -166,9 +183,8 @@ impl EventLog {
 
     /// `fair`: of stops, those of the user who gave most go first; else the oldest.
     fn trim(&mut self, fair: bool) {
-        let max = RING_BYTES.max(self.history as u64 * RING_BYTES_OF_EVENT);
         for (n, ring) in self.rings.iter_mut().enumerate() {
-            while ring.len() > self.history || self.bytes[n] > max {
+            while ring.len() > self.history || self.bytes[n] > self.most[n] {
                 let at = if fair && n == Ring::Stops as usize { of_the_busiest(ring) } else { 0 };
                 let Some(gone) = ring.remove(at) else { break };
                 self.bytes[n] -= size(&gone);

@@ -96,7 +96,7 @@ impl Hub {
     pub fn new(settings: Settings, seed: Seed, now: Now) -> Hub {
         let settings = sane(settings);
         Hub {
-            log: EventLog::new(seed.epoch, settings.chat.history),
+            log: EventLog::new(seed.epoch, &settings.chat),
             settings,
             sessions: sessions::Sessions::default(),
             links: BTreeMap::new(),
@@ -120,7 +120,7 @@ impl Hub {
     /// Other settings from now on. A lowered `max` evicts nobody. Seats that wait already keep their time.
     pub fn reload(&mut self, now: Now, settings: Settings, fx: &mut Effects) {
         let settings = sane(settings);
-        self.log.set_history(settings.chat.history);
+        self.log.set_history(&settings.chat);
         self.settings = settings;
         self.next = self.soonest();
         self.tick(now, fx);

@@ -16,10 +16,15 @@ fn member() -> Rc<Member> {
     })
 }
 
+fn keeping(history: usize) -> Chat {
+    let rate = crate::config::Rate { count: 5, per: std::time::Duration::from_secs(1) };
+    Chat { history, text_max: 2000, rate }
+}
+
 /// A log with one event for each letter: `s` said, `j` joined, `l` left, `t` turned away, `c` control, `o` and `O` a command
 /// and its answer, `a` and `b` stops of two users, `A` an answer to a stop.
 fn log(history: usize, letters: &str) -> EventLog {
-    let mut log = EventLog::new(Epoch::from_random(7), history);
+    let mut log = EventLog::new(Epoch::from_random(7), &keeping(history));
     for letter in letters.chars() {
         push(&mut log, letter);
     }
@@ -150,7 +155,7 @@ fn parts_of_the_log_and_their_gaps() {
 #[test]
 fn a_shorter_history_drops_the_oldest_at_once() {
     let mut log = log(9, "sssjjj");
-    log.set_history(1);
+    log.set_history(&keeping(1));
     assert_eq!(log.len(), 2);
     assert_eq!(log.replay(&id(4), Types::of(&[Type::Said])), Some(vec![]));
     assert_eq!(log.replay(&id(1), Types::of(&[Type::Said])), None);
@@ -262,6 +267,13 @@ fn a_ring_has_a_bound_in_bytes_and_what_goes_for_it_is_a_gap() {
     }
     assert!(log.bytes() <= RING_BYTES);
     assert_eq!(numbers(&log.since(Some(&id(0)), 3).events), [1, 2, 3]);
+
+    // the chat has room for as many as were asked for, as long as they may be
+    let mut log = self::log(500, "");
+    for _ in 0..500 {
+        log.push(Now::default(), What::Said { from: member(), text: "x".repeat(2000).into() }, false);
+    }
+    assert_eq!(log.len(), 500);
 
     // a long history has room for events of the usual length
     let log = self::log(10_000, &"s".repeat(10_000));
