@@ -54,7 +54,7 @@ export function connect(options = {}) {
   const tab = Math.random().toString(36).slice(2, 12);   // not crypto.randomUUID: plain http is no secure context
   const members = new Map(), devices = new Map();        // session -> MEMBER, name -> device: as they are now
   const asked = new Map();                               // ref, or a key of its own for a fetch -> what waits for its answer
-  const answers = new Map(), early = new Map();          // command id -> who waits for its `answered`; or that, if it came first
+  const answers = new Map(), early = new Map();          // command id -> who waits for its `answered`; or that, if it came already
   const mine = new Set(recall());                        // devices that this very page controls, also after a reload
   let state = 'connecting', cause;                       // as `onState` was told last, and the reason
   let over = false;                                      // final, until a click
@@ -370,10 +370,9 @@ export function connect(options = {}) {
       if (done) {
         answers.delete(e.to);
         done(e);
-      } else {
-        early.set(e.to, e);
-        if (early.size > EARLY_MAX) early.delete(early.keys().next().value);
       }
+      early.set(e.to, e);                                // also for a further stop, which stands under the same id
+      if (early.size > EARLY_MAX) early.delete(early.keys().next().value);
     }
     call(options.onEvent, e, old);
   }
