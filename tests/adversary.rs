@@ -238,7 +238,8 @@ fn a_long_replay_reaches_who_takes_little_at_a_time() {
 
 #[test]
 fn whoever_asks_for_the_log_again_and_again_and_reads_nothing_fills_no_memory() {
-    let setup = Setup::default().table("chat", "rate = \"1000/s\"\ntext_max = 8000").table("limits", "connections = 300");
+    let setup =
+        Setup::default().table("chat", "rate = \"1000/s\"\ntext_max = 8000").table("limits", "connections = 300");
     let server = setup.start();
     let viewer = Client::new(&server, "viewer");
     let mut talk = viewer.connect().unwrap();
