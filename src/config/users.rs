@@ -7,6 +7,7 @@ mod hash;
 
 pub use hash::{BCRYPT_BYTES, Cost, Hash, Sha};
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::{LOGOUT, text};
@@ -102,11 +103,13 @@ impl Users {
         self.entries.is_empty()
     }
 
-    /// A hash that no password fits, and that takes as long as the costliest one here: what an unknown user's password
-    /// is checked against, so that its answer takes as long as that of a wrong password.
+    /// A hash that no password fits, and that takes as long as the most common kind here (the costliest of several): what an
+    /// unknown user's password is checked against, so that its answer takes as long as that of a wrong password.
     pub fn decoy(&self) -> Hash {
-        let costliest = self.entries.iter().map(|e| e.hash.cost()).max();
-        Hash::decoy(costliest.unwrap_or(Cost::Bcrypt(hash::BCRYPT_COST)))
+        let mut kinds: HashMap<Cost, usize> = HashMap::new();
+        self.entries.iter().for_each(|e| *kinds.entry(e.hash.cost()).or_default() += 1);
+        let commonest = kinds.into_iter().max_by_key(|&(cost, many)| (many, cost)).map(|(cost, _)| cost);
+        Hash::decoy(commonest.unwrap_or(Cost::Bcrypt(hash::BCRYPT_COST)))
     }
 }
 

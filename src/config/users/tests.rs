@@ -188,10 +188,14 @@ fn users_are_found_by_name_whatever_the_order_and_the_line_ends() {
 }
 
 #[test]
-fn the_decoy_is_as_costly_as_the_costliest_entry_and_fits_nothing() {
+fn the_decoy_is_of_the_most_common_kind_in_the_file_and_fits_nothing() {
     let (sha, bcrypt) = (BY_CRYPT[3].1, "$2y$05$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW");
     let users = Users::parse(format!("a:{sha}\nb:{SECRET}\nc:{bcrypt}\n").as_bytes()).unwrap();
     assert_eq!(users.decoy().cost(), Cost::Bcrypt(5));
+    let users = Users::parse(format!("a:{sha}\nb:{bcrypt}\nc:{bcrypt}\nd:{sha}\ne:{sha}\n").as_bytes()).unwrap();
+    assert_eq!(users.decoy().cost(), Cost::Sha(Sha::Sha256, 1000), "three of five");
+    let users = Users::parse(format!("a:{sha}\nb:{bcrypt}\n").as_bytes()).unwrap();
+    assert_eq!(users.decoy().cost(), Cost::Bcrypt(5), "of as many of each the costliest");
     let users = Users::parse(format!("a:{sha}\n").as_bytes()).unwrap();
     assert_eq!(users.decoy().cost(), Cost::Sha(Sha::Sha256, 1000));
     let once = Users::single("operator", Hash::OneTime("x".into()));
