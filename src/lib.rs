@@ -9,7 +9,8 @@
 //! 1  http     bytes <-> requests (pure)
 //! 1  hub      who is here and who hears what (pure)
 //! 1  liveness whether the peer of one connection is still there (pure)
-//! 0  msg, ask, codec, config, describe, diag, fnv, json, ledger, metrics, shown, sys    words and ground
+//! 1  auth     whose password is checked next, and who has to wait (pure)
+//! 0  msg, ask, codec, config, describe, diag, fnv, json, ledger, metrics, secret, shown, sys    words and ground
 //! ```
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -25,9 +26,11 @@ pub mod ledger;
 pub mod liveness;
 pub mod metrics;
 pub mod msg;
+pub mod secret;
 pub mod shown;
 pub mod sys;
 
+pub mod auth;
 pub mod http;
 pub mod hub;
 

@@ -92,7 +92,7 @@ pub struct Auth {
     pub viewers: Vec<String>,
     /// Users who may also evict and force.
     pub admins: Vec<String>,
-    /// Wrong passwords a minute from one address for one user before 429.
+    /// Wrong passwords a minute from one address for one user before 429; see [`crate::auth::penalties`] for the address as a whole.
     pub failures: u32,
     /// Paths without 401: exact, or a prefix that ends in `/`.
     pub open: Vec<String>,

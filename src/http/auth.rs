@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::request::{Request, trim};
 use crate::codec::write_hex;
+use crate::secret::{Secret, carefully};
 
 /// Longest Authorization value that is looked at, in bytes: a long user name and password in base64, no more.
 pub const CREDENTIALS_MAX: usize = 1024;
@@ -33,8 +34,8 @@ pub enum Credentials {
 pub struct Basic {
     /// User name; never has a colon.
     pub user: String,
-    /// Password.
-    pub password: String,
+    /// Password; UTF-8.
+    pub password: Secret,
 }
 
 impl fmt::Debug for Basic {
@@ -65,12 +66,14 @@ pub fn basic(value: &[u8]) -> Option<Basic> {
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
     }
-    let text = String::from_utf8(STANDARD.decode(trim(token)).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
-    if text.chars().any(char::is_control) {
-        return None;
-    }
-    Some(Basic { user: user.to_owned(), password: password.to_owned() })
+    carefully(|| {
+        let text = String::from_utf8(STANDARD.decode(trim(token)).ok()?).ok()?;
+        let (user, password) = text.split_once(':')?;
+        if text.chars().any(char::is_control) {
+            return None;
+        }
+        Some(Basic { user: user.to_owned(), password: Secret::new(password.as_bytes()) })
+    })
 }
 
 /// The values of the cookies called `name`, in order.

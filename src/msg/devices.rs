@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::{CloseReason, ConnId, Epoch, Event, EventId, Member};
 use crate::describe::Describe;
+use crate::secret::Secret;
 
 words! {
     /// How a device is.
@@ -104,7 +105,7 @@ pub struct DeviceHello {
     /// Its name.
     pub name: Rc<str>,
     /// Its token, if it has one.
-    pub token: Option<Rc<str>>,
+    pub token: Option<Secret>,
     /// What it can do.
     pub describe: Rc<Describe>,
 }

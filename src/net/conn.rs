@@ -5,6 +5,7 @@
 use std::io;
 use std::rc::Rc;
 
+use crate::auth::Key;
 use crate::engine::send_queue::SendQueue;
 use crate::http::exchange::Exchange;
 use crate::http::response::Persist;
@@ -18,8 +19,8 @@ use crate::net::places::Standing;
 use crate::net::stream::{Kind, Stream};
 use crate::net::timers::{Armed, Deadlined};
 use crate::routes::Admitted;
-use crate::routes::gate::Key;
 use crate::routes::reply::Caller;
+use crate::secret::Input;
 
 /// How long a connection that is being closed may take to hear our last words and to stop talking. Closing at once
 /// while its bytes lie unread would make the kernel say RST, which can take our last words away (RFC 9112, section 9.6).
@@ -39,7 +40,7 @@ pub struct Conn {
     /// What it speaks.
     pub protocol: Protocol,
     /// Bytes that came and are not used yet.
-    pub input: Vec<u8>,
+    pub input: Input,
     /// Bytes that are owed.
     pub output: SendQueue,
     /// Whether its peer is still there.
@@ -150,7 +151,7 @@ impl Conn {
         Conn {
             stream,
             protocol: Protocol::Http(Stage::Head, Exchange::default()),
-            input: Vec::new(),
+            input: Input::default(),
             output: SendQueue::new(),
             live: Liveness::new(Carrier::Response, rules, now, phase),
             readable: false,
@@ -211,6 +212,16 @@ impl Conn {
             Protocol::Http(..) if stranger => Some((Standing::Nameless, self.since)),
             Protocol::Http(..) => Some((Standing::Busy, self.opened)),
         }
+    }
+
+    /// Whether it waits for the check of these credentials.
+    pub fn waits_for(&self, key: &Key) -> bool {
+        self.closing.is_none()
+            && match &self.protocol {
+                Protocol::Http(Stage::Waiting(waits), _) => waits == key,
+                Protocol::Device(talk) => talk.waits_for(key),
+                _ => false,
+            }
     }
 
     /// Bytes of memory that it keeps for its peer: what the ledger counts.

@@ -2,12 +2,12 @@
 //!
 //! Never does: deciding what a line means for control or commands; that is the hub's.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::auth::{Door, Key, Verdict};
 use crate::codec::{Decoded, ProtoError};
 use crate::config::Config;
 use crate::config::users::Users;
@@ -18,11 +18,10 @@ use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, Lin
 use crate::net::conn::{Conn, Protocol};
 use crate::net::server::{Server, TURNED_AWAY_MAX};
 use crate::net::stream::Stream;
-use crate::net::worker::Submit;
 use crate::net::world::{self, World};
 use crate::net::{effects, serve};
 use crate::routes;
-use crate::routes::gate::{Gate, Key, Look, Outcome};
+use crate::routes::gate::{Gate, Look};
 use crate::shown::{LogName, Quoted};
 use crate::sys::tcp::{self, Helps};
 
@@ -38,12 +37,13 @@ const EARLY_MAX: usize = lines::LINE_MAX;
 /// About what a line with an emergency stop takes beside its arguments.
 const STOP_BYTES: usize = 512;
 
+/// What a device is told whose token cannot be checked now.
+const BUSY: &str = "too many tokens are being checked; try again in a moment";
+
 /// What all devices' connections share.
 pub struct Devices {
     /// Their tokens; `None`: no file, so that only this machine's own programs may be devices.
-    gate: Option<Gate>,
-    /// Who waits for which token's check.
-    waiting: HashMap<Key, Vec<ConnId>>,
+    pub gate: Option<Gate>,
     /// Connections open, those without a hello included.
     pub connections: usize,
     times: Times,
@@ -75,6 +75,11 @@ impl Talk {
         matches!(self.stage, Stage::Up)
     }
 
+    /// Whether it waits for the check of these credentials.
+    pub fn waits_for(&self, key: &Key) -> bool {
+        matches!(&self.stage, Stage::Checking(checking) if checking.0 == *key)
+    }
+
     /// Whether its hello is awaited.
     pub fn is_awaited(&self) -> bool {
         matches!(self.stage, Stage::Hello)
@@ -87,7 +92,6 @@ impl Devices {
         let times = config.devices.profile.values().times();
         Devices {
             gate: tokens.map(|tokens| Gate::new(tokens, config.auth.failures)),
-            waiting: HashMap::new(),
             connections: 0,
             times,
             rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),
@@ -172,7 +176,7 @@ fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
     let mut input = std::mem::take(&mut conn.input);
     let used = read_lines(conn, id, world, now, &input);
     if used < input.len() {
-        input.drain(..used);
+        input.consume(used);
         conn.input = input;
     }
 }
@@ -218,10 +222,6 @@ fn line(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, line: Line) {
     }
 }
 
-/// Tokens of one address that may be checked at once: the devices behind one gateway all come back in the moment in
-/// which the server does. The rest of the helper's queue is for people who sign in meanwhile.
-const CHECKS_MAX: u32 = 24;
-
 /// Is its token good?
 fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
     let peer = conn.stream.peer;
@@ -235,34 +235,18 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
     };
     let token = hello.token.clone().unwrap_or_default();
     // no line break can be in a name, so that no two pairs of name and token run together
-    let key = gate.key(format!("{}\n{token}", hello.name).as_bytes());
+    let key = gate.key_of(&[hello.name.as_bytes(), b"\n", &token]);
     if gate.known(&key).is_some() {
         return greet(conn, id, world, now, hello);
     }
-    match gate.look(now.mono, peer, key, &hello.name, token.as_bytes()) {
+    match gate.look(now.mono, peer, key, &hello.name, &token) {
         Look::Throttled(left) => {
             let said = format!("too many wrong tokens; try again in {} s", left.as_secs_f64().ceil());
             refuse(conn, now, CloseReason::Protocol, "throttled", &said);
         }
         Look::Ask(job) => {
-            if let Some(others) = world.devices.waiting.get_mut(&key) {
-                others.push(id);
-            } else {
-                // the helper is shared with people who sign in
-                let crowd = conn.is_tcp() && gate.open_from(peer) >= CHECKS_MAX;
-                gate.asking(now.mono, &job);
-                let submitted = if crowd { Submit::Busy(job) } else { world.worker.submit(job) };
-                match submitted {
-                    Submit::Accepted => {
-                        world.site.metrics.passwords += 1;
-                        world.devices.waiting.insert(key, vec![id]);
-                    }
-                    Submit::Busy(job) | Submit::Failed(job, _) => {
-                        gate.not_asked(now.mono, &job);
-                        let said = "too many tokens are being checked; try again in a moment";
-                        return refuse(conn, now, CloseReason::Limit, "busy", said);
-                    }
-                }
+            if !world.ask(Door::Devices, now, job, id) {
+                return refuse(conn, now, CloseReason::Limit, "busy", BUSY);
             }
             if let Protocol::Device(talk) = &mut conn.protocol {
                 talk.stage = Stage::Checking(Box::new((key, hello)));
@@ -271,35 +255,26 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
     }
 }
 
-/// A token has been checked, if it was one. Whether it was.
-pub(super) fn checked(server: &mut Server, now: Now, outcome: &Outcome) -> bool {
-    let world = &mut server.world;
-    let Some(ids) = world.devices.waiting.remove(&outcome.key) else { return false };
-    let holds = world.devices.gate.as_mut().is_some_and(|gate| gate.settle(now.mono, outcome));
-    for id in ids {
-        let Some(conn) = server.conns.touch(id) else { continue };
-        let world = &mut server.world;
-        let Protocol::Device(talk) = &mut conn.protocol else { continue };
-        let Stage::Checking(checking) = std::mem::take(&mut talk.stage) else { continue };
-        let (key, hello) = *checking;
-        if key != outcome.key || conn.closing.is_some() {
-            continue;
-        }
-        if !holds {
-            check(conn, id, world, now, hello); // by an older file: asks anew
-        } else if outcome.good {
-            greet(conn, id, world, now, hello);
-        } else {
+/// The token that this device waited for has been checked, or not.
+pub(super) fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, verdict: Option<Verdict>) {
+    let Protocol::Device(talk) = &mut conn.protocol else { return };
+    let Stage::Checking(checking) = std::mem::take(&mut talk.stage) else { return };
+    let (_, hello) = *checking;
+    match verdict {
+        None => check(conn, id, world, now, hello),
+        Some(Verdict::Good) => greet(conn, id, world, now, hello),
+        Some(Verdict::Bad) => {
             let said = "no such device, or not its token; make one with `boatswain passwd TOKENS NAME`";
             refuse(conn, now, CloseReason::Protocol, "token", said);
         }
-        again(conn, id, world, now);
+        Some(Verdict::GaveWay) => refuse(conn, now, CloseReason::Limit, "busy", BUSY),
     }
-    true
+    again(conn, id, world, now);
 }
 
 /// It is who it says it is.
-fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: DeviceHello) {
+fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, mut hello: DeviceHello) {
+    hello.token = None; // it has done its work
     let Protocol::Device(talk) = &mut conn.protocol else { return };
     talk.stage = Stage::Up;
     conn.device = Some(hello.name.clone());

@@ -8,6 +8,7 @@ use crate::net::conn::{Conn, Protocol};
 use crate::net::serve::with_ctx;
 use crate::net::world::World;
 use crate::routes::steps;
+use crate::secret::Input;
 
 /// Steps taken in one turn: who floods us has its turns like everybody else.
 const STEPS_MAX: usize = 64;
@@ -17,17 +18,17 @@ pub fn hear(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: &[u
     conn.held = false;
     if conn.closing.is_some() || conn.parked.is_some() {
         // all is said, or the hub knows it no more
-        conn.input = Vec::new();
+        conn.input = Input::default();
         return;
     }
     if conn.input.is_empty() {
         let used = steps(conn, id, world, now, bytes);
-        conn.input = bytes[used..].to_vec();
+        conn.input = Input::new(&bytes[used..]);
     } else {
         let mut input = std::mem::take(&mut conn.input);
         input.extend_from_slice(bytes);
         let used = steps(conn, id, world, now, &input);
-        conn.input = input.split_off(used);
+        conn.input = Input::new(&input[used..]);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
+use crate::auth::{Door, Key, Verdict};
 use crate::codec::ProtoError;
 use crate::engine::send_queue::Chunk;
 use crate::http::auth;
@@ -20,11 +21,11 @@ use crate::net::devices;
 use crate::net::files::Body;
 use crate::net::hear::hear;
 use crate::net::stderr;
-use crate::net::worker::Submit;
 use crate::net::world::World;
-use crate::routes::gate::{self, Job, Key};
+use crate::routes::gate::Job;
 use crate::routes::reply::{Caller, Ctx, Load, Peer, Reply};
-use crate::routes::{self, Admitted, Refused};
+use crate::routes::{self, Admitted, Refused, access};
+use crate::secret::{Input, wipe};
 use crate::shown::Quoted;
 use crate::sys::tcp;
 
@@ -40,7 +41,11 @@ pub fn read(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) -> std::io
     let got = conn.read(&mut buffer);
     if let Ok(n @ 1..) = got {
         conn.live.heard(now.mono);
+        let secret = !conn.is_link();
         take(conn, id, world, now, &buffer[..n]);
+        if secret {
+            wipe(&mut buffer[..n]); // a request's credentials, a device's token
+        }
     }
     world.buffer = buffer;
     got.map(|_| ())
@@ -83,21 +88,21 @@ pub fn again(conn: &mut Conn, id: ConnId, world: &mut World, now: Now) {
     if used == input.len() || !matches!(conn.protocol, Protocol::Http(..)) {
         return;
     }
-    input.drain(..used);
+    input.consume(used);
     conn.input = input;
 }
 
 /// The password that this connection's request waited for has been checked.
-pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, key: Key, good: bool) {
+pub fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, verdict: (Key, Verdict)) {
     let Protocol::Http(stage @ Stage::Waiting(_), _) = &mut conn.protocol else { return };
     *stage = Stage::Head;
     let mut input = std::mem::take(&mut conn.input);
-    let used = head(conn, id, world, now, &input, Some((key, good))).unwrap_or(0);
+    let used = head(conn, id, world, now, &input, Some(verdict)).unwrap_or(0);
     if matches!(conn.protocol, Protocol::Link(_)) {
         return hear(conn, id, world, now, &input[used..]);
     }
     if matches!(conn.protocol, Protocol::Http(..)) {
-        input.drain(..used);
+        input.consume(used);
         conn.input = input;
         if !conn.input.is_empty() {
             again(conn, id, world, now);
@@ -152,7 +157,7 @@ fn head(
     world: &mut World,
     now: Now,
     rest: &[u8],
-    verdict: Option<(Key, bool)>,
+    verdict: Option<(Key, Verdict)>,
 ) -> Option<usize> {
     let Protocol::Http(_, exchange) = &conn.protocol else { return Some(rest.len()) };
     let mut room = slots();
@@ -173,7 +178,7 @@ fn decide(
     now: Now,
     rest: &[u8],
     request: &Request<'_>,
-    verdict: Option<(Key, bool)>,
+    verdict: Option<(Key, Verdict)>,
 ) -> Option<usize> {
     let admitted = with_ctx(conn, id, world, now, verdict, |ctx| routes::admit(ctx, request));
     if let Ok(Admitted { caller: Some(caller), .. }) | Err(Refused { caller: Some(caller), .. }) = &admitted {
@@ -437,7 +442,7 @@ fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>
     conn.rules = Some(world.rules.clone());
     conn.spared = SPARED_ALL;
     conn.protocol = Protocol::Link(link);
-    conn.input = Vec::new();
+    conn.input = Input::default();
 }
 
 /// An empty buffer for an answer: that of the last one, if it has gone.
@@ -484,25 +489,9 @@ pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) 
 /// A password has to be checked before this request can be let in. Equal ones are checked once.
 fn wait(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Request<'_>, job: Box<Job>) {
     let key = job.key;
-    if let Some(others) = world.waiting.get_mut(&key) {
-        others.push(id);
-    } else {
-        // all who come over a unix socket have one address
-        let crowd = conn.is_tcp() && world.site.gate.open_from(job.addr) >= gate::OPEN_MAX;
-        world.site.gate.asking(now.mono, &job);
-        let submitted = if crowd { Submit::Busy(job) } else { world.worker.submit(job) };
-        match submitted {
-            Submit::Accepted => {
-                world.site.metrics.passwords += 1;
-                world.waiting.insert(key, vec![id]);
-            }
-            Submit::Busy(job) | Submit::Failed(job, _) => {
-                world.site.gate.not_asked(now.mono, &job);
-                let said = "too many passwords are being checked; try again in a moment";
-                let full = Full::error(503, "busy", said, Audience::of(Some(request))).with("Retry-After", "1");
-                return respond(conn, world, now, request, None, full.into(), true);
-            }
-        }
+    if !world.ask(Door::Web, now, job, id) {
+        let full = access::busy(Audience::of(Some(request)));
+        return respond(conn, world, now, request, None, full.into(), true);
     }
     if let Protocol::Http(stage, _) = &mut conn.protocol {
         *stage = Stage::Waiting(key);
@@ -539,7 +528,7 @@ pub fn with_ctx<T>(
     id: ConnId,
     world: &mut World,
     now: Now,
-    verdict: Option<(Key, bool)>,
+    verdict: Option<(Key, Verdict)>,
     run: impl FnOnce(&mut Ctx<'_>) -> T,
 ) -> T {
     let load = Load { log_dropped: stderr::dropped(), ..world.load };

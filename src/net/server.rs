@@ -14,6 +14,7 @@
 
 mod doors;
 mod orders;
+mod passwords;
 mod settle;
 mod watch;
 
@@ -38,8 +39,9 @@ use crate::net::places::Origins;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
 use crate::net::world::World;
-use crate::net::{clock, devices, effects, serve, verdict};
+use crate::net::{clock, effects, serve, verdict};
 use crate::routes::gate::Gate;
+use crate::secret::Input;
 use crate::sys::process::Signals;
 use crate::sys::socket;
 use crate::sys::tcp::{self, Helps};
@@ -267,19 +269,7 @@ impl Server {
         }
         // after those who are there: one who has just left makes room for one who comes
         self.accept(now);
-        while let Some(outcome) = self.world.worker.fetch() {
-            if devices::checked(self, now, &outcome) {
-                continue;
-            }
-            let holds = self.world.site.gate.settle(now.mono, &outcome);
-            for id in self.world.waiting.remove(&outcome.key).unwrap_or_default() {
-                if let Some(conn) = self.conns.touch(id) {
-                    // an outcome by an older users file says nothing: the request asks anew
-                    let good = outcome.good || !holds;
-                    serve::resume(conn, id, &mut self.world, clock, outcome.key, good);
-                }
-                self.push_out(now, id);
-            }
+        while self.passwords(clock) {
             clock = self.look_in_long_turn(clock);
         }
         while let Some((_, id)) = self.timers.pop_due(now.mono, &mut self.conns) {
@@ -294,8 +284,9 @@ impl Server {
         }
         self.looked = self.looked.max(now.mono); // the tick looked, or had nothing to look at
         loop {
+            let passwords = self.passwords(now);
             let effects = effects::apply(self, now);
-            if !self.settle(now) && !effects {
+            if !self.settle(now) && !effects && !passwords {
                 break;
             }
         }
@@ -455,7 +446,7 @@ impl Server {
             return self.close(now, id, why);
         }
         conn.protocol = Protocol::Draining;
-        conn.input = Vec::new();
+        conn.input = Input::default();
         conn.since = now.mono;
         conn.read_on = true;
         queue(&mut self.ready, conn, id);

@@ -1,10 +1,11 @@
 //! What every connection shares: the hub, the routes' site, the pages, the helper thread, chance, the kernel's helps.
 
-use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::auth::Door;
+use crate::auth::queue::{Check, Queue};
 use crate::config::users::Users;
 use crate::config::{Config, Seats};
 use crate::diag::ration::Ration;
@@ -19,14 +20,10 @@ use crate::net::conn::Patience;
 use crate::net::devices::Devices;
 use crate::net::files::Site as Pages;
 use crate::net::worker::Worker;
-use crate::routes::gate::{Gate, Job, Key, Outcome};
+use crate::routes::gate::{Gate, Job, Outcome};
 use crate::routes::reply::{Load, Site, cookie_name};
 use crate::sys::process;
 use crate::sys::tcp::Helps;
-
-/// Passwords that may wait for the helper thread. One takes it some 100 ms on a board: whoever came later would
-/// wait longer than a browser's user does.
-const PASSWORDS_MAX: usize = 32;
 
 /// Bytes read at once. Also the most that one connection is served before the others have their turn.
 pub const READ_MAX: usize = 16 * 1024;
@@ -43,8 +40,8 @@ pub struct World {
     pub pages: Pages,
     /// The helper thread for passwords.
     pub worker: Worker<Box<Job>, Outcome>,
-    /// Who waits for which password.
-    pub waiting: HashMap<Key, Vec<ConnId>>,
+    /// Whose password it checks, and whose are next.
+    pub checks: Queue<Box<Job>>,
     /// What the kernel can do for liveness.
     pub helps: Helps,
     /// The times of new links.
@@ -93,8 +90,8 @@ impl World {
             hub: Hub::new(settings(&config, gate.users().len()), seed, now),
             fx: Effects::new(),
             pages: Pages::open(config.www.as_deref(), &config.types)?,
-            worker: Worker::new("password", PASSWORDS_MAX, waker, |job| job.run()),
-            waiting: HashMap::new(),
+            worker: Worker::new("password", 1, waker, |job| job.run()), // whose turn is next is said late
+            checks: Queue::default(),
             rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),
             helps,
             times,
@@ -132,6 +129,31 @@ impl World {
         self.site.ledger.resize(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
         self.site.config = config;
+    }
+
+    /// Who keeps the passwords of this door; nobody where devices come without tokens.
+    pub fn gate(&mut self, door: Door) -> Option<&mut Gate> {
+        match door {
+            Door::Web => Some(&mut self.site.gate),
+            Door::Devices => self.devices.gate.as_mut(),
+        }
+    }
+
+    /// Lets `conn` wait for a check; equal credentials are checked once. Whether there is a place for it.
+    pub fn ask(&mut self, door: Door, now: Now, job: Box<Job>, conn: ConnId) -> bool {
+        if self.checks.join(door, &job.key, conn) {
+            return true;
+        }
+        if let Some(gate) = self.gate(door) {
+            gate.asking(now.mono, &job);
+        }
+        let check = Check { key: job.key, source: job.source, known: job.known, waiting: vec![conn], job };
+        let Err(check) = self.checks.push(door, check) else { return true };
+        if let Some(gate) = self.gate(door) {
+            gate.not_asked(now.mono, &check.job);
+        }
+        self.site.metrics.refused_limit += 1;
+        false
     }
 
     /// The date of now as HTTP writes it; made once a second.

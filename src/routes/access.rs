@@ -10,7 +10,7 @@ use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Newcomer, SessionView};
 use crate::msg::LeftReason;
-use crate::routes::gate::{Job, Key, Look};
+use crate::routes::gate::{Job, Key, Look, Verdict};
 use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, Reply, cookie_name, json, read_cookie, refusal};
 
 /// The challenge of every 401 (RFC 7617, section 2.1).
@@ -89,11 +89,13 @@ pub fn authenticate(
         // credentials of another user beat the cookie
         (Some((_, cookie)), Given::Good(user)) => enter(ctx, request, user, Some(cookie)),
         (None, Given::Good(user)) => enter(ctx, request, user, stale),
-        (known, Given::Unknown { key, basic }) => match (known, check(ctx, key, &basic)) {
+        (known, Given::Unknown { key, basic }) => match (known, check(ctx, request, key, &basic)) {
             (_, Err(job)) => return Err(Reply::Later(job)),
             // bad ones beside a cookie are ignored
             (Some((view, _)), Ok(_)) => from_view(view),
+            (None, Ok(Check::Foreign)) => return Err(stranger_page(audience).into()),
             (None, Ok(Check::Throttled(s))) => return Err(throttled(audience, s).into()),
+            (None, Ok(Check::GaveWay)) => return Err(busy(audience).into()),
             (None, Ok(Check::Bad)) => return Err(stranger(ctx, audience, tab, over)),
         },
         (None, Given::Nothing) => return Err(stranger(ctx, audience, tab, over)),
@@ -195,21 +197,36 @@ fn stranger(ctx: &Ctx<'_>, audience: Audience, tab: bool, over: Option<OnlyStops
 }
 
 fn throttled(audience: Audience, seconds: u64) -> Full {
-    let said = format!("too many wrong passwords for this user from this address; try again in {seconds} s");
+    let said = format!("too many wrong passwords from this address; try again in {seconds} s");
     Full::error(429, "throttled", &said, audience).with("Retry-After", seconds.to_string())
+}
+
+/// Nobody can check a password now.
+pub fn busy(audience: Audience) -> Full {
+    let said = "too many passwords are being checked; try again in a moment";
+    Full::error(503, "busy", said, audience).with("Retry-After", "1")
 }
 
 enum Check {
     Bad,
+    /// They come with a page of another site, which could try passwords in somebody's name until that one is locked out.
+    Foreign,
     Throttled(u64),
+    GaveWay,
 }
 
 /// What is to be said of unknown credentials; `Err` if their password has to be hashed first.
-fn check(ctx: &mut Ctx<'_>, key: Key, basic: &Basic) -> Result<Check, Box<Job>> {
-    if ctx.verdict == Some((key, false)) {
-        return Ok(Check::Bad); // this is the request that waited for the verdict
+fn check(ctx: &mut Ctx<'_>, request: &Request<'_>, key: Key, basic: &Basic) -> Result<Check, Box<Job>> {
+    if is_foreign(request) {
+        return Ok(Check::Foreign);
     }
-    match ctx.site.gate.look(ctx.now.mono, ctx.peer.addr, key, &basic.user, basic.password.as_bytes()) {
+    match ctx.verdict.filter(|(asked, _)| *asked == key) {
+        // this is the request that waited for the verdict
+        Some((_, Verdict::Bad)) => return Ok(Check::Bad),
+        Some((_, Verdict::GaveWay)) => return Ok(Check::GaveWay),
+        _ => {}
+    }
+    match ctx.site.gate.look(ctx.now.mono, ctx.peer.addr, key, &basic.user, &basic.password) {
         Look::Throttled(left) => Ok(Check::Throttled(left.as_secs_f64().ceil() as u64)),
         Look::Ask(job) => Err(job),
     }
@@ -247,7 +264,7 @@ pub fn origin(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience) -> R
     if is("sec-fetch-site", b"cross-site")
         && (acts || (audience == Audience::Program && !is("sec-fetch-mode", b"navigate")))
     {
-        return Err(Full::error(403, "origin", "a page of another site may not ask this here", audience));
+        return Err(stranger_page(audience));
     }
     Ok(())
 }
@@ -258,13 +275,25 @@ pub fn origin(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience) -> R
 pub fn own_pages_only(ctx: &mut Ctx<'_>, request: &Request<'_>, audience: Audience) -> Result<(), Full> {
     let elsewhere = |site: &[u8]| [&b"cross-site"[..], b"same-site"].iter().any(|s| site.eq_ignore_ascii_case(s));
     if request.headers_named("sec-fetch-site").any(elsewhere) {
-        return Err(Full::error(403, "origin", "a page of another site may not ask this here", audience));
+        return Err(stranger_page(audience));
     }
     let referers = request.headers_named("referer").map(origin_of);
     match request.headers_named("origin").chain(referers).find(|theirs| !is_same(request, theirs)) {
         Some(theirs) => Err(foreign(ctx, request, theirs, audience)),
         None => Ok(()),
     }
+}
+
+/// Whether a request can be told to come from a page of another site, and not from a person who goes from there to here.
+fn is_foreign(request: &Request<'_>) -> bool {
+    let is = |name: &str, value: &[u8]| request.header(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+    request.headers_named("origin").any(|theirs| !is_same(request, theirs))
+        || (is("sec-fetch-site", b"cross-site") && !is("sec-fetch-mode", b"navigate"))
+}
+
+/// The refusal of what another site asks for.
+fn stranger_page(audience: Audience) -> Full {
+    Full::error(403, "origin", "a page of another site may not ask this here", audience)
 }
 
 fn is_same(request: &Request<'_>, origin: &[u8]) -> bool {

@@ -5,27 +5,28 @@
 //! remembered by a keyed hash (SipHash under a random key of this run, over the `Authorization` value as it was
 //! sent): a memory dump holds no password, looking a guess up tells nothing by its time, and a known one need not be
 //! decoded.
+//!
+//! Wrong ones are counted twice: for each name from each source, in minutes that do not grow, and for the source whatever
+//! names it gave, with waits that do ([`Penalties`]). The second does not bind names that have signed in well from there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::auth::penalties::Penalties;
+pub use crate::auth::{Door, Key, Source, Verdict};
 use crate::config::users::{Hash, Users};
 use crate::fnv::KeyedMap;
 use crate::msg::{Moment, PeerAddr};
-
-/// Credentials as remembered: a keyed hash of the `Authorization` value.
-pub type Key = [u64; 2];
-
-/// Passwords of one address that may be checked at once: less than the helper thread's queue, so that nobody keeps
-/// the others out by guessing.
-pub const OPEN_MAX: u32 = 4;
+use crate::secret::{Secret, carefully};
 
 /// Remembered right credentials. More than the seats there can be; beyond it one is forgotten and hashed again.
 const REMEMBERED_MAX: usize = 1024;
-/// Pairs of address and user under watch. Beyond it those whose minute is over go first, then any.
+/// Pairs of source and user under watch. Beyond it those whose minute is over go first, then any.
 const WATCHED_MAX: usize = 1024;
+/// Pairs of source and user that have signed in well, and so go first. Beyond it any is forgotten.
+const KNOWN_MAX: usize = 1024;
 /// The time over which wrong passwords are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -35,12 +36,16 @@ pub struct Job {
     pub key: Key,
     /// Number of the users file that `hash` is from; an outcome of an older one is void.
     pub generation: u32,
-    /// Who is asking.
-    pub addr: PeerAddr,
+    /// Who is asking, ...
+    pub source: Source,
+    /// ... by which name, ...
+    pub name: Key,
+    /// ... and whether that name has signed in well from there before.
+    pub known: bool,
     /// The name given.
     pub user: String,
     /// The password given.
-    pub password: Vec<u8>,
+    pub password: Secret,
     /// What to check it against.
     pub hash: Hash,
     /// Whether that is the hash of a user, not a decoy for a name that does not exist.
@@ -48,11 +53,12 @@ pub struct Job {
 }
 
 impl Job {
-    /// Checks the password; takes as long as the hash was made to take. For the helper thread.
+    /// Checks the password, and wipes it; takes as long as the hash was made to take. For the helper thread.
     pub fn run(self) -> Outcome {
-        let matches = self.hash.verify(&self.password);
+        let matches = carefully(|| self.hash.verify(&self.password));
         let good = matches && self.exists;
-        Outcome { key: self.key, generation: self.generation, addr: self.addr, user: self.user, good }
+        let Job { key, generation, source, name, user, .. } = self;
+        Outcome { key, generation, source, name, user, good }
     }
 }
 
@@ -63,7 +69,9 @@ pub struct Outcome {
     /// The job's generation.
     pub generation: u32,
     /// Who asked.
-    pub addr: PeerAddr,
+    pub source: Source,
+    /// The key of the name given.
+    pub name: Key,
     /// The name given.
     pub user: String,
     /// Whether the password is that user's.
@@ -74,7 +82,7 @@ pub struct Outcome {
 pub enum Look {
     /// Somebody has to check.
     Ask(Box<Job>),
-    /// Too many wrong ones from there for that user; come again after so long.
+    /// Too many wrong ones from there, or for that user from there; come again after so long.
     Throttled(Duration),
 }
 
@@ -82,6 +90,8 @@ struct Watch {
     since: Moment,
     wrong: u32,
     asking: u32,
+    /// The last wrong credentials: a program that repeats them is no guesser.
+    last: Option<Key>,
 }
 
 /// The keeper of the users, of what was verified and of who failed.
@@ -91,24 +101,37 @@ pub struct Gate {
     decoy: Hash,
     failures: u32,
     good: KeyedMap<Key, Rc<str>>,
-    watched: HashMap<(PeerAddr, Key), Watch>,
+    known: HashSet<(Source, Key)>,
+    watched: HashMap<(Source, Key), Watch>,
+    penalties: Penalties,
 }
 
 impl Gate {
-    /// `failures` wrong passwords a minute are allowed for one user from one address.
+    /// `failures` wrong passwords a minute are allowed for one user from one source.
     pub fn new(users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
-        Gate { secret: RandomState::new(), users, decoy, failures, good: KeyedMap::default(), watched: HashMap::new() }
+        Gate {
+            secret: RandomState::new(),
+            users,
+            decoy,
+            failures,
+            good: KeyedMap::default(),
+            known: HashSet::new(),
+            watched: HashMap::new(),
+            penalties: Penalties::default(),
+        }
     }
 
-    /// Takes a new users file: credentials of users whose line changed or went are forgotten. Returns these users.
+    /// Takes a new users file: what is known of users whose line changed or went is forgotten. Returns these users.
     pub fn reload(&mut self, users: Users) -> Vec<Rc<str>> {
         let same = |name: &str| match (self.users.get(name), users.get(name)) {
             (Some(old), Some(new)) => old.hash == new.hash,
             _ => false,
         };
-        let changed = self.users.iter().filter(|e| !same(&e.name)).map(|e| e.name.clone()).collect();
+        let changed: Vec<Rc<str>> = self.users.iter().filter(|e| !same(&e.name)).map(|e| e.name.clone()).collect();
         self.good.retain(|_, name| same(name));
+        let names: HashSet<Key> = changed.iter().map(|name| self.key(name.as_bytes())).collect();
+        self.known.retain(|(_, name)| !names.contains(name));
         self.decoy = users.decoy();
         self.users = users.after(&self.users);
         changed
@@ -131,10 +154,14 @@ impl Gate {
 
     /// What is to be done about credentials that are not [`Gate::known`].
     pub fn look(&mut self, now: Moment, addr: PeerAddr, key: Key, user: &str, password: &[u8]) -> Look {
-        let watch = self.watch(now, addr, user);
+        let name = self.key(user.as_bytes());
+        let source = Source::of(addr, name);
+        let watch = self.watch(now, source, name);
         let (tried, since) = (watch.wrong + watch.asking, watch.since);
-        if tried >= self.failures {
-            let left = (since + WINDOW).since(now);
+        let known = self.known.contains(&(source, name));
+        let own = (tried >= self.failures).then(|| (since + WINDOW).since(now));
+        let all = if known { None } else { self.penalties.wait(now, source) };
+        if let Some(left) = own.max(all) {
             return Look::Throttled(left.max(Duration::from_secs(1)));
         }
         let (hash, exists) = match self.users.get(user) {
@@ -144,50 +171,63 @@ impl Gate {
         Look::Ask(Box::new(Job {
             key,
             generation: self.users.generation(),
-            addr,
+            source,
+            name,
+            known,
             user: user.to_string(),
-            password: password.to_vec(),
+            password: Secret::new(password),
             hash,
             exists,
         }))
     }
 
-    /// Passwords that somebody at `addr` has being checked now.
-    pub fn open_from(&self, addr: PeerAddr) -> u32 {
-        self.watched.iter().filter(|((a, _), _)| *a == addr).map(|(_, w)| w.asking).sum()
+    /// Whether a job that has waited for its turn is not to be done: its source has failed too often meanwhile.
+    pub fn is_penalised(&self, now: Moment, job: &Job) -> bool {
+        !job.known && self.penalties.wait(now, job.source).is_some()
     }
 
     /// Counts a job that is under way, so that guesses made at once are throttled like guesses made in a row.
     pub fn asking(&mut self, now: Moment, job: &Job) {
-        self.watch(now, job.addr, &job.user).asking += 1;
+        self.watch(now, job.source, job.name).asking += 1;
     }
 
-    /// Takes [`Gate::asking`] back: nobody could be found to check.
+    /// Takes [`Gate::asking`] back: it was not checked.
     pub fn not_asked(&mut self, now: Moment, job: &Job) {
-        let watch = self.watch(now, job.addr, &job.user);
+        let watch = self.watch(now, job.source, job.name);
         watch.asking = watch.asking.saturating_sub(1);
     }
 
     /// Takes the outcome of a job. Whether it holds: not if the users file has changed since.
     pub fn settle(&mut self, now: Moment, outcome: &Outcome) -> bool {
         let current = outcome.generation == self.users.generation();
-        let watch = self.watch(now, outcome.addr, &outcome.user);
+        let watch = self.watch(now, outcome.source, outcome.name);
         watch.asking = watch.asking.saturating_sub(1);
-        if !outcome.good {
-            watch.wrong += u32::from(current);
-        } else if current {
+        if !current {
+            return false;
+        }
+        if outcome.good {
             if self.good.len() >= REMEMBERED_MAX {
                 let any = self.good.keys().next().copied();
                 any.map(|k| self.good.remove(&k));
             }
             self.good.insert(outcome.key, Rc::from(outcome.user.as_str()));
+            if self.known.len() >= KNOWN_MAX {
+                let any = self.known.iter().next().copied();
+                any.map(|k| self.known.remove(&k));
+            }
+            self.known.insert((outcome.source, outcome.name));
+        } else {
+            watch.wrong += 1;
+            if watch.last.replace(outcome.key) != Some(outcome.key) {
+                self.penalties.wrong(now, outcome.source, self.failures);
+            }
         }
-        current
+        true
     }
 
-    /// The watch over `user` from `addr`; a new one, or an old one begun again, if its minute is over.
-    fn watch(&mut self, now: Moment, addr: PeerAddr, user: &str) -> &mut Watch {
-        let whom = (addr, self.key(user.as_bytes()));
+    /// The watch over the name with this key from `source`; a new one, or an old one begun again, if its minute is over.
+    fn watch(&mut self, now: Moment, source: Source, name: Key) -> &mut Watch {
+        let whom = (source, name);
         if self.watched.len() >= WATCHED_MAX && !self.watched.contains_key(&whom) {
             self.watched.retain(|_, w| w.asking > 0 || now.since(w.since) < WINDOW);
             if self.watched.len() >= WATCHED_MAX {
@@ -197,7 +237,7 @@ impl Gate {
                 least.map(|k| self.watched.remove(&k));
             }
         }
-        let watch = self.watched.entry(whom).or_insert(Watch { since: now, wrong: 0, asking: 0 });
+        let watch = self.watched.entry(whom).or_insert(Watch { since: now, wrong: 0, asking: 0, last: None });
         if now.since(watch.since) >= WINDOW {
             watch.since = now;
             watch.wrong = 0;
@@ -208,8 +248,13 @@ impl Gate {
     /// The name under which the credentials in an `Authorization` value are remembered: 128 bits that never leave, so
     /// nobody can look for a second value with the same ones: the hash of it, and of it with one byte more.
     pub fn key(&self, authorization: &[u8]) -> Key {
+        self.key_of(&[authorization])
+    }
+
+    /// The same for what is given in parts, which nobody has to put together.
+    pub fn key_of(&self, parts: &[&[u8]]) -> Key {
         let mut hasher = self.secret.build_hasher();
-        hasher.write(authorization);
+        parts.iter().for_each(|part| hasher.write(part));
         let one = hasher.finish();
         hasher.write_u8(0xff);
         [one, hasher.finish()]
@@ -330,14 +375,92 @@ mod tests {
         assert_eq!(ask(&mut g, at(2), "ann", "guess"), None, "still throttled");
     }
 
+    const THERE: [u8; 4] = [10, 0, 0, 1];
+
+    /// Asks from an address of the network.
+    fn ask_from(g: &mut Gate, now: Moment, addr: [u8; 4], user: &str, password: &str) -> Result<bool, Duration> {
+        let key = g.key(format!("{user}:{password}").as_bytes());
+        if g.known(&key).is_some() {
+            return Ok(true);
+        }
+        match g.look(now, PeerAddr::canonical(addr.into()), key, user, password.as_bytes()) {
+            Look::Throttled(left) => Err(left),
+            Look::Ask(job) => {
+                g.asking(now, &job);
+                let outcome = job.run();
+                g.settle(now, &outcome);
+                Ok(outcome.good)
+            }
+        }
+    }
+
     #[test]
-    fn what_one_address_has_being_checked_is_known() {
+    fn made_up_names_make_their_address_wait_longer_and_longer_but_not_who_has_signed_in_well_from_there() {
         let mut g = gate();
-        let Look::Ask(job) = g.look(at(0), HERE, [0; 2], "ann", b"x") else { panic!() };
-        g.asking(at(0), &job);
-        assert_eq!((g.open_from(HERE), g.open_from(PeerAddr::canonical([127, 0, 0, 1].into()))), (1, 0));
-        g.settle(at(0), &job.run());
-        assert_eq!(g.open_from(HERE), 0);
+        assert_eq!(ask_from(&mut g, at(0), THERE, "ann", "secret"), Ok(true));
+        for i in 0..10 {
+            assert_eq!(ask_from(&mut g, at(1), THERE, &format!("user{i}"), "x"), Ok(false));
+        }
+        let mut waited = Vec::new();
+        let mut now = at(1);
+        for i in 10..16 {
+            assert_eq!(ask_from(&mut g, now, THERE, &format!("user{i}"), "x"), Ok(false));
+            let left = ask_from(&mut g, now, THERE, "newcomer", "x").unwrap_err();
+            waited.push(left.as_secs());
+            now = now + left;
+        }
+        assert_eq!(waited, [1, 2, 4, 8, 16, 32]);
+        ask_from(&mut g, now, THERE, "user99", "x").unwrap();
+        assert!(ask_from(&mut g, now, THERE, "bob", "new here").is_err());
+        assert_eq!(ask_from(&mut g, now, THERE, "ann", "secret"), Ok(true), "remembered");
+        assert_eq!(ask_from(&mut g, now, THERE, "ann", "mistyped"), Ok(false), "known from there: looked at");
+        assert_eq!(ask_from(&mut g, now, [10, 0, 0, 2], "bob", "x"), Ok(false), "another address");
+    }
+
+    #[test]
+    fn a_program_that_repeats_one_wrong_password_for_days_keeps_its_address_open_for_others() {
+        let mut g = gate();
+        for minute in 0..3000 {
+            for _ in 0..5 {
+                let _ = ask_from(&mut g, at(60 * minute), THERE, "script", "old password");
+            }
+        }
+        assert_eq!(ask_from(&mut g, at(60 * 3000), THERE, "ann", "secret"), Ok(true));
+    }
+
+    #[test]
+    fn behind_a_unix_socket_only_the_name_that_failed_is_throttled() {
+        let mut g = gate();
+        for i in 0..100 {
+            assert_eq!(ask(&mut g, at(0), &format!("user{i}"), "x"), Some(false));
+            let _ = ask(&mut g, at(0), "bob", &format!("guess {i}"));
+        }
+        assert_eq!(ask(&mut g, at(0), "bob", "x"), None);
+        assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(true));
+    }
+
+    #[test]
+    fn a_job_whose_source_has_failed_too_often_meanwhile_is_not_done() {
+        let mut g = gate();
+        let here = PeerAddr::canonical(THERE.into());
+        let Look::Ask(job) = g.look(at(0), here, [1; 2], "bob", b"x") else { panic!() };
+        for i in 0..11 {
+            assert!(!g.is_penalised(at(0), &job));
+            ask_from(&mut g, at(0), THERE, &format!("user{i}"), "x").unwrap();
+        }
+        assert!(g.is_penalised(at(0), &job));
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_are_one_source() {
+        let mut g = gate();
+        for n in 0..3 {
+            let addr = PeerAddr::canonical(std::net::IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]));
+            let Look::Ask(job) = g.look(at(0), addr, [n.into(), 0], "ann", b"guess") else { panic!("{n}") };
+            g.asking(at(0), &job);
+        }
+        let addr = PeerAddr::canonical("2001:db8::99".parse().unwrap());
+        assert!(matches!(g.look(at(0), addr, [9; 2], "ann", b"guess"), Look::Throttled(_)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, EventId, LeftReason, Moment, Now, PeerAddr, Role, SessionId};
-use crate::routes::gate::{Gate, Job, Key};
+use crate::routes::gate::{Gate, Job, Key, Verdict};
 
 /// What the routes keep between requests.
 pub struct Site {
@@ -74,7 +74,7 @@ pub struct Ctx<'a> {
     /// Sixteen fresh random bytes a call, fit for secrets.
     pub random: &'a mut dyn FnMut() -> [u8; 16],
     /// The outcome of the password check that this request waited for.
-    pub verdict: Option<(Key, bool)>,
+    pub verdict: Option<(Key, Verdict)>,
     /// How busy the server is.
     pub load: Load,
 }

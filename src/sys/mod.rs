@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod file;
+pub mod memory;
 pub mod process;
 pub mod socket;
 pub mod stderr;

@@ -6,7 +6,7 @@ fn encoded(text: impl AsRef<[u8]>) -> String {
 }
 
 fn user_and_password(value: &str) -> Option<(String, String)> {
-    basic(value.as_bytes()).map(|b| (b.user, b.password))
+    basic(value.as_bytes()).map(|b| (b.user, String::from_utf8(b.password.to_vec()).unwrap()))
 }
 
 /// What `look` finds in a request with these lines.

@@ -12,6 +12,7 @@ use super::wire::{BadLine, Fields, Raw};
 use crate::codec::{Decoded, ProtoError};
 use crate::describe::{self, Describe, VALUES_MAX, device_name_fault};
 use crate::msg::{CloseReason, DeviceHello, FromDevice, Json, ToDevice};
+use crate::secret::{Secret, carefully};
 
 /// Bytes of one value: it goes to every page up to ten times a second.
 const VALUE_TEXT_MAX: usize = 256;
@@ -25,7 +26,11 @@ pub type Line = Result<FromDevice, BadLine>;
 
 /// The reading side of one link.
 #[derive(Debug, Default)]
-pub struct Lines(Framer);
+pub struct Lines {
+    framer: Framer,
+    /// The hello, with its token, is behind us.
+    greeted: bool,
+}
 
 impl Lines {
     /// The next line.
@@ -33,14 +38,19 @@ impl Lines {
     /// # Errors
     /// Bytes that are no lines: too long, or not UTF-8. The link cannot go on.
     pub fn decode(&mut self, input: &[u8]) -> Result<Decoded<Line>, ProtoError> {
-        let (line, used) = self.0.next(input);
+        let (line, used) = self.framer.next(input);
         match line {
             None => Ok(Decoded::Need),
             Some(Err(TooLong)) => Err(ProtoError::http(400, "a line has at most 64 KiB; send several")),
             Some(Ok(line)) if std::str::from_utf8(line).is_err() => {
                 Err(ProtoError::http(400, "a line has to be UTF-8"))
             }
-            Some(Ok(line)) => Ok(Decoded::Got { msg: DeviceLine::read(line).and_then(check), used }),
+            Some(Ok(line)) => {
+                let read = || DeviceLine::read(line).and_then(check);
+                let msg = if self.greeted { read() } else { carefully(read) };
+                self.greeted |= matches!(msg, Ok(FromDevice::Hello(_)));
+                Ok(Decoded::Got { msg, used })
+            }
         }
     }
 }
@@ -93,7 +103,7 @@ fn check(line: DeviceLine<'static>) -> Line {
                 }
                 _ => Describe::default(),
             };
-            let token = token.map(|token| Rc::from(&*token));
+            let token = token.map(|token| Secret::new(token.as_bytes()));
             FromDevice::Hello(DeviceHello { name: Rc::from(&*name), token, describe: Rc::new(describe) })
         }
         DeviceLine::Telemetry(values) => FromDevice::Telemetry(telemetry(&values)?),
