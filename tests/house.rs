@@ -391,6 +391,12 @@ fn errors_are_told_to_browsers_by_the_pages_of_the_site() {
     assert_eq!(ann.page("/").status, 200);
     let full = Client::new(&server, "bob").from(3).page("/");
     assert!(full.status == 503 && full.text().contains("ann") && !full.text().contains("house page"), "{full:?}");
+    // in the reader's language, if it is there
+    for (accept, language) in [("fr, zh-TW;q=0.8, en;q=0.7", "zh"), ("fr", "en")] {
+        let fields = format!("Accept: text/html\r\nAccept-Language: {accept}\r\n");
+        let full = Client::new(&server, "bob").from(3).request("GET", "/", &fields, b"").text();
+        assert!(full.contains(&format!("<html lang=\"{language}\">")), "{full}");
+    }
     // programs and terminals get what suits them
     let terminal = ann.clone().credentials(None).get("/");
     assert!(terminal.header("content-type").starts_with("text/plain"), "{terminal:?}");
