@@ -27,6 +27,8 @@ pub struct Metrics {
     pub requests: u64,
     /// Passwords hashed.
     pub passwords: u64,
+    /// Passwords and tokens that were not checked, since too many waited.
+    pub passwords_refused: u64,
     /// Bytes taken by peers' sockets.
     pub bytes_out: u64,
     /// Heartbeats written.
@@ -67,6 +69,7 @@ impl Metrics {
         text.counter("boatswain_accept_pauses_total", "Pauses for want of a file descriptor.", self.accept_pauses);
         text.counter("boatswain_requests_total", "Requests read in full.", self.requests);
         text.counter("boatswain_passwords_hashed_total", "Passwords hashed on the helper thread.", self.passwords);
+        text.counter("boatswain_passwords_refused_total", "Passwords without a place to wait.", self.passwords_refused);
         text.counter("boatswain_sent_bytes_total", "Bytes taken by peers' sockets.", self.bytes_out);
         text.counter("boatswain_heartbeats_total", "Heartbeats and beats written.", self.heartbeats);
         text.counter("boatswain_nudges_total", "Probes sent to suspects at once.", self.nudges);

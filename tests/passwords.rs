@@ -39,6 +39,7 @@ fn twelve_addresses_that_guess_keep_neither_newcomers_nor_devices_out() {
     let dear = |password| bcrypt::hash(password, 7).unwrap();
     let tokens: String = (0..3).map(|n| format!("pump-{n}:{}\n", dear("token"))).collect();
     let users: String = (0..3).map(|n| format!("new{n}:{}\n", dear("right"))).collect();
+    let users = format!("{users}admin:{}\n", support::hash(support::PASSWORD)); // who reads the metrics
     let setup = Setup::default().table("limits", "connections = 256");
     let (server, devices) = server(setup, &users, &tokens);
     let over = AtomicBool::new(false);
@@ -68,6 +69,7 @@ fn twelve_addresses_that_guess_keep_neither_newcomers_nor_devices_out() {
         });
         over.store(true, Ordering::Relaxed);
         out.unwrap();
+        assert!(server.metric("boatswain_passwords_refused_total") > 0.0, "there were more than places");
     });
 }
 

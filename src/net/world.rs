@@ -152,7 +152,7 @@ impl World {
         if let Some(gate) = self.gate(door) {
             gate.not_asked(now.mono, &check.job);
         }
-        self.site.metrics.refused_limit += 1;
+        self.site.metrics.passwords_refused += 1;
         false
     }
 

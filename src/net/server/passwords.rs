@@ -55,7 +55,7 @@ impl Server {
         if let Some(gate) = self.world.gate(door) {
             gate.not_asked(now.mono, &check.job);
         }
-        self.world.site.metrics.refused_limit += u64::from(verdict.is_some());
+        self.world.site.metrics.passwords_refused += u64::from(verdict.is_some());
         self.answer(now, (door, check.key), check.waiting, verdict);
     }
 
