@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use crate::msg::{DeviceView, Event, Hello, Json, Member, Message, Passing, What};
+use crate::msg::{Decimal, DeviceView, Event, Hello, Json, Member, Message, Passing, What};
 use std::rc::Rc;
 
 /// A JSON object being written; closed when dropped.
@@ -168,7 +168,8 @@ pub fn member(out: &mut Vec<u8>, m: &Member) {
     // an emergency stop may come from somebody without a seat
     o.maybe("seat", (m.seat > 0).then_some(m.seat));
     o.shown("addr", m.addr).time("since", m.since_ms).shown("state", m.state).plain("links", m.links);
-    o.maybe("rtt_ms", m.rtt_ms.map(|r| (r * 10.0).round() / 10.0)).text("agent", &m.agent);
+    let tenths = |us: u32| Decimal { digits: (u64::from(us) + 50) / 100, places: 1 };
+    o.maybe("rtt_ms", m.rtt_us.map(tenths)).text("agent", &m.agent);
 }
 
 /// A message, whichever it is.
@@ -326,7 +327,7 @@ mod tests {
             since_ms: 0,
             state: Presence::Present,
             links: 2,
-            rtt_ms: Some(0.84),
+            rtt_us: Some(840),
             agent: "curl/8".into(),
         });
         let id = EventId { epoch: Epoch::from_random(0), seq: 17 };

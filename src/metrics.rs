@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use crate::msg::CloseReason;
+use crate::msg::{CloseReason, Decimal};
 
 /// Distinct response statuses that are counted apart; further ones go to the last place.
 const STATUSES_MAX: usize = 40;
@@ -108,11 +108,11 @@ impl Text<'_> {
         let mut below = 0;
         for (bound, n) in bounds_ms.iter().zip(counts) {
             below += n;
-            self.line(format_args!("{name}_bucket{{le=\"{}\"}} {below}", *bound as f64 / 1000.0));
+            self.line(format_args!("{name}_bucket{{le=\"{}\"}} {below}", thousandths(*bound)));
         }
         let count: u64 = counts.iter().sum();
         self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {count}"));
-        self.line(format_args!("{name}_sum {}\n{name}_count {count}", sum_ms as f64 / 1000.0));
+        self.line(format_args!("{name}_sum {}\n{name}_count {count}", thousandths(sum_ms)));
     }
 
     /// A gauge without labels.
@@ -135,6 +135,11 @@ impl Text<'_> {
         let written = writeln!(self.0, "{args}");
         debug_assert!(written.is_ok());
     }
+}
+
+/// Milliseconds as seconds.
+fn thousandths(ms: u64) -> Decimal {
+    Decimal { digits: ms, places: 3 }
 }
 
 #[cfg(test)]

@@ -347,7 +347,7 @@ impl Hub {
             since_ms: s.map_or(0, |s| s.since_ms),
             state: Presence::Present,
             links: 0,
-            rtt_ms: None,
+            rtt_us: None,
             agent: s.map_or("".into(), |s| s.agent.clone()),
         })
     }

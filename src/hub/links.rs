@@ -69,7 +69,7 @@ impl Hub {
             beat: None,
             beat_first: None,
             beat_into: Duration::MAX,
-            rtt_ms: None,
+            rtt_us: None,
         };
         self.links.insert(conn, link);
         if let Some(s) = self.sessions.get_mut(id) {
@@ -205,10 +205,10 @@ impl Hub {
         self.refresh(now, id, fx);
     }
 
-    /// The smoothed round-trip time of the link `conn`, in milliseconds.
-    pub fn link_rtt(&mut self, conn: ConnId, rtt_ms: f32) {
+    /// The smoothed round-trip time of the link `conn`, in microseconds.
+    pub fn link_rtt(&mut self, conn: ConnId, rtt_us: u32) {
         if let Some(link) = self.links.get_mut(&conn) {
-            link.rtt_ms = Some(rtt_ms);
+            link.rtt_us = Some(rtt_us);
         }
     }
 

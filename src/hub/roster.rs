@@ -27,7 +27,7 @@ pub(super) struct Link {
     pub(super) beat_first: Option<u64>,
     /// How far into its period a beat was sent at the earliest: older ones were sent no earlier than that.
     pub(super) beat_into: Duration,
-    pub(super) rtt_ms: Option<f32>,
+    pub(super) rtt_us: Option<u32>,
 }
 
 /// What answers to beats tell of the page at the end of a link.
@@ -129,7 +129,7 @@ impl Hub {
     pub(super) fn member(&self, id: SessionId) -> Option<Rc<Member>> {
         let s = self.sessions.get(id)?;
         let seat = s.seat?;
-        let rtts = s.links.iter().filter_map(|c| self.links.get(c)?.rtt_ms);
+        let rtts = s.links.iter().filter_map(|c| self.links.get(c)?.rtt_us);
         Some(Rc::new(Member {
             session: id,
             user: s.user.clone(),
@@ -139,7 +139,7 @@ impl Hub {
             since_ms: s.since_ms,
             state: s.shown.state,
             links: u16::try_from(s.links.len()).unwrap_or(u16::MAX),
-            rtt_ms: rtts.reduce(f32::min),
+            rtt_us: rtts.min(),
             agent: s.agent.clone(),
         }))
     }

@@ -25,8 +25,8 @@ pub struct Member {
     pub state: Presence,
     /// Links that carry it now.
     pub links: u16,
-    /// Smoothed round-trip time of its best link, in milliseconds; `None` without one.
-    pub rtt_ms: Option<f32>,
+    /// Smoothed round-trip time of its best link, in microseconds; `None` without one.
+    pub rtt_us: Option<u32>,
     /// Its User-Agent, cut to [`Member::AGENT_MAX`] bytes.
     pub agent: Rc<str>,
 }

@@ -241,7 +241,7 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
     }
     match gate.look(now.mono, peer, key, &hello.name, &token) {
         Look::Throttled(left) => {
-            let said = format!("too many wrong tokens; try again in {} s", left.as_secs_f64().ceil());
+            let said = format!("too many wrong tokens; try again in {} s", left.as_secs() + 1);
             refuse(conn, now, CloseReason::Protocol, "throttled", &said);
         }
         Look::Ask(job) => {

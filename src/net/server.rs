@@ -31,7 +31,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::diag::KEPT;
-use crate::msg::{CloseReason, ConnId, LinkEnd, Moment, Now};
+use crate::msg::{CloseReason, ConnId, Decimal, LinkEnd, Moment, Now};
 use crate::net::conn::{Conn, Due, Protocol, SPARED_ALL, Stage};
 use crate::net::hear::hear;
 use crate::net::listener::Listener;
@@ -172,7 +172,7 @@ impl Server {
     /// Which of the kernel's helps are there, and the worst case that follows: one line for the log.
     pub fn kernel_line(&self) -> String {
         let rules = &self.world.rules;
-        let seconds = |d: Duration| format!("{:.2} s", d.as_secs_f64());
+        let seconds = |d: Duration| format!("{} s", Decimal::seconds(d, 2));
         let stalled = match rules.worst_stalled() {
             Some(d) => format!("within {}", seconds(d)),
             None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),

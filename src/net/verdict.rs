@@ -98,7 +98,7 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
     }
     if conn.live.rtt_us() != conn.rtt_us {
         conn.rtt_us = conn.live.rtt_us();
-        world.hub.link_rtt(id, conn.rtt_us.unwrap_or_default() as f32 / 1000.0);
+        world.hub.link_rtt(id, conn.rtt_us.unwrap_or_default());
     }
     match outcome.end {
         None => {}

@@ -52,7 +52,7 @@ pub(super) fn unsaid(ctx: &Ctx<'_>, why: SayError) -> (u16, &'static str, String
 }
 
 fn seconds(wait: Duration) -> u64 {
-    wait.as_secs_f64().ceil().max(1.0) as u64
+    (wait.as_millis() as u64).div_ceil(1000).max(1)
 }
 
 /// The text in the body of a POST, or what to answer.

@@ -6,7 +6,7 @@ use crate::ask;
 use crate::config::parse_duration;
 use crate::hub::{Asked, CommandError, ControlError, Controlled, Order, Ordered, Take};
 use crate::json;
-use crate::msg::{ConnId, Event, EventId, Member, Role, SessionId, What};
+use crate::msg::{ConnId, Decimal, Event, EventId, Member, Role, SessionId, What};
 use crate::routes::links::query;
 use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
 use crate::routes::{access, full};
@@ -118,7 +118,7 @@ fn control_denied(ctx: &Ctx<'_>, device: &str, error: ControlError) -> Denied {
         }
         ControlError::NotHeld(holder) => no_control(device, holder),
         ControlError::Lease => {
-            let max = ctx.site.config.control.lease_max.as_secs_f64();
+            let max = Decimal::seconds(ctx.site.config.control.lease_max, 3);
             let message = format!(
                 r#"no page of this session answers beats: give a lease of at most {max} s, as in {{"action":"take","lease":"30s"}}"#
             );
@@ -227,10 +227,10 @@ fn command_denied(device: &str, command: &str, error: CommandError) -> Denied {
             Denied::new(422, "beat", "name the last beat that the page saw, as in {\"command\":\"stop\",\"beat\":17}")
         }
         CommandError::Stale { age, max } => {
-            let max = max.as_secs_f64();
+            let max = Decimal::seconds(max, 3);
             let message = match age {
                 Some(age) => {
-                    format!("the beat it names is {:.1} s old, at most {max} s are allowed", age.as_secs_f64())
+                    format!("the beat it names is {} s old, at most {max} s are allowed", Decimal::seconds(age, 1))
                 }
                 None => "the beat it names was never sent to this session".to_string(),
             };

@@ -17,7 +17,7 @@ fn hold(at_ms: u64) -> Hold {
         since_ms: 0,
         state: Presence::Present,
         links: 1,
-        rtt_ms: None,
+        rtt_us: None,
         agent: "".into(),
     };
     Hold::new(Moment::from_millis(at_ms), Rc::new(member), Means::Page, Reach::Heard)

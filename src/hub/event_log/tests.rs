@@ -11,7 +11,7 @@ fn member() -> Rc<Member> {
         since_ms: 0,
         state: Presence::Present,
         links: 0,
-        rtt_ms: None,
+        rtt_us: None,
         agent: "".into(),
     })
 }
