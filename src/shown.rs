@@ -43,9 +43,9 @@ pub fn unseen(c: char) -> Option<Unseen> {
 }
 
 /// Writes `text`, each [`unseen`] character as `\n`, `\t`, `\r` or `\u{202e}`, and `also` with a backslash before it. Ends
-/// before what would make it longer than `most` bytes; how many bytes of `text` are missing.
-pub fn escape(out: &mut dyn Write, text: &str, most: usize, also: &[char]) -> Result<usize, fmt::Error> {
-    let (mut from, mut room) = (0, most);
+/// before what would be more than `room` bytes, of which it takes what it wrote; how many bytes of `text` are missing.
+pub fn escape(out: &mut dyn Write, text: &str, room: &mut usize, also: &[char]) -> Result<usize, fmt::Error> {
+    let mut from = 0;
     for (i, c) in text.char_indices() {
         let special = match c {
             _ if also.contains(&c) => Some(2),
@@ -54,11 +54,11 @@ pub fn escape(out: &mut dyn Write, text: &str, most: usize, also: &[char]) -> Re
             _ => None,
         };
         let len = special.unwrap_or(c.len_utf8());
-        if len > room {
+        if len > *room {
             out.write_str(&text[from..i])?;
             return Ok(text.len() - i);
         }
-        room -= len;
+        *room -= len;
         if special.is_some() {
             out.write_str(&text[from..i])?;
             from = i + c.len_utf8();
@@ -82,11 +82,11 @@ fn say_cut(out: &mut dyn Write, missing: usize) -> fmt::Result {
 
 /// A text of others: escaped, and cut to so many bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a>(pub &'a str, pub usize);
+pub struct Excerpt<'a>(pub &'a str, pub usize);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing = escape(f, self.0, self.1, &[])?;
+        let missing = escape(f, self.0, &mut { self.1 }, &[])?;
         say_cut(f, missing)
     }
 }
@@ -101,9 +101,9 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-fn quoted(f: &mut fmt::Formatter<'_>, text: &str, most: usize) -> fmt::Result {
+fn quoted(f: &mut fmt::Formatter<'_>, text: &str, mut most: usize) -> fmt::Result {
     f.write_char('"')?;
-    let missing = escape(f, text, most, &['"', '\\'])?;
+    let missing = escape(f, text, &mut most, &['"', '\\'])?;
     f.write_char('"')?;
     say_cut(f, missing)
 }
@@ -119,29 +119,26 @@ impl fmt::Display for LogName<'_> {
         if self.0.is_empty() || self.0.contains(parts) {
             return quoted(f, self.0, NAME_SHOWN);
         }
-        Shown(self.0, NAME_SHOWN).fmt(f)
+        Excerpt(self.0, NAME_SHOWN).fmt(f)
     }
 }
 
 /// Passes on what is written, escaped: for lines that are made of words of ours and of others.
-#[derive(Debug)]
 pub struct Escaping<'a> {
-    /// Where it goes.
-    pub out: &'a mut String,
+    out: &'a mut dyn Write,
     /// So many bytes more are taken.
-    pub room: usize,
+    room: usize,
     /// So many bytes found no room.
-    pub missing: usize,
+    missing: usize,
 }
 
 impl Escaping<'_> {
-    /// What `said` writes, in one line of at most about `most` bytes.
-    pub fn line(out: &mut String, said: fmt::Arguments<'_>, most: usize) {
+    /// What `said` writes, in one line of about `most` bytes at most. Errors: those of `out`.
+    pub fn line(out: &mut dyn Write, said: fmt::Arguments<'_>, most: usize) -> fmt::Result {
         let mut all = Escaping { out, room: most, missing: 0 };
-        // Neither fails: a String takes everything.
-        let _ = all.write_fmt(said);
+        all.write_fmt(said)?;
         let missing = all.missing;
-        let _ = say_cut(out, missing);
+        say_cut(out, missing)
     }
 }
 
@@ -151,9 +148,7 @@ impl Write for Escaping<'_> {
             self.missing += text.len();
             return Ok(());
         }
-        let before = self.out.len();
-        self.missing = escape(self.out, text, self.room, &[])?;
-        self.room -= self.out.len() - before;
+        self.missing = escape(self.out, text, &mut self.room, &[])?;
         Ok(())
     }
 }
@@ -163,7 +158,7 @@ mod tests {
     use super::*;
 
     fn escaped(text: &str) -> String {
-        Shown(text, usize::MAX).to_string()
+        Excerpt(text, usize::MAX).to_string()
     }
 
     #[test]
@@ -208,10 +203,14 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters_and_says_so() {
-        assert_eq!(Shown("aä€b", 6).to_string(), "aä€...(cut 1 bytes)");
-        assert_eq!(Shown("aä€b", 5).to_string(), "aä...(cut 4 bytes)");
-        assert_eq!(Shown("a\u{202e}b", 8).to_string(), "a...(cut 4 bytes)", "what is written counts, not what it was");
-        assert_eq!(Shown("a\u{202e}b", 10).to_string(), "a\\u{202e}b");
+        assert_eq!(Excerpt("aä€b", 6).to_string(), "aä€...(cut 1 bytes)");
+        assert_eq!(Excerpt("aä€b", 5).to_string(), "aä...(cut 4 bytes)");
+        assert_eq!(
+            Excerpt("a\u{202e}b", 8).to_string(),
+            "a...(cut 4 bytes)",
+            "what is written counts, not what it was"
+        );
+        assert_eq!(Excerpt("a\u{202e}b", 10).to_string(), "a\\u{202e}b");
         let long = Quoted(&"\u{1b}\"x".repeat(5000)).to_string();
         assert!(long.len() < TEXT_SHOWN + 40 && long.ends_with(" bytes)"), "{long}");
         assert_eq!(LogName(&"n".repeat(65)).to_string(), format!("{}...(cut 1 bytes)", "n".repeat(64)));
@@ -235,10 +234,10 @@ mod tests {
     #[test]
     fn a_line_is_one_line_and_has_a_bound() {
         let mut out = String::from("> ");
-        Escaping::line(&mut out, format_args!("a={} b={}", "1\n2", "\u{202e}"), 99);
+        Escaping::line(&mut out, format_args!("a={} b={}", "1\n2", "\u{202e}"), 99).unwrap();
         assert_eq!(out, "> a=1\\n2 b=\\u{202e}");
         let mut out = String::new();
-        Escaping::line(&mut out, format_args!("{}{}", "123456", "789"), 5);
+        Escaping::line(&mut out, format_args!("{}{}", "123456", "789"), 5).unwrap();
         assert_eq!(out, "12345...(cut 4 bytes)");
     }
 }

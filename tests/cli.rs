@@ -132,6 +132,29 @@ fn a_start_with_mistakes_tells_them_on_stderr_with_status_2() {
 }
 
 #[test]
+fn what_is_said_on_a_terminal_has_nothing_that_moves_its_cursor() {
+    let folder = Folder::new("cursor");
+    let odd = "a\u{9b}31m\u{202e}b\u{200b}\u{1b}]0;x\u{7}";
+    for (settings, arguments) in [
+        ("www = \"a\\u0000b\\u001b[31m\\u202e\"\n".to_string(), &["check", "-c", "s.toml"][..]),
+        ("listen = [\"\\u0000\\u009b2J\"]\n".into(), &["check", "-c", "s.toml"]),
+        (String::new(), &["--www", odd]),
+        (String::new(), &["-c", odd]),
+        (String::new(), &[odd]),
+        (String::new(), &["passwd", odd, "ann"]),
+        (String::new(), &["passwd", "users", odd]),
+        (String::new(), &["link", "--server", odd, "--name", "x"]),
+    ] {
+        folder.write("s.toml", &settings);
+        let said = run_in(&folder.0, arguments, &[], b"secret-1\n");
+        let all = said.out + &said.err;
+        assert!(all.contains("\\u{"), "{arguments:?}: {all:?}");
+        let bad = |c: char| (c.is_control() && c != '\n') || ('\u{200b}'..='\u{202e}').contains(&c);
+        assert!(!all.contains(bad), "{arguments:?}: {all:?}");
+    }
+}
+
+#[test]
 fn check_says_ok_or_every_mistake_on_stdout() {
     let folder = Folder::new("check");
     fs::create_dir(folder.0.join("pages")).unwrap();

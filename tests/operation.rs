@@ -452,6 +452,42 @@ fn systemd_is_told_of_ready_reloading_and_stopping() {
     let _ = fs::remove_dir_all(dir);
 }
 
+#[test]
+fn the_watchdog_of_systemd_is_told_from_the_loop_and_not_if_it_is_meant_for_another() {
+    let dir = temp_dir();
+    // in a place that is no file, as systemd has it in containers
+    let name = format!("boatswain-watchdog-{}", std::process::id());
+    let address =
+        <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    let heard = |limit| {
+        socket.set_read_timeout(Some(limit)).unwrap();
+        let mut text = [0; 200];
+        socket.recv(&mut text).ok().map(|n| String::from_utf8(text[..n].to_vec()).unwrap())
+    };
+    let setup = || Setup::default().env("NOTIFY_SOCKET", &format!("@{name}")).env("WATCHDOG_USEC", "400000");
+    let mut server = setup().start();
+    assert_eq!(heard(SOON).as_deref(), Some("READY=1"));
+    let since = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(heard(SOON).as_deref(), Some("WATCHDOG=1"));
+    }
+    assert!(since.elapsed() >= Duration::from_millis(700), "twice a period, no more: {:?}", since.elapsed());
+    server.signal("STOP");
+    while heard(Duration::from_millis(100)).is_some() {} // what was under way
+    assert_eq!(heard(Duration::from_millis(600)), None, "a process that hangs says nothing");
+    server.signal("CONT");
+    assert_eq!(heard(SOON).as_deref(), Some("WATCHDOG=1"));
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), Some(0));
+    while heard(Duration::from_millis(10)).is_some() {}
+    let server = setup().env("WATCHDOG_PID", "1").start();
+    assert_eq!(heard(SOON).as_deref(), Some("READY=1"));
+    assert_eq!(heard(Duration::from_millis(600)), None);
+    drop(server);
+    let _ = fs::remove_dir_all(dir);
+}
+
 // ------------------------------------------------------------------------------------------------------- the log
 
 /// `key=value` of a log line.
@@ -464,7 +500,8 @@ fn field<'l>(line: &'l str, key: &str) -> &'l str {
 fn the_log_has_one_line_an_end_and_a_seat_change_in_the_words_of_events_and_metrics() {
     let www = Www::new();
     let setup = Setup::default().top(&www.setting()).table("seats", "linger = \"50ms\"");
-    let mut server = setup.table("limits", "header_timeout = \"300ms\"").start();
+    let setup = setup.table("limits", "header_timeout = \"300ms\"");
+    let mut server = setup.env("RUST_LOG", "debug").start(); // ends of no interest are lines of that level
     let mut eve = Client::browser(&server, "eve", "watch").from(9);
     let mut watch = eve.link("/api/events?tab=e&n=1");
     let mut ann = Client::browser(&server, "ann", "A").from(2);

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use crate::config::{Environment, Mistake};
 use crate::net::stderr;
+use crate::shown::Excerpt;
 use args::{Command, Start};
 
 /// Exit status of a failure at run time.
@@ -67,13 +68,19 @@ pub fn complain(what: &str) {
 /// Asks for something on stderr.
 fn prompt(text: &str) {
     // A prompt that cannot be shown is no reason not to read.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = write!(io::stderr(), "{}", Excerpt(text, usize::MAX));
 }
 
-/// Text on stdout.
+/// Ends the line of a question whose answer is not shown.
+fn end_of_line() {
+    let _ = writeln!(io::stderr());
+}
+
+/// Lines on stdout.
 fn print(text: &str) -> ExitCode {
+    let lines: String = text.lines().map(|line| format!("{}\n", Excerpt(line, usize::MAX))).collect();
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         // `boatswain --help | head -1` has got what it wanted.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

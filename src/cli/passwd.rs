@@ -85,11 +85,11 @@ fn ask(user: &str) -> Result<String, String> {
         let show = || super::prompt(prompt);
         match terminal::read_secret(stdin.as_fd(), show) {
             Ok(Typed::Line(line)) => {
-                super::prompt("\n");
+                super::end_of_line();
                 utf8(line)
             }
             Ok(Typed::Interrupted) => {
-                super::prompt("\n");
+                super::end_of_line();
                 Err("interrupted; nothing was changed".into())
             }
             Err(e) => Err(format!("cannot read the password from the terminal: {e}")),

@@ -114,9 +114,6 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
     let server = Server::new(config, entrance, signals, helps, Box::new(reload)).map_err(failed("start"))?;
     log::info!(target: KEPT, "{}", server.kernel_line());
     log::info!(target: KEPT, "started version={} pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
-    if let Err(e) = process::notify("READY=1") {
-        log::warn!("notify: {e}");
-    }
     let demo = match demo {
         Some(Address::Tcp(addr)) => Some(Demo::start(addr).map_err(failed("--demo: the pump"))?),
         Some(Address::Unix(_)) | None => None,

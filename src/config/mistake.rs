@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::shown::Escaping;
+
 /// Where a value came from, or where a mistake is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
@@ -45,6 +47,7 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
+        // names of files and what stands in them may be anything
+        Escaping::line(f, format_args!("{}: {}", self.place, self.what), usize::MAX)
     }
 }

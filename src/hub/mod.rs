@@ -48,7 +48,7 @@ use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, Message, Moment, Now, PeerAddr,
     SessionId, Types, What,
 };
-use crate::shown::{LogName, Shown, TEXT_SHOWN};
+use crate::shown::{Excerpt, LogName, TEXT_SHOWN};
 use event_log::{EVENT_BYTES, EventLog, Slice};
 use seats::{Cue, Facts, Stand, Tell};
 
@@ -408,7 +408,7 @@ fn log_line(event: &Event) {
         }
         What::Commanded { by, device, command, args } => {
             let (device, command, by) = (LogName(device), LogName(command), LogName(&by.user));
-            let args = Shown(args, TEXT_SHOWN);
+            let args = Excerpt(args, TEXT_SHOWN);
             log::info!("commanded id={} device={device} command={command} by={by} args={args}", event.id);
         }
         What::Answered { device, to, ok, late, .. } => {

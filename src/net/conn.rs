@@ -64,6 +64,8 @@ pub struct Conn {
     pub missed_telemetry: bool,
     /// The ledger knows of bytes that it keeps.
     pub in_ledger: bool,
+    /// Something that was asked on it was refused.
+    pub refused: bool,
     /// It takes one of the last places, which are for sessions that have a seat.
     pub reserve: bool,
     /// To be closed once nothing is owed, and why.
@@ -163,6 +165,7 @@ impl Conn {
             device: None,
             missed_telemetry: false,
             in_ledger: false,
+            refused: false,
             reserve: false,
             closing: None,
             parked: None,

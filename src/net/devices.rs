@@ -146,7 +146,7 @@ pub(super) fn welcome(server: &mut Server, now: Now, stream: Stream) {
     conn.protocol = Protocol::Device(Box::default());
     conn.device = Some("-".into());
     if let Some((error, message)) = refused {
-        refuse(&mut conn, now, CloseReason::Limit, error, message);
+        refuse(&mut conn, world, now, CloseReason::Limit, error, message);
     }
     world.devices.connections += 1;
     if !server.register(now, conn) {
@@ -167,7 +167,7 @@ pub(super) fn take(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, byt
         again(conn, id, world, now);
     }
     if conn.input.len() > EARLY_MAX && matches!(&conn.protocol, Protocol::Device(t) if !t.is_up()) {
-        refuse(conn, now, CloseReason::Protocol, "hello", "wait for the welcome before you say more");
+        refuse(conn, world, now, CloseReason::Protocol, "hello", "wait for the welcome before you say more");
     }
 }
 
@@ -217,8 +217,10 @@ fn line(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, line: Line) {
         }
         (false, Ok(FromDevice::Hello(hello))) => check(conn, id, world, now, hello),
         (false, Ok(FromDevice::Blank)) => {}
-        (false, Ok(_)) => refuse(conn, now, CloseReason::Protocol, "hello", "the first line has to be the hello"),
-        (false, Err(bad)) => refuse(conn, now, CloseReason::Protocol, bad.error, &bad.message),
+        (false, Ok(_)) => {
+            refuse(conn, world, now, CloseReason::Protocol, "hello", "the first line has to be the hello")
+        }
+        (false, Err(bad)) => refuse(conn, world, now, CloseReason::Protocol, bad.error, &bad.message),
     }
 }
 
@@ -231,7 +233,7 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
         }
         let said =
             "this server has no tokens file (devices.tokens), so that only its own machine's programs may be devices";
-        return refuse(conn, now, CloseReason::Protocol, "token", said);
+        return refuse(conn, world, now, CloseReason::Protocol, "token", said);
     };
     let token = hello.token.clone().unwrap_or_default();
     // no line break can be in a name, so that no two pairs of name and token run together
@@ -242,11 +244,11 @@ fn check(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, hello: Device
     match gate.look(now.mono, peer, key, &hello.name, &token) {
         Look::Throttled(left) => {
             let said = format!("too many wrong tokens; try again in {} s", left.as_secs() + 1);
-            refuse(conn, now, CloseReason::Protocol, "throttled", &said);
+            refuse(conn, world, now, CloseReason::Protocol, "throttled", &said);
         }
         Look::Ask(job) => {
             if !world.ask(Door::Devices, now, job, id) {
-                return refuse(conn, now, CloseReason::Limit, "busy", BUSY);
+                return refuse(conn, world, now, CloseReason::Limit, "busy", BUSY);
             }
             if let Protocol::Device(talk) = &mut conn.protocol {
                 talk.stage = Stage::Checking(Box::new((key, hello)));
@@ -265,9 +267,9 @@ pub(super) fn resume(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, v
         Some(Verdict::Good) => greet(conn, id, world, now, hello),
         Some(Verdict::Bad) => {
             let said = "no such device, or not its token; make one with `boatswain passwd TOKENS NAME`";
-            refuse(conn, now, CloseReason::Protocol, "token", said);
+            refuse(conn, world, now, CloseReason::Protocol, "token", said);
         }
-        Some(Verdict::GaveWay) => refuse(conn, now, CloseReason::Limit, "busy", BUSY),
+        Some(Verdict::GaveWay) => refuse(conn, world, now, CloseReason::Limit, "busy", BUSY),
     }
     again(conn, id, world, now);
 }
@@ -293,23 +295,26 @@ fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, mut hello: De
 fn broke(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, error: &ProtoError) {
     world.site.metrics.bad_lines += 1;
     if !conn.is_link() {
-        return refuse(conn, now, CloseReason::Protocol, "protocol", error.what);
+        return refuse(conn, world, now, CloseReason::Protocol, "protocol", error.what);
     }
     say(conn, &ToDevice::Error { error: "protocol", message: error.what.into() });
     world.hub.device_broke(now, id, &mut world.fx);
 }
 
 /// Says what is wrong, and closes.
-fn refuse(conn: &mut Conn, now: Now, why: CloseReason, error: &'static str, message: &str) {
-    log::info!("device_refused addr={} error={error} message={}", conn.stream.peer, Quoted(message));
+fn refuse(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason, error: &'static str, message: &str) {
+    conn.refused = true;
+    if world.site.ration.takes(now.mono, conn.stream.peer) {
+        log::info!("device_refused addr={} error={error} message={}", conn.stream.peer, Quoted(message));
+    }
     say(conn, &ToDevice::Error { error, message: message.into() });
     conn.taken = now.mono;
     conn.close_after_output(now.mono, why);
 }
 
 /// It has said no hello in time.
-pub(super) fn too_slow(conn: &mut Conn, now: Now, why: CloseReason) {
-    refuse(conn, now, why, "hello", "no hello came; a device says it within 5 s");
+pub(super) fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) {
+    refuse(conn, world, now, why, "hello", "no hello came; a device says it within 5 s");
 }
 
 fn say(conn: &mut Conn, line: &ToDevice) {

@@ -12,6 +12,7 @@ use crate::net::conn::{Conn, Protocol};
 use crate::net::devices;
 use crate::net::server::Server;
 use crate::net::world::World;
+use crate::routes::reply::Site;
 use crate::shown::LogName;
 use crate::sys::tcp;
 
@@ -121,13 +122,19 @@ pub(super) fn turn_away(conn: &mut Conn, world: &mut World, now: Now, crowd: boo
     let full = Full::error(503, "busy", said, Audience::Terminal).with("Retry-After", "5");
     full.write(&mut out, &envelope);
     world.site.metrics.response(503);
+    conn.refused = true;
     conn.output.push(Chunk::Bytes(out));
     conn.close_after_output(now.mono, CloseReason::Limit);
 }
 
-/// The one line of a connection's end.
-pub(super) fn log_close(conn: &Conn, id: ConnId, now: Now, why: CloseReason) {
-    if !log::log_enabled!(log::Level::Info) {
+/// The one line of a connection's end: at level info if it was a link, if something on it was refused, or if it was somebody's and
+/// did not end as connections do; else at level debug.
+pub(super) fn log_close(conn: &Conn, id: ConnId, site: &mut Site, now: Now, why: CloseReason) {
+    let ordinary = matches!(why, CloseReason::Done | CloseReason::Closed | CloseReason::KeepAlive);
+    let named = conn.user.is_some() || conn.rules.is_some();
+    let told = conn.rules.is_some() || conn.refused || (named && !ordinary);
+    let level = if told { log::Level::Info } else { log::Level::Debug };
+    if level > log::max_level() || (told && !named && !site.ration.takes(now.mono, conn.stream.peer)) {
         return;
     }
     let kind = match &conn.protocol {
@@ -138,7 +145,8 @@ pub(super) fn log_close(conn: &Conn, id: ConnId, now: Now, why: CloseReason) {
         Protocol::Draining => "closing",
     };
     let user = LogName(conn.device.as_deref().or(conn.user.as_deref()).unwrap_or("-"));
-    log::info!(
+    log::log!(
+        level,
         "closed conn={id} addr={} user={user} kind={kind} reason={why} requests={} sent={} ms={}",
         conn.stream.peer,
         conn.requests,

@@ -302,6 +302,7 @@ fn page(
         }
     }
     world.site.metrics.response(served.status);
+    conn.refused |= served.status >= 400;
     let small = match &served.body {
         Body::Static(bytes) => *bytes,
         Body::Shared(bytes, range) => &bytes[range.clone()],
@@ -344,7 +345,11 @@ fn respond(
             let persist = Persist::of(request, close);
             let envelope = Envelope { date: &date, persist, extra: &world.extra, is_head };
             world.site.metrics.response(full.status);
-            if full.status >= 400 && request.header("upgrade").is_some() {
+            conn.refused |= full.status >= 400;
+            let upgrade = full.status >= 400 && request.header("upgrade").is_some();
+            if upgrade
+                && (caller.is_some_and(|c| !c.user.is_empty()) || world.site.ration.takes(now.mono, conn.stream.peer))
+            {
                 // a page cannot see the status of its handshake: whoever looks for the reason finds it here
                 log::info!("refused addr={} status={} path={}", conn.stream.peer, full.status, Quoted(request.path));
             }
@@ -467,6 +472,7 @@ fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &Pro
     let mut out = Vec::with_capacity(512);
     push_complaint(&mut out, error, head, &date);
     world.site.metrics.response(error.status);
+    conn.refused = true;
     conn.output.push(Chunk::Bytes(out));
     conn.taken = now.mono;
     conn.close_after_output(now.mono, CloseReason::Protocol);
@@ -476,7 +482,7 @@ fn refuse(conn: &mut Conn, world: &mut World, now: Now, head: &[u8], error: &Pro
 /// A request came too slowly: 408 if any of it came.
 pub fn too_slow(conn: &mut Conn, world: &mut World, now: Now, why: CloseReason) {
     if conn.device.is_some() {
-        return devices::too_slow(conn, now, why);
+        return devices::too_slow(conn, world, now, why);
     }
     if conn.is_idle() {
         return conn.close_after_output(now.mono, why);

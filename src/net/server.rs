@@ -16,6 +16,7 @@ mod doors;
 mod orders;
 mod passwords;
 mod settle;
+mod supervisor;
 mod watch;
 
 use std::collections::VecDeque;
@@ -47,6 +48,7 @@ use crate::sys::socket;
 use crate::sys::tcp::{self, Helps};
 use doors::{Door, Giving};
 use settle::Settled;
+use supervisor::Supervisor;
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
@@ -80,6 +82,7 @@ pub struct Server {
     /// How long the board has slept since it was started.
     asleep: Duration,
     reload: Box<Reload>,
+    supervisor: Supervisor,
 }
 
 /// Reads everything again for SIGHUP: the new settings, users and pages, or what is wrong with them (one line each).
@@ -166,6 +169,7 @@ impl Server {
             looked: now.mono,
             asleep: clock::asleep(),
             reload,
+            supervisor: Supervisor::new(now.mono),
         })
     }
 
@@ -195,6 +199,7 @@ impl Server {
     /// Runs until it is told to stop. Errors: the poller's.
     pub fn run(&mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        self.supervisor.tell(clock::read().mono, "READY=1".into());
         loop {
             let wait = self.sleep_for(clock::read().mono);
             match self.poll.poll(&mut events, wait) {
@@ -217,6 +222,9 @@ impl Server {
                 for id in ids {
                     self.close(now, id, CloseReason::Shutdown); // it took too long; its end is told like every other
                 }
+                if let Some(at) = self.world.site.ration.due() {
+                    self.say_left_out(Now { mono: at, ..now });
+                }
                 return Ok(Ended::Stopped);
             }
         }
@@ -227,7 +235,8 @@ impl Server {
         // as it was planned, not from now: a poll that was interrupted, by SIGCONT for one, comes here late
         let next = self.timers.next(&self.conns);
         let doors = self.listeners.iter().filter_map(|d| d.paused);
-        let earliest = doors.chain(next).chain(self.world.hub.deadline()).chain(self.stopping).min();
+        let said = self.world.site.ration.due().into_iter().chain(self.supervisor.due());
+        let earliest = doors.chain(next).chain(self.world.hub.deadline()).chain(self.stopping).chain(said).min();
         self.planned = earliest;
         if !self.ready.is_empty() || self.listeners.iter().any(|d| d.ready && d.paused.is_none()) {
             return Some(Duration::ZERO);
@@ -282,6 +291,8 @@ impl Server {
         if self.world.hub.deadline().is_some_and(|at| at <= now.mono) {
             self.world.hub.tick(now, &mut self.world.fx);
         }
+        self.say_left_out(now);
+        self.supervisor.turn(now.mono);
         self.looked = self.looked.max(now.mono); // the tick looked, or had nothing to look at
         loop {
             let passwords = self.passwords(now);
@@ -469,7 +480,7 @@ impl Server {
         self.world.site.ledger.clear(id);
         self.world.site.metrics.close(why);
         self.world.load.connections = self.conns.len();
-        effects::log_close(&conn, id, now, why);
+        effects::log_close(&conn, id, &mut self.world.site, now, why);
     }
 }
 

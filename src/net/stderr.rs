@@ -86,7 +86,7 @@ pub fn start(level: LevelFilter) {
 /// One line for whoever has started this process, whatever is logged.
 pub fn tell(what: &str) {
     let mut line = String::new();
-    Escaping::line(&mut line, format_args!("boatswain: {what}"), usize::MAX);
+    let _ = Escaping::line(&mut line, format_args!("boatswain: {what}"), usize::MAX);
     line.push('\n');
     match LOG.get() {
         Some(stream) => stream.put(&mut stream.desk(), &line, "", true),
@@ -195,7 +195,7 @@ impl Stream {
     fn last_words(&'static self, what: fmt::Arguments<'_>) {
         if let Ok(mut desk) = self.desk.try_lock() {
             let mut line = self.head();
-            Escaping::line(&mut line, format_args!("error {what}"), LINE_MAX);
+            let _ = Escaping::line(&mut line, format_args!("error {what}"), LINE_MAX);
             line.push('\n');
             self.put(&mut desk, &line, "", true);
         } else {
@@ -218,7 +218,7 @@ impl Log for Stream {
         let head = line.len();
         line.push_str(&record.level().as_str().to_ascii_lowercase());
         line.push(' ');
-        Escaping::line(&mut line, *record.args(), LINE_MAX);
+        let _ = Escaping::line(&mut line, *record.args(), LINE_MAX); // a String takes everything
         if self.filter.takes(&line) {
             line.push('\n');
             stream.put(&mut self.desk(), &line, &line[..head], record.target() == KEPT);

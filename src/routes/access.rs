@@ -12,6 +12,7 @@ use crate::hub::{Newcomer, SessionView};
 use crate::msg::LeftReason;
 use crate::routes::gate::{Job, Key, Look, Verdict};
 use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, Reply, cookie_name, json, read_cookie, refusal};
+use crate::shown::Excerpt;
 
 /// The challenge of every 401 (RFC 7617, section 2.1).
 fn challenge(ctx: &Ctx<'_>) -> String {
@@ -303,16 +304,16 @@ fn is_same(request: &Request<'_>, origin: &[u8]) -> bool {
 /// One line of the log so often about origins that do not match: any page anywhere can cause one.
 const REMARK_EVERY: Duration = Duration::from_secs(60);
 
-/// Bytes of a foreign origin that are repeated: no name of a host is longer.
-const ORIGIN_SHOWN: usize = 270;
+/// Bytes of a foreign origin and of a host that are repeated: two of them are in one line of the log.
+const ORIGIN_SHOWN: usize = 240;
 
 /// The refusal of another origin. It names both, since a proxy that changes `Host` looks just like that.
 fn foreign(ctx: &mut Ctx<'_>, request: &Request<'_>, theirs: &[u8], audience: Audience) -> Full {
-    let theirs = String::from_utf8_lossy(&theirs[..theirs.len().min(ORIGIN_SHOWN)]);
+    let theirs = String::from_utf8_lossy(theirs);
+    let (theirs, host) = (Excerpt(&theirs, ORIGIN_SHOWN), Excerpt(request.host_text(), ORIGIN_SHOWN));
     let said = format!(
-        "a page of another origin may not do this here: the page is of {theirs:?} and asked for the host {:?}; if they are \
-         the same and a proxy is between, let it pass on Host with its port (nginx: proxy_set_header Host $http_host;)",
-        request.host_text()
+        "a page of another origin may not do this here: the page is of \"{theirs}\" and asked for the host \"{host}\"; if they are \
+         the same and a proxy is between, let it pass on Host with its port (nginx: proxy_set_header Host $http_host;)"
     );
     if ctx.site.remarked.is_none_or(|at| ctx.now.mono.since(at) >= REMARK_EVERY) {
         ctx.site.remarked = Some(ctx.now.mono);

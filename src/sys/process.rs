@@ -10,6 +10,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::ptr;
+use std::time::Duration;
 
 // -------------------------------------------------------------------------------------------------- randomness
 
@@ -272,7 +273,7 @@ fn keep_capabilities(keep: bool) -> io::Result<()> {
 // -------------------------------------------------------------------------------------------------- supervisor
 
 /// Tells systemd `state` (sd_notify(3)): `READY=1`, `STOPPING=1`, `RELOADING=1\nMONOTONIC_USEC=...`. Without a supervisor
-/// (no NOTIFY_SOCKET) it does nothing.
+/// (no NOTIFY_SOCKET) it does nothing. Never waits: `WouldBlock` when it takes nothing now.
 pub fn notify(state: &str) -> io::Result<()> {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     notify_at(path.as_bytes(), state)
@@ -283,7 +284,27 @@ fn notify_at(path: &[u8], state: &str) -> io::Result<()> {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path))?,
     };
-    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(|_| ())
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(state.as_bytes(), &address).map(|_| ())
+}
+
+/// How often systemd wants to hear `WATCHDOG=1` at least (sd_watchdog_enabled(3)); `None`: never. Errors: what is wrong with
+/// WATCHDOG_USEC.
+pub fn watchdog() -> Result<Option<Duration>, String> {
+    let var = |name| env::var(name).ok();
+    parse_watchdog(var("WATCHDOG_USEC").as_deref(), var("WATCHDOG_PID").as_deref(), std::process::id())
+}
+
+fn parse_watchdog(micros: Option<&str>, pid: Option<&str>, own_pid: u32) -> Result<Option<Duration>, String> {
+    let Some(micros) = micros else { return Ok(None) };
+    if pid.is_some_and(|pid| pid.parse() != Ok(own_pid)) {
+        return Ok(None); // meant for a parent of ours
+    }
+    match micros.parse() {
+        Ok(micros) if micros > 0 => Ok(Some(Duration::from_micros(micros))),
+        _ => Err(format!("WATCHDOG_USEC: {micros:?} is no number of microseconds; the watchdog is not told anything")),
+    }
 }
 
 /// The monotonic clock as `RELOADING=1` wants it beside it, in microseconds (sd_notify(3), MONOTONIC_USEC).

@@ -22,6 +22,7 @@ use super::inbox::{Inbox, Kind};
 use super::outbox::Outbox;
 use crate::link::lines::{DeviceLine, LINE_MAX, LINK_DOWN, LINK_UP, Raw, ServerLine};
 use crate::msg::{Moment, Now};
+use crate::shown::{Excerpt, TEXT_SHOWN};
 
 mod program;
 mod server;
@@ -339,7 +340,7 @@ impl Machine {
             self.log(Level::Warn, format!("link down device={} reason={why}", self.setup.name));
             self.hand(Kind::Down, LINK_DOWN, "the link went down before it was handed over");
         } else if self.trouble != why {
-            self.log(Level::Warn, format!("not welcomed: {why}; trying again and again"));
+            self.log(Level::Warn, format!("not welcomed: {}; trying again and again", Excerpt(why, TEXT_SHOWN)));
             why.clone_into(&mut self.trouble);
         }
     }

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::shown::{Excerpt, TEXT_SHOWN};
 use crate::sys::file::{Access, is_link, leads_out, not_there, open_beneath, open_folder, open_name, read_link};
 use crate::sys::process::getrandom;
 
@@ -164,7 +165,10 @@ impl Root {
         let mut said = self.said.borrow_mut();
         if said.len() < SAID_MAX && !said.contains(&target) {
             let shown = String::from_utf8_lossy(&target);
-            log::warn!("www: {path:?} is not served: a link to {shown:?} leads out of the folder or to a hidden name");
+            let (path, shown) = (Excerpt(path, TEXT_SHOWN), Excerpt(&shown, TEXT_SHOWN));
+            log::warn!(
+                "www: \"{path}\" is not served: a link to \"{shown}\" leads out of the folder or to a hidden name"
+            );
             said.push(target);
         }
         leads_out()

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{Ended, Reloaded, Server};
 use crate::config::take_up;
 use crate::diag::KEPT;
+use crate::diag::ration::{LeftOut, PERIOD};
 use crate::msg::{ConnId, Now};
 use crate::net::files::Site as Pages;
 use crate::sys::process::{self, Signal};
@@ -29,7 +30,7 @@ impl Server {
 
     fn stop(&mut self, now: Now) {
         log::info!(target: KEPT, "stopping drain_ms={}", self.world.site.config.drain.as_millis());
-        notify("STOPPING=1");
+        self.supervisor.tell(now.mono, "STOPPING=1".into());
         self.stopping = Some(now.mono + self.world.site.config.drain);
         self.listeners.clear();
         self.world.hub.shutdown(now, &mut self.world.fx);
@@ -40,7 +41,8 @@ impl Server {
     }
 
     fn on_reload(&mut self, now: Now) {
-        notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros()));
+        let reloading = format!("RELOADING=1\nMONOTONIC_USEC={}", process::monotonic_micros());
+        self.supervisor.tell(now.mono, reloading);
         match self.read_again() {
             Ok((Reloaded { config, users, tokens }, pages, waiting)) => {
                 self.world.site.gate.allow(config.auth.failures);
@@ -76,7 +78,17 @@ impl Server {
                 log::error!("reload: nothing was changed; {} mistake{s}", mistakes.len());
             }
         }
-        notify("READY=1");
+        self.supervisor.tell(now.mono, "READY=1".into());
+    }
+
+    /// What of the lines of strangers was left out, once it is time to say so.
+    pub(super) fn say_left_out(&mut self, now: Now) {
+        let Some(LeftOut { lines, networks, most }) = self.world.site.ration.over(now.mono) else { return };
+        let (from, of_these) = most.map_or(("many".into(), lines), |(from, n)| (from.to_string(), n));
+        log::warn!(
+            "left_out lines={lines} networks={networks} most_from={from} most={of_these} seconds={} (what strangers cause is rationed)",
+            PERIOD.as_secs()
+        );
     }
 
     /// What is in force from now on, and which changed settings wait for a restart.
@@ -85,11 +97,5 @@ impl Server {
         let (config, waiting) = take_up(&self.world.site.config, read);
         let pages = Pages::open(config.www.as_deref(), &config.types).map_err(|e| vec![format!("www: {e}")])?;
         Ok((Reloaded { config, users, tokens }, pages, waiting))
-    }
-}
-
-fn notify(state: &str) {
-    if let Err(e) = process::notify(state) {
-        log::warn!("notify: {e}");
     }
 }

@@ -150,3 +150,15 @@ fn passed_sockets_are_ours_only_with_our_process_number() {
 fn the_machine_has_a_name() {
     assert_eq!(host_name().unwrap(), fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
 }
+
+#[test]
+fn the_watchdog_is_ours_if_it_names_us_or_nobody() {
+    let ms = |n| Ok(Some(Duration::from_millis(n)));
+    assert_eq!(parse_watchdog(None, None, 7), Ok(None));
+    assert_eq!(parse_watchdog(Some("10000000"), None, 7), ms(10_000));
+    assert_eq!(parse_watchdog(Some("400000"), Some("7"), 7), ms(400));
+    assert_eq!(parse_watchdog(Some("400000"), Some("8"), 7), Ok(None));
+    for bad in ["", "0", "ten", "-1"] {
+        assert!(parse_watchdog(Some(bad), Some("7"), 7).unwrap_err().contains("WATCHDOG_USEC"));
+    }
+}
