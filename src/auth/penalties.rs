@@ -3,7 +3,6 @@
 //! So many wrong ones are free; each further one doubles the wait, from a second to [`WAIT_MAX`]. One is forgiven a minute.
 //! Sources that are names ([`Source::Name`]) get none: there the limit for each name is all there is.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::auth::Source;
@@ -25,6 +24,7 @@ fn free(failures: u32) -> u32 {
 
 #[derive(Clone, Copy, Debug)]
 struct Record {
+    source: Source,
     wrong: u32,
     /// When the last one came, or was forgiven.
     since: Moment,
@@ -32,26 +32,25 @@ struct Record {
 }
 
 impl Record {
-    /// How many are not forgiven yet.
-    fn forgive(&mut self, now: Moment) -> u32 {
+    /// Takes back what is forgiven by now.
+    fn forgive(&mut self, now: Moment) {
         let minutes = now.since(self.since).as_secs() / FORGIVEN_EVERY.as_secs();
         let minutes = u32::try_from(minutes).unwrap_or(u32::MAX);
         self.wrong = self.wrong.saturating_sub(minutes);
         self.since = self.since + FORGIVEN_EVERY * minutes;
-        self.wrong
     }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Penalties {
-    of: HashMap<Source, Record>,
+    of: Vec<Record>, // looked at once for a password, which costs far more
 }
 
 impl Penalties {
     /// How long `source` still has to wait, if it has to.
     pub fn wait(&self, now: Moment, source: Source) -> Option<Duration> {
-        let until = self.of.get(&source)?.until;
+        let until = self.of.iter().find(|r| r.source == source)?.until;
         (until > now).then(|| until.since(now))
     }
 
@@ -60,15 +59,19 @@ impl Penalties {
         if matches!(source, Source::Name(_)) {
             return;
         }
-        if self.of.len() >= WATCHED_MAX && !self.of.contains_key(&source) {
-            self.of.retain(|_, r| r.forgive(now) > 0 || r.until > now);
-            if self.of.len() >= WATCHED_MAX {
-                let least = self.of.iter().min_by_key(|(_, r)| (r.wrong, r.since)).map(|(s, _)| *s);
-                least.map(|s| self.of.remove(&s));
+        let at = self.of.iter().position(|r| r.source == source).unwrap_or_else(|| {
+            let new = Record { source, wrong: 0, since: now, until: now };
+            self.of.iter_mut().for_each(|r| r.forgive(now));
+            let least = self.of.iter().enumerate().min_by_key(|(_, r)| (r.until.max(now), r.wrong, r.since));
+            match least.map(|(at, _)| at) {
+                Some(at) if self.of.len() >= WATCHED_MAX => self.of[at] = new,
+                _ => self.of.push(new),
             }
-        }
-        let record = self.of.entry(source).or_insert(Record { wrong: 0, since: now, until: now });
-        if record.forgive(now) == 0 {
+            self.of.iter().position(|r| r.source == source).unwrap_or_default()
+        });
+        let record = &mut self.of[at];
+        record.forgive(now);
+        if record.wrong == 0 {
             record.since = now;
         }
         record.wrong = record.wrong.saturating_add(1);

@@ -7,7 +7,6 @@ mod hash;
 
 pub use hash::{BCRYPT_BYTES, Cost, Hash, Sha};
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::{LOGOUT, text};
@@ -106,9 +105,14 @@ impl Users {
     /// A hash that no password fits, and that takes as long as the most common kind here (the costliest of several): what an
     /// unknown user's password is checked against, so that its answer takes as long as that of a wrong password.
     pub fn decoy(&self) -> Hash {
-        let mut kinds: HashMap<Cost, usize> = HashMap::new();
-        self.entries.iter().for_each(|e| *kinds.entry(e.hash.cost()).or_default() += 1);
-        let commonest = kinds.into_iter().max_by_key(|&(cost, many)| (many, cost)).map(|(cost, _)| cost);
+        let mut kinds: Vec<(usize, Cost)> = Vec::new(); // few, however many users there are
+        for cost in self.entries.iter().map(|e| e.hash.cost()) {
+            match kinds.iter_mut().find(|(_, kind)| *kind == cost) {
+                Some((many, _)) => *many += 1,
+                None => kinds.push((1, cost)),
+            }
+        }
+        let commonest = kinds.into_iter().max().map(|(_, cost)| cost);
         Hash::decoy(commonest.unwrap_or(Cost::Bcrypt(hash::BCRYPT_COST)))
     }
 }

@@ -9,7 +9,7 @@
 //! Wrong ones are counted twice: for each name from each source, in minutes that do not grow, and for the source whatever
 //! names it gave, with waits that do ([`Penalties`]). The second does not bind names that have signed in well from there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::secret::{Secret, carefully};
 const REMEMBERED_MAX: usize = 1024;
 /// Pairs of source and user under watch. Beyond it those whose minute is over go first, then any.
 const WATCHED_MAX: usize = 1024;
-/// Pairs of source and user that have signed in well, and so go first. Beyond it any is forgotten.
+/// Pairs of source and user that have signed in well, and so go first. Beyond it the oldest is forgotten.
 const KNOWN_MAX: usize = 1024;
 /// The time over which wrong passwords are counted.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -101,7 +101,8 @@ pub struct Gate {
     decoy: Hash,
     failures: u32,
     good: KeyedMap<Key, Rc<str>>,
-    known: HashSet<(Source, Key)>,
+    /// The newest last.
+    known: Vec<(Source, Key)>,
     watched: HashMap<(Source, Key), Watch>,
     penalties: Penalties,
 }
@@ -116,7 +117,7 @@ impl Gate {
             decoy,
             failures,
             good: KeyedMap::default(),
-            known: HashSet::new(),
+            known: Vec::new(),
             watched: HashMap::new(),
             penalties: Penalties::default(),
         }
@@ -130,7 +131,7 @@ impl Gate {
         };
         let changed: Vec<Rc<str>> = self.users.iter().filter(|e| !same(&e.name)).map(|e| e.name.clone()).collect();
         self.good.retain(|_, name| same(name));
-        let names: HashSet<Key> = changed.iter().map(|name| self.key(name.as_bytes())).collect();
+        let names: Vec<Key> = changed.iter().map(|name| self.key(name.as_bytes())).collect();
         self.known.retain(|(_, name)| !names.contains(name));
         self.decoy = users.decoy();
         self.users = users.after(&self.users);
@@ -211,11 +212,12 @@ impl Gate {
                 any.map(|k| self.good.remove(&k));
             }
             self.good.insert(outcome.key, Rc::from(outcome.user.as_str()));
+            let pair = (outcome.source, outcome.name);
+            self.known.retain(|known| *known != pair);
             if self.known.len() >= KNOWN_MAX {
-                let any = self.known.iter().next().copied();
-                any.map(|k| self.known.remove(&k));
+                self.known.remove(0);
             }
-            self.known.insert((outcome.source, outcome.name));
+            self.known.push(pair);
         } else {
             watch.wrong += 1;
             if watch.last.replace(outcome.key) != Some(outcome.key) {

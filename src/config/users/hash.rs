@@ -63,7 +63,7 @@ pub enum Hash {
 }
 
 /// The two kinds of sha-crypt.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sha {
     /// `$5$`
     Sha256,
@@ -72,7 +72,7 @@ pub enum Sha {
 }
 
 /// How long a check takes; ordered by it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cost {
     /// log2 of the rounds.
     Bcrypt(u8),
