@@ -453,6 +453,23 @@ fn systemd_is_told_of_ready_reloading_and_stopping() {
 }
 
 #[test]
+fn a_supervisor_that_takes_nothing_for_a_while_holds_nobody_and_hears_it_later() {
+    let dir = temp_dir();
+    let path = dir.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let fills = UnixDatagram::unbound().unwrap();
+    fills.set_nonblocking(true).unwrap();
+    while fills.send_to(b"X=1", &path).is_ok() {}
+    let server = Setup::default().env("NOTIFY_SOCKET", path.to_str().unwrap()).start();
+    assert_eq!(Client::new(&server, "ann").get("/healthz").status, 200);
+    let mut text = [0; 200];
+    until("READY=1", || socket.recv(&mut text).is_ok_and(|n| &text[..n] == b"READY=1"));
+    drop(server);
+    let _ = fs::remove_dir_all(dir);
+}
+
+#[test]
 fn the_watchdog_of_systemd_is_told_from_the_loop_and_not_if_it_is_meant_for_another() {
     let dir = temp_dir();
     // in a place that is no file, as systemd has it in containers
