@@ -39,10 +39,12 @@ macro_rules! words {
 mod devices;
 mod events;
 mod ground;
+mod kernel;
 
 pub use devices::*;
 pub use events::*;
 pub use ground::*;
+pub use kernel::*;
 
 words! {
     /// What a user may do. Ordered: a later one may do all that an earlier one may.

@@ -14,7 +14,7 @@ use crate::net::listener::{Address, Listener, Passed, ipv6_exists};
 use crate::net::server::{Ended, Entrance, Reloaded, Server};
 use crate::net::stderr;
 use crate::sys::process::{self, Signals, User};
-use crate::sys::tcp::Helps;
+use crate::sys::tcp;
 
 /// The user that exists where no users file does.
 const FIRST_USER: &str = "operator";
@@ -22,7 +22,7 @@ const FIRST_USER: &str = "operator";
 /// Files and sockets beside the connections: listeners, the poller, the log, pages being read.
 const FILES_BESIDE: u64 = 64;
 
-/// Switches kernel helps off, to see what a board without them does; a list as in `rto_max,nudge`. For tests.
+/// Switches kernel features off, to see what a board without them does; a list as in `rto_max,nudge`. For tests.
 pub const WITHOUT: &str = "BOATSWAIN_WITHOUT";
 
 /// Runs the server until it is told to stop.
@@ -97,7 +97,7 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
             tokens = again.tokens;
         }
     }
-    let helps = Helps::probe(&std::env::var(WITHOUT).unwrap_or_default());
+    let features = tcp::probe(&std::env::var(WITHOUT).unwrap_or_default());
     let users = users.unwrap_or_else(|| first_user(&web));
     let reload = move || match source.load() {
         Ok(mut loaded) => {
@@ -111,7 +111,7 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
     };
     let demo = demo.then(|| devices.last().map(|l| l.address().clone())).flatten();
     let entrance = Entrance { web, devices, users, tokens };
-    let server = Server::new(config, entrance, signals, helps, Box::new(reload)).map_err(failed("start"))?;
+    let server = Server::new(config, entrance, signals, features, Box::new(reload)).map_err(failed("start"))?;
     log::info!(target: KEPT, "{}", server.kernel_line());
     log::info!(target: KEPT, "started version={} pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
     let demo = match demo {

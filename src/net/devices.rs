@@ -14,6 +14,7 @@ use crate::config::users::Users;
 use crate::engine::send_queue::Chunk;
 use crate::link::lines::{self, Line, Lines};
 use crate::liveness::{Carrier, Rules};
+use crate::msg::KernelFeatures;
 use crate::msg::{CloseReason, ConnId, DeviceEffect, DeviceHello, FromDevice, LinkEnd, Now, Times, ToDevice, What};
 use crate::net::conn::{Conn, Protocol};
 use crate::net::server::{Server, TURNED_AWAY_MAX};
@@ -23,7 +24,7 @@ use crate::net::{effects, serve};
 use crate::routes;
 use crate::routes::gate::{Gate, Look};
 use crate::shown::{LogName, Quoted};
-use crate::sys::tcp::{self, Helps};
+use crate::sys::tcp;
 
 /// A device says hello within so long.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -88,20 +89,20 @@ impl Talk {
 
 impl Devices {
     /// By `config`, with these tokens.
-    pub fn new(config: &Config, tokens: Option<Users>, helps: &Helps) -> Devices {
+    pub fn new(config: &Config, tokens: Option<Users>, features: &KernelFeatures) -> Devices {
         let times = config.devices.profile.values().times();
         Devices {
             gate: tokens.map(|tokens| Gate::new(tokens, config.auth.failures)),
             connections: 0,
             times,
-            rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),
+            rules: Rc::new(Rules::new(&times, features.rto_max, features.nudge)),
         }
     }
 
     /// Takes new settings for links that come from now on. Returns the devices whose token has changed.
-    pub fn reload(&mut self, config: &Config, tokens: Option<Users>, helps: &Helps) -> Vec<Rc<str>> {
+    pub fn reload(&mut self, config: &Config, tokens: Option<Users>, features: &KernelFeatures) -> Vec<Rc<str>> {
         self.times = config.devices.profile.values().times();
-        self.rules = Rc::new(Rules::new(&self.times, helps.rto_max, helps.nudge));
+        self.rules = Rc::new(Rules::new(&self.times, features.rto_max, features.nudge));
         // whether tokens are asked for at all stays as it was at start: a file that is gone is no open door
         let Some(gate) = &mut self.gate else { return Vec::new() };
         gate.allow(config.auth.failures);
@@ -283,7 +284,7 @@ fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, mut hello: De
     let devices = &world.devices;
     let carrier = if conn.is_tcp() { Carrier::Link } else { Carrier::Application };
     if conn.is_tcp() {
-        tcp::prepare_link(conn.stream.as_fd(), &devices.times, &world.helps);
+        tcp::prepare_link(conn.stream.as_fd(), &devices.times, &world.features);
     }
     conn.live.become_link(carrier, &devices.rules, now.mono, Some(PING_EVERY));
     conn.rules = Some(devices.rules.clone());

@@ -440,7 +440,7 @@ fn become_link(conn: &mut Conn, world: &mut World, now: Now, link: Box<dyn Link>
         (false, false) => Carrier::Application,
     };
     if conn.is_tcp() {
-        tcp::prepare_link(conn.stream.as_fd(), &world.times, &world.helps);
+        tcp::prepare_link(conn.stream.as_fd(), &world.times, &world.features);
     }
     let beat = beats.then(|| world.site.config.liveness.beat());
     conn.live.become_link(carrier, &world.rules, now.mono, beat);

@@ -32,6 +32,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::diag::KEPT;
+use crate::msg::KernelFeatures;
 use crate::msg::{CloseReason, ConnId, Decimal, LinkEnd, Moment, Now};
 use crate::net::conn::{Conn, Due, Protocol, SPARED_ALL, Stage};
 use crate::net::hear::hear;
@@ -45,7 +46,7 @@ use crate::routes::gate::Gate;
 use crate::secret::Input;
 use crate::sys::process::Signals;
 use crate::sys::socket;
-use crate::sys::tcp::{self, Helps};
+use crate::sys::tcp;
 use doors::{Door, Giving};
 use settle::Settled;
 use supervisor::Supervisor;
@@ -125,7 +126,7 @@ impl Server {
         config: Config,
         entrance: Entrance,
         signals: Signals,
-        helps: Helps,
+        features: KernelFeatures,
         reload: Box<Reload>,
     ) -> io::Result<Server> {
         let now = clock::read();
@@ -134,7 +135,7 @@ impl Server {
         let Entrance { web, devices, users, tokens } = entrance;
         let gate = Gate::new(users, config.auth.failures);
         let max = config.limits.connections as usize + config.devices.connections as usize;
-        let world = World::new(Rc::new(config), gate, tokens, helps, waker, now)?;
+        let world = World::new(Rc::new(config), gate, tokens, features, waker, now)?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;
         let mut doors = Vec::new();
         if !devices.is_empty() {
@@ -173,7 +174,7 @@ impl Server {
         })
     }
 
-    /// Which of the kernel's helps are there, and the worst case that follows: one line for the log.
+    /// Which of the kernel's features are there, and the worst case that follows: one line for the log.
     pub fn kernel_line(&self) -> String {
         let rules = &self.world.rules;
         let seconds = |d: Duration| format!("{} s", Decimal::seconds(d, 2));
@@ -182,17 +183,17 @@ impl Server {
             None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
         };
         let profile = self.world.site.config.liveness.profile.word();
-        if !self.world.helps.info() {
+        if !self.world.features.info() {
             // an emulated kernel (qemu-user answers with one int); every Linux since 2.6 says enough
             return format!(
                 "kernel {}; profile={profile}: TCP_INFO says too little; who vanished is noticed after minutes only, when the kernel gives up",
-                self.world.helps
+                self.world.features
             );
         }
         let worst = seconds(rules.worst());
         format!(
             "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
-            self.world.helps
+            self.world.features
         )
     }
 

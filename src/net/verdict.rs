@@ -68,7 +68,7 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
         world.site.metrics.nudges += 1;
     }
     if outcome.prepare && conn.is_tcp() {
-        tcp::prepare_response(conn.stream.as_fd(), &world.helps);
+        tcp::prepare_response(conn.stream.as_fd(), &world.features);
     }
     if outcome.returned {
         return server.returned(now, id);

@@ -1,4 +1,4 @@
-//! What every connection shares: the hub, the routes' site, the pages, the helper thread, chance, the kernel's helps.
+//! What every connection shares: the hub, the routes' site, the pages, the helper thread, chance, the kernel's features.
 
 use std::io;
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use crate::hub::{self, Hub, Seed, Settings};
 use crate::ledger::Ledger;
 use crate::liveness::Rules;
 use crate::metrics::Metrics;
+use crate::msg::KernelFeatures;
 use crate::msg::{ConnId, Effects, Epoch, Now, Times};
 use crate::net::conn::Patience;
 use crate::net::devices::Devices;
@@ -23,7 +24,6 @@ use crate::net::worker::Worker;
 use crate::routes::gate::{Gate, Job, Outcome};
 use crate::routes::reply::{Load, Site, cookie_name};
 use crate::sys::process;
-use crate::sys::tcp::Helps;
 
 /// Bytes read at once. Also the most that one connection is served before the others have their turn.
 pub const READ_MAX: usize = 16 * 1024;
@@ -43,7 +43,7 @@ pub struct World {
     /// Whose password it checks, and whose are next.
     pub checks: Queue<Box<Job>>,
     /// What the kernel can do for liveness.
-    pub helps: Helps,
+    pub features: KernelFeatures,
     /// The times of new links.
     pub times: Times,
     /// The rules that follow.
@@ -78,7 +78,7 @@ impl World {
         config: Rc<Config>,
         gate: Gate,
         tokens: Option<Users>,
-        helps: Helps,
+        features: KernelFeatures,
         waker: Arc<mio::Waker>,
         now: Now,
     ) -> io::Result<World> {
@@ -86,14 +86,14 @@ impl World {
         let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
         let times = config.liveness.times();
         Ok(World {
-            devices: Devices::new(&config, tokens, &helps),
+            devices: Devices::new(&config, tokens, &features),
             hub: Hub::new(settings(&config, gate.users().len()), seed, now),
             fx: Effects::new(),
             pages: Pages::open(config.www.as_deref(), &config.types)?,
             worker: Worker::new("password", 1, waker, |job| job.run()), // whose turn is next is said late
             checks: Queue::default(),
-            rules: Rc::new(Rules::new(&times, helps.rto_max, helps.nudge)),
-            helps,
+            rules: Rc::new(Rules::new(&times, features.rto_max, features.nudge)),
+            features,
             times,
             patience: patience(&config),
             heads: HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers },
@@ -124,7 +124,7 @@ impl World {
     pub fn reload(&mut self, config: Rc<Config>, pages: Pages) {
         self.pages = pages;
         self.times = config.liveness.times();
-        self.rules = Rc::new(Rules::new(&self.times, self.helps.rto_max, self.helps.nudge));
+        self.rules = Rc::new(Rules::new(&self.times, self.features.rto_max, self.features.nudge));
         self.patience = patience(&config);
         self.site.ledger.resize(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };

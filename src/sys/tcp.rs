@@ -2,13 +2,12 @@
 //!
 //! Never does: verdicts. What the numbers mean is `liveness`'s business.
 
-use std::fmt;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use crate::msg::{Evidence, Keepalive, TcpHealth, Times};
+use crate::msg::{Control, Evidence, INFO_NEEDED, Keepalive, KernelFeatures, TcpHealth, Times};
 
 /// TCP_RTO_MAX_MS, linux/tcp.h since Linux 6.15; not in libc yet.
 const TCP_RTO_MAX_MS: libc::c_int = 44;
@@ -24,120 +23,48 @@ const LINK_KEEPALIVE: Keepalive = Keepalive { idle_s: 20, interval_s: 5, count: 
 const LINK_SEND_BUFFER: usize = 16 * 1024;
 /// Bytes of `struct tcp_info` that are of use; newer kernels have more, older ones less.
 const INFO_LEN: usize = 232;
-/// Bytes of `struct tcp_info` without which no verdict can be reached (up to tcpi_total_retrans, Linux 2.6).
-const INFO_NEEDED: usize = 104;
 
-/// Which of the kernel's helps are there. Made once at start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Helps {
-    /// A congestion control with which thin streams work.
-    pub control: Option<Control>,
-    /// TCP_THIN_LINEAR_TIMEOUTS (Linux 2.6.34).
-    pub thin: bool,
-    /// TCP_RTO_MAX_MS (Linux 6.15).
-    pub rto_max: bool,
-    /// TCP_RTO_MIN_US (Linux 6.15).
-    pub rto_min: bool,
-    /// TCP_USER_TIMEOUT (Linux 2.6.37).
-    pub user_timeout: bool,
-    /// TCP_REPAIR (Linux 3.5 and CAP_NET_ADMIN).
-    pub nudge: bool,
-    /// Bytes of TCP_INFO that the kernel fills.
-    pub info_len: usize,
-}
-
-/// A congestion control that links are set to. Others (BBR) keep the slow start threshold infinite, and the kernel
-/// then never treats a stream as thin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Control {
-    /// The usual one.
-    Cubic,
-    /// The one that is always there.
-    Reno,
-}
-
-impl Helps {
-    /// The names by which `without` leaves helps out.
-    pub const NAMES: &'static [&'static str] =
-        &["control", "thin", "rto_max", "rto_min", "user_timeout", "nudge", "info"];
-
-    /// Tries each on a scratch socket that is never connected. `without`: comma-separated [`Helps::NAMES`] to do
-    /// without, as on an older kernel (for tests).
-    pub fn probe(without: &str) -> Helps {
-        let has = |name: &str| !without.split(',').any(|w| w.trim() == name);
-        let none = Helps {
-            control: None,
-            thin: false,
-            rto_max: false,
-            rto_min: false,
-            user_timeout: false,
-            nudge: false,
-            info_len: 0,
-        };
-        let Ok(scratch) = scratch_socket() else { return none };
-        let fd = borrow(&scratch);
-        let mut control = None;
-        for candidate in [Control::Cubic, Control::Reno] {
-            if control.is_none() && has("control") && set_control(fd, candidate).is_ok() {
-                control = Some(candidate);
-            }
-        }
-        Helps {
-            control,
-            thin: has("thin") && set_thin(fd).is_ok(),
-            rto_max: has("rto_max") && set_rto_max(fd, RTO_MAX).is_ok(),
-            rto_min: has("rto_min") && set_rto_min(fd, Duration::from_millis(50)).is_ok(),
-            user_timeout: has("user_timeout") && set_user_timeout(fd, BACKSTOP).is_ok(),
-            nudge: has("nudge") && may_repair(fd).is_ok(),
-            info_len: if has("info") { raw_info(fd).map_or(0, |(_, len)| len) } else { 0 },
+/// Tries each of the kernel's features on a scratch socket that is never connected. `without`: comma-separated
+/// [`KernelFeatures::NAMES`] to do without, as on an older kernel (for tests).
+pub fn probe(without: &str) -> KernelFeatures {
+    let has = |name: &str| !without.split(',').any(|w| w.trim() == name);
+    let none = KernelFeatures::default();
+    let Ok(scratch) = scratch_socket() else { return none };
+    let fd = borrow(&scratch);
+    let mut control = None;
+    for candidate in [Control::Cubic, Control::Reno] {
+        if control.is_none() && has("control") && set_control(fd, candidate).is_ok() {
+            control = Some(candidate);
         }
     }
-
-    /// Whether TCP_INFO says enough for a verdict.
-    pub fn info(&self) -> bool {
-        self.info_len >= INFO_NEEDED
+    KernelFeatures {
+        control,
+        thin: has("thin") && set_thin(fd).is_ok(),
+        rto_max: has("rto_max") && set_rto_max(fd, RTO_MAX).is_ok(),
+        rto_min: has("rto_min") && set_rto_min(fd, Duration::from_millis(50)).is_ok(),
+        user_timeout: has("user_timeout") && set_user_timeout(fd, BACKSTOP).is_ok(),
+        nudge: has("nudge") && may_repair(fd).is_ok(),
+        info_len: if has("info") { raw_info(fd).map_or(0, |(_, len)| len) } else { 0 },
     }
 }
 
-/// The start log line: `cubic thin rto_max nudge tcp_info=232`, with `no-` before what is missing.
-impl fmt::Display for Helps {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.control {
-            Some(Control::Cubic) => "cubic",
-            Some(Control::Reno) => "reno",
-            None => "no-control",
-        })?;
-        let flags = [
-            ("thin", self.thin),
-            ("rto_max", self.rto_max),
-            ("rto_min", self.rto_min),
-            ("user_timeout", self.user_timeout),
-            ("nudge", self.nudge),
-        ];
-        for (name, there) in flags {
-            write!(f, " {}{name}", if there { "" } else { "no-" })?;
-        }
-        write!(f, " tcp_info={}", self.info_len)
-    }
-}
-
-/// Sets up the socket of a connection that becomes a link. What the kernel refuses is left as it is: [`Helps`] has
+/// Sets up the socket of a connection that becomes a link. What the kernel refuses is left as it is: [`KernelFeatures`] has
 /// said so at start. To be called once a connection: the kernel's documentation discourages changing RTO_MAX later.
-pub fn prepare_link(fd: BorrowedFd<'_>, times: &Times, helps: &Helps) {
+pub fn prepare_link(fd: BorrowedFd<'_>, times: &Times, features: &KernelFeatures) {
     // One refused option must not keep the others from being set; each failure was reported at start.
-    if let Some(control) = helps.control {
+    if let Some(control) = features.control {
         let _ = set_control(fd, control);
     }
-    if helps.thin {
+    if features.thin {
         let _ = set_thin(fd);
     }
-    if helps.rto_max {
+    if features.rto_max {
         let _ = set_rto_max(fd, RTO_MAX);
     }
-    if let (true, Some(min)) = (helps.rto_min, times.rto_min) {
+    if let (true, Some(min)) = (features.rto_min, times.rto_min) {
         let _ = set_rto_min(fd, min);
     }
-    if helps.user_timeout {
+    if features.user_timeout {
         let _ = set_user_timeout(fd, (times.stalled_after * 2).max(times.returned_within) + BACKSTOP);
     }
     let _ = set_keepalive(fd, LINK_KEEPALIVE);
@@ -154,11 +81,11 @@ pub fn prepare_plain(fd: BorrowedFd<'_>, times: &Times) -> io::Result<()> {
 
 /// Sets up the socket of a response that its peer does not take: retransmissions and window probes that do not thin
 /// out, so that silence means something. Failures as for [`prepare_link`].
-pub fn prepare_response(fd: BorrowedFd<'_>, helps: &Helps) {
-    if helps.thin {
+pub fn prepare_response(fd: BorrowedFd<'_>, features: &KernelFeatures) {
+    if features.thin {
         let _ = set_thin(fd);
     }
-    if helps.rto_max {
+    if features.rto_max {
         let _ = set_rto_max(fd, RTO_MAX);
     }
 }
@@ -399,9 +326,9 @@ mod tests {
     #[test]
     fn a_link_gets_every_option_that_was_found() {
         let (server, _client) = pair();
-        let helps = Helps::probe("");
+        let features = probe("");
         let times = crate::config::Profile::Standard.values().times();
-        prepare_link(server.as_fd(), &times, &helps);
+        prepare_link(server.as_fd(), &times, &features);
         let get = |level, name| {
             let mut value: libc::c_int = 0;
             let mut len = size_of::<libc::c_int>() as libc::socklen_t;
@@ -411,24 +338,24 @@ mod tests {
             assert_eq!(rc, 0);
             value
         };
-        assert!(helps.control.is_some() && helps.thin && helps.user_timeout && helps.info(), "{helps}");
+        assert!(features.control.is_some() && features.thin && features.user_timeout && features.info(), "{features}");
         assert_eq!(get(libc::IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS), 1);
         assert_eq!(get(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT), 120_000);
         assert_eq!(get(libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
-        if helps.rto_max {
+        if features.rto_max {
             assert_eq!(get(libc::IPPROTO_TCP, TCP_RTO_MAX_MS), 1000);
         }
-        if helps.nudge {
+        if features.nudge {
             nudge(server.as_fd()).unwrap();
             assert_eq!(get(libc::SOL_SOCKET, libc::SO_REUSEADDR), 1);
         }
     }
 
     #[test]
-    fn helps_can_be_done_without_by_name() {
-        let none = Helps::probe(&Helps::NAMES.join(", "));
+    fn features_can_be_done_without_by_name() {
+        let none = probe(&KernelFeatures::NAMES.join(", "));
         assert_eq!(none.to_string(), "no-control no-thin no-rto_max no-rto_min no-user_timeout no-nudge tcp_info=0");
-        assert!(Helps::probe("nudge").thin);
+        assert!(probe("nudge").thin);
     }
 
     #[test]

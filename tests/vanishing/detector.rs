@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use boatswain::config::Profile;
 use boatswain::liveness::{Ask, Carrier, Liveness, Outcome, Pulse, Rules, Sample};
+use boatswain::msg::KernelFeatures;
 use boatswain::msg::{Change, LinkEnd, Moment, Times};
-use boatswain::sys::tcp::{self, Helps};
+use boatswain::sys::tcp;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
@@ -35,20 +36,20 @@ struct Detector {
     start: Instant,
     times: Times,
     rules: Rules,
-    helps: Helps,
+    features: KernelFeatures,
     conns: HashMap<usize, Conn>,
     news: Vec<(&'static str, String)>,
     trace: Option<String>,
 }
 
-/// Runs until the process ends. `VANISH_PROFILE`, `VANISH_WITHOUT` (helps), `VANISH_TRACE` (a folder) say how.
+/// Runs until the process ends. `VANISH_PROFILE`, `VANISH_WITHOUT` (features), `VANISH_TRACE` (a folder) say how.
 pub fn detector() {
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
     let var = |name: &str| std::env::var(name).unwrap_or_default();
-    let helps = Helps::probe(&var("VANISH_WITHOUT"));
+    let features = tcp::probe(&var("VANISH_WITHOUT"));
     let times = Profile::from_word(&var("VANISH_PROFILE")).unwrap_or(Profile::Standard).values().times();
     let mut listener = TcpListener::bind("0.0.0.0:8080".parse().expect("an address")).expect("the port is free");
     let poll = Poll::new().expect("epoll");
@@ -58,13 +59,13 @@ pub fn detector() {
         poll,
         start: Instant::now(),
         times,
-        rules: Rules::new(&times, helps.rto_max, helps.nudge),
-        helps,
+        rules: Rules::new(&times, features.rto_max, features.nudge),
+        features,
         conns: HashMap::new(),
         news: Vec::new(),
         trace,
     };
-    println!("@helps {helps}");
+    println!("@features {features}");
     println!("@up detector");
     detector.run(&listener);
 }
@@ -182,7 +183,7 @@ impl Detector {
     fn answer(&mut self, id: usize, head: &str, now: Moment) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if head.starts_with("GET /api/events") {
-            tcp::prepare_link(conn.stream.as_fd(), &self.times, &self.helps);
+            tcp::prepare_link(conn.stream.as_fd(), &self.times, &self.features);
             conn.live.become_link(Carrier::Link, &self.rules, now, Some(Duration::from_millis(500)));
             conn.hears = match head {
                 h if h.contains("lost") => &["lost", "left", "suspected", "recovered", "stalled", "moving"],
@@ -257,7 +258,7 @@ impl Detector {
             let _ = tcp::nudge(fd);
         }
         if outcome.prepare {
-            tcp::prepare_response(fd, &self.helps);
+            tcp::prepare_response(fd, &self.features);
         }
         match outcome.pulse {
             Some(Pulse::Beat) => conn.output.extend_from_slice(b"event: beat\ndata: {\"n\":1}\n\n"),

@@ -55,7 +55,7 @@ impl Server {
                 }
                 let settings = crate::net::world::settings(&config, self.world.site.gate.users().len());
                 self.world.hub.reload(now, settings, &mut self.world.fx);
-                for name in self.world.devices.reload(&config, tokens, &self.world.helps) {
+                for name in self.world.devices.reload(&config, tokens, &self.world.features) {
                     self.world.hub.device_changed(now, &name, &mut self.world.fx);
                 }
                 self.world.reload(Rc::new(config), pages);
