@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use boatswain::ask::Beat;
 use boatswain::config::Config;
 use boatswain::describe::{Args, Describe};
-use boatswain::hub::{BeatAnswer, Hub, LinkSpec, Newcomer, Order, Seed, Tab, Take};
+use boatswain::hub::{Ask, BeatAnswer, Denied, Done, Hub, LinkSpec, Newcomer, Order, Seed, Tab, Take, Wish};
 use boatswain::msg::{
     Change, ConnId, DeviceEffect, DeviceHello, Effect, Effects, Epoch, Evidence, FromDevice, LinkEnd, Moment, Now,
     PeerAddr, Role, SessionId, ToDevice, Types,
@@ -238,12 +239,12 @@ impl House {
             11..=13 => self.beat(who, with),
             14 | 15 => self.take(who, m, with),
             16 => {
-                let done = self.hub.release_control(now, self.people[who].id, DEVICES[m], &mut self.fx);
+                let done = self.ask(who, Ask::Control { device: DEVICES[m], wish: Wish::Release });
                 assert!(done.is_err() || self.machines[m].holding.is_some_and(|h| h.who == who));
             }
             17 => {
                 let to = self.people[usize::from(with / 4) % USERS.len()].id;
-                let _ = self.hub.give_control(now, self.people[who].id, DEVICES[m], to, &mut self.fx);
+                let _ = self.ask(who, Ask::Control { device: DEVICES[m], wish: Wish::Give(to) });
             }
             18 | 19 => self.command(who, m, with),
             20 => self.hello(m),
@@ -261,14 +262,19 @@ impl House {
         }
     }
 
+    fn ask(&mut self, who: usize, ask: Ask<'_>) -> Result<Done, Denied> {
+        self.hub.ask(self.now(), self.people[who].id, ask, &mut self.fx)
+    }
+
     fn connect(&mut self, who: usize) {
         self.count();
         self.links += 1;
-        let (now, c, p) = (self.now(), self.links, &mut self.people[who]);
-        p.tab += 1;
-        let tab = Some(Tab { name: format!("tab{who}").into(), n: p.tab });
-        let spec = LinkSpec { types: Types::ALL, beats: true, last: None, tab };
-        if self.hub.open_link(now, p.id, conn(c), spec, &mut self.fx).is_ok() {
+        let c = self.links;
+        self.people[who].tab += 1;
+        let tab = Some(Tab { name: format!("tab{who}").into(), n: self.people[who].tab });
+        let spec = Box::new(LinkSpec { types: Types::ALL, beats: true, last: None, tab });
+        if self.ask(who, Ask::Link { conn: conn(c), spec }).is_ok() {
+            let p = &mut self.people[who];
             (p.link, p.suspect, p.newest) = (Some(c), false, None);
         }
     }
@@ -317,12 +323,12 @@ impl House {
         let Some(newest) = p.newest else { return };
         let n = newest - u64::from(with >> 4 & 3);
         let hold: &[&str] = if with & 0x80 == 0 { &DEVICES } else { &DEVICES[..1] };
-        let counted = self.hub.link_beat_answer(now, conn(c), n, hold, &mut self.fx);
-        if counted != BeatAnswer::Counted {
+        let beat = Beat { n, hold: hold.iter().map(|name| name.to_string()).collect() };
+        if self.ask(who, Ask::LinkBeat { conn: conn(c), beat: &beat }) != Ok(Done::Beat(BeatAnswer::Counted)) {
             return;
         }
         // of a number that was left out the page knows by the next one
-        let sent = p.sent.range(n..).next().map(|(_, &sent)| sent);
+        let sent = self.people[who].sent.range(n..).next().map(|(_, &sent)| sent);
         for (m, name) in self.machines.iter_mut().zip(DEVICES) {
             let Some(h) = m.holding.as_mut().filter(|h| h.who == who && hold.contains(&name)) else { continue };
             if h.lease.is_none() && h.newest.is_none_or(|newest| newest < n) {
@@ -335,12 +341,13 @@ impl House {
     }
 
     fn take(&mut self, who: usize, m: usize, with: u8) {
-        let (now, boot) = (self.now(), self.boot());
+        let boot = self.boot();
         let lease = (with & 8 != 0).then(|| Duration::from_secs(1 + u64::from(with) % 60));
         let take = Take { lease, force: with & 4 != 0 };
         let was = self.machines[m].holding;
         let over = was.and_then(|h| h.lease).is_some_and(|(until, _)| until <= boot);
-        let Ok(done) = self.hub.take_control(now, self.people[who].id, DEVICES[m], take, &mut self.fx) else { return };
+        let wish = Wish::Take(take);
+        let Ok(Done::Controlled(done)) = self.ask(who, Ask::Control { device: DEVICES[m], wish }) else { return };
         let length = done.lease.map(millis);
         let lease = length.map(|length| (boot + length, length));
         let fresh = Holding { who, sign: boot, lease, newest: None, quiet: 0, looked: 0, beyond: 0, counted: self.ms };
@@ -356,16 +363,15 @@ impl House {
     }
 
     fn command(&mut self, who: usize, m: usize, with: u8) {
-        let (now, boot) = (self.now(), self.boot());
-        let p = &self.people[who];
-        let beat = p.newest.map(|newest| newest - u64::from(with & 7));
+        let boot = self.boot();
+        let beat = self.people[who].newest.map(|newest| newest - u64::from(with & 7));
         let args = Args::default();
         let command = if with & 8 == 0 { "start" } else { "stop" };
         let order = Order { device: DEVICES[m], command, args: &args, beat, reference: None, waiter: None };
-        if self.hub.command(now, p.id, &order, &mut self.fx).is_err() || command == "stop" {
+        if self.ask(who, Ask::Command(&order)).is_err() || command == "stop" {
             return;
         }
-        let sent = beat.and_then(|beat| p.sent.get(&beat));
+        let sent = beat.and_then(|beat| self.people[who].sent.get(&beat));
         assert!(sent.is_none_or(|&sent| boot - sent <= self.command_age), "a command ran late");
         let h = self.machines[m].holding.as_mut().filter(|h| h.who == who);
         let h = h.expect("a command of one who does not hold control");

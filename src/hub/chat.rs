@@ -39,7 +39,7 @@ impl Hub {
     ///
     /// # Errors
     /// See [`SayError`]; nothing was said then.
-    pub fn say(&mut self, now: Now, id: SessionId, text: &str, fx: &mut Effects) -> Result<EventId, SayError> {
+    pub(super) fn say(&mut self, now: Now, id: SessionId, text: &str, fx: &mut Effects) -> Result<EventId, SayError> {
         let text = text.trim_end_matches(['\r', '\n']);
         if text.trim().is_empty() {
             return Err(SayError::Empty);

@@ -121,7 +121,7 @@ impl Hub {
     ///
     /// # Errors
     /// See [`CommandError`], in the order in which it is checked; nothing has happened then.
-    pub fn command(
+    pub(super) fn command(
         &mut self,
         now: Now,
         id: SessionId,

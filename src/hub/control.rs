@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::dead_man::{Hold, OFFER_FOR, Offer, Reach};
-use super::{ControlError, Controlled, Hub, Means, Take};
+use super::dead_man::{Hold, Means, OFFER_FOR, Offer, Reach};
+use super::{ControlError, Controlled, Hub, Take};
 use crate::diag::KEPT;
 use crate::msg::{
     ControlReason, DeviceEffect, DeviceState, Effect, Effects, Member, Message, Moment, Now, Passing, Presence, Role,
@@ -18,7 +18,7 @@ impl Hub {
     ///
     /// # Errors
     /// See [`ControlError`]; nothing has changed then.
-    pub fn take_control(
+    pub(super) fn take_control(
         &mut self,
         now: Now,
         id: SessionId,
@@ -81,7 +81,7 @@ impl Hub {
     ///
     /// # Errors
     /// See [`ControlError`]; nothing has changed then.
-    pub fn release_control(
+    pub(super) fn release_control(
         &mut self,
         now: Now,
         id: SessionId,
@@ -97,7 +97,7 @@ impl Hub {
     ///
     /// # Errors
     /// See [`ControlError`]; nothing has changed then.
-    pub fn give_control(
+    pub(super) fn give_control(
         &mut self,
         now: Now,
         id: SessionId,
@@ -218,9 +218,9 @@ impl Hub {
     }
 
     /// A page of `id` answered beat `n`, sent at `sent`, and named these devices.
-    pub(super) fn devices_named(&mut self, now: Now, id: SessionId, n: u64, sent: Moment, names: &[&str]) {
+    pub(super) fn devices_named(&mut self, now: Now, id: SessionId, n: u64, sent: Moment, names: &[String]) {
         for name in names {
-            if let Some(d) = self.devices.get_mut(*name) {
+            if let Some(d) = self.devices.get_mut(name.as_str()) {
                 if let Some(hold) = d.hold.as_mut().filter(|hold| hold.session == id) {
                     hold.named(now.mono, n, sent);
                     self.arm_device(name);

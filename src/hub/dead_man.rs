@@ -10,7 +10,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Means;
 use crate::config::Control;
 use crate::msg::{ControlReason, Member, Moment, SessionId};
 
@@ -51,6 +50,15 @@ impl Credit {
         self.given += earned;
         earned
     }
+}
+
+/// What keeps control.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Means {
+    /// A page's answers to beats.
+    Page,
+    /// A lease of this length.
+    Lease(Duration),
 }
 
 /// What keeps control alive.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::roster::{Link, Page};
 use super::seats::{Cue, Stand};
-use super::{BeatAnswer, Hub, LinkSpec, NoLink, NoSeat};
+use super::{BeatAnswer, Denied, Hub, LinkSpec, NoSeat};
+use crate::ask::Beat;
 use crate::msg::{
     Change, CloseReason, ConnId, Effect, Effects, Evidence, Hello, LeftReason, LinkEnd, Message, Moment, Now, Passing,
     SessionId, Type, Types,
@@ -24,35 +25,28 @@ pub(super) struct Parked {
 }
 
 impl Hub {
-    /// Opens the link `conn` of session `id`, which takes a seat if it has none. On success it is told, in this
-    /// order, `hello`, the replay if one was asked for and is possible, and from then on what happens. Its own
-    /// `joined` lies before `hello`: `hello.id` and `hello.members` contain it, and the link hears it only as a
-    /// part of a replay. Older links of the same page are closed as `replaced`.
-    ///
-    /// # Errors
-    /// No seat (somebody may have been told `turned_away`), or a request that its page has given up. Nothing is
-    /// remembered of `conn` then.
-    pub fn open_link(
+    /// See [`Ask::Link`](super::Ask::Link).
+    pub(super) fn open_link(
         &mut self,
         now: Now,
         id: SessionId,
         conn: ConnId,
         spec: LinkSpec,
         fx: &mut Effects,
-    ) -> Result<(), NoLink> {
+    ) -> Result<(), Denied> {
         debug_assert!(!self.links.contains_key(&conn), "{conn:?} is a link already");
         self.forget_expired(now, id);
-        let s = self.sessions.get(id).ok_or(NoLink::Seat(NoSeat::Unknown))?;
+        let s = self.sessions.get(id).ok_or(NoSeat::Unknown)?;
         if let Stand::Ended(reason) = s.stand {
-            return Err(NoLink::Seat(NoSeat::Ended(reason)));
+            return Err(NoSeat::Ended(reason).into());
         }
         if self.stopping {
-            return Err(NoLink::Seat(NoSeat::Stopping));
+            return Err(NoSeat::Stopping.into());
         }
         if spec.tab.as_ref().is_some_and(|tab| tab.n < s.lowest_of(&tab.name)) {
-            return Err(NoLink::Ghost);
+            return Err(Denied::Ghost);
         }
-        self.ensure_seat(now, id, fx).map_err(NoLink::Seat)?;
+        self.ensure_seat(now, id, fx)?;
         if let Some(tab) = &spec.tab {
             self.close_ghosts(id, tab, fx);
         }
@@ -212,9 +206,8 @@ impl Hub {
         }
     }
 
-    /// The page `tab` says goodbye to its connections up to number `n` (`pagehide`): they end in order. Requests of
-    /// that page with such a number that come later are ghosts.
-    pub fn bye(&mut self, now: Now, id: SessionId, tab: &str, n: u64, fx: &mut Effects) {
+    /// See [`Ask::Bye`](super::Ask::Bye).
+    pub(super) fn bye(&mut self, now: Now, id: SessionId, tab: &str, n: u64, fx: &mut Effects) {
         let Some(s) = self.sessions.get_mut(id) else { return };
         s.heard = now.mono;
         s.raise_tab(tab, n.saturating_add(1));
@@ -228,9 +221,8 @@ impl Hub {
         }
     }
 
-    /// The page at the end of the link `conn` says goodbye on it: it ends in order, and with it what the same page
-    /// had opened before.
-    pub fn link_bye(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
+    /// See [`Ask::LinkBye`](super::Ask::LinkBye).
+    pub(super) fn link_bye(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
         let Some(link) = self.links.get(&conn) else { return };
         if let Some(tab) = link.tab.clone() {
             return self.bye(now, link.session, &tab.name, tab.n, fx);
@@ -278,25 +270,25 @@ impl Hub {
         }
     }
 
-    /// The page `tab` answers beat `n` and names the devices that it controls.
-    pub fn beat_answer(
+    /// The page `tab` answers a beat and names the devices that it controls.
+    pub(super) fn beat_answer(
         &mut self,
         now: Now,
         id: SessionId,
         tab: &str,
-        n: u64,
-        hold: &[&str],
+        beat: &Beat,
         fx: &mut Effects,
     ) -> BeatAnswer {
         let Some(s) = self.sessions.get_mut(id) else { return BeatAnswer::Unknown };
         s.heard = now.mono;
         let named = |c: &&ConnId| self.links.get(c).is_some_and(|l| l.tab.as_ref().is_some_and(|t| &*t.name == tab));
         let Some(&conn) = s.links.iter().find(named) else { return BeatAnswer::Unknown };
-        self.link_beat_answer(now, conn, n, hold, fx)
+        self.link_beat_answer(now, conn, beat, fx)
     }
 
-    /// The page at the end of the link `conn` answers beat `n` on it and names the devices that it controls.
-    pub fn link_beat_answer(&mut self, now: Now, conn: ConnId, n: u64, hold: &[&str], fx: &mut Effects) -> BeatAnswer {
+    /// The page at the end of the link `conn` answers a beat on it and names the devices that it controls.
+    pub(super) fn link_beat_answer(&mut self, now: Now, conn: ConnId, beat: &Beat, fx: &mut Effects) -> BeatAnswer {
+        let (n, hold) = (beat.n, &beat.hold);
         let Some(link) = self.links.get_mut(&conn) else { return BeatAnswer::Unknown };
         let id = link.session;
         let Some((sent, _)) = link.beat.filter(|&(sent, _)| n <= sent) else { return BeatAnswer::Unknown };

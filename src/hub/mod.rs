@@ -10,7 +10,8 @@
 //! | `sessions` | which request belongs to which session; the end of sessions |
 //! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
 //! | `roster` | how a member looks to the others |
-//! | `terms` | what is said at this door |
+//! | `ask` | what somebody may want, and how it is answered |
+//! | `terms` | settings, counters |
 //! | `chat` | what may be said and how fast |
 //! | `devices` | which devices there are, how they are, what they measure |
 //! | `values` | the newest values of one device, within bounds |
@@ -22,6 +23,7 @@
 //!
 //! A connection that is not a link is unknown here: the loop tells of it by [`Hub::plain_lost`].
 
+mod ask;
 pub mod chat;
 pub mod commands;
 pub mod control;
@@ -37,6 +39,7 @@ mod stops;
 mod terms;
 mod values;
 
+pub use ask::*;
 pub use terms::*;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -20,7 +20,13 @@ impl Hub {
     ///
     /// # Errors
     /// No seat, or no such session. Those inside are told `turned_away`.
-    pub fn request(&mut self, now: Now, id: SessionId, asked: Asked, fx: &mut Effects) -> Result<Option<u16>, NoSeat> {
+    pub(super) fn request(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        asked: Asked,
+        fx: &mut Effects,
+    ) -> Result<Option<u16>, NoSeat> {
         self.forget_expired(now, id);
         let s = self.sessions.get_mut(id).ok_or(NoSeat::Unknown)?;
         if let Stand::Ended(reason) = s.stand {

@@ -415,16 +415,11 @@ impl Hub {
         self.barred.iter().any(|b| b.until > now.mono && b.addr == addr && &*b.user == user)
     }
 
-    /// The session is over: seat freed, links closed, cookie dead.
-    pub fn logout(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
-        self.end(now, id, LeftReason::Logout, fx);
-    }
-
     /// An admin takes the seat of `id` away; its user is refused from that address for [`BARRED_FOR`].
     ///
     /// # Errors
     /// `by` is no admin; nobody of that name has a seat.
-    pub fn evict(&mut self, now: Now, by: SessionId, id: SessionId, fx: &mut Effects) -> Result<(), EvictError> {
+    pub(super) fn evict(&mut self, now: Now, by: SessionId, id: SessionId, fx: &mut Effects) -> Result<(), EvictError> {
         if self.sessions.get(by).is_none_or(|s| s.role != Role::Admin) {
             return Err(EvictError::Role);
         }

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
+use crate::ask::Beat;
 use crate::config::{Chat, Control, Rate, Seats};
 use crate::msg::{Change, Effect, Epoch, Evidence, LinkEnd, Member, Passing, PeerAddr, Presence, Role, Types};
 
@@ -170,29 +171,34 @@ impl World {
 
     // What they do.
 
-    pub(super) fn ask(&mut self, id: SessionId, asked: Asked) -> Result<Option<u16>, NoSeat> {
+    pub(super) fn wants(&mut self, id: SessionId, ask: Ask<'_>) -> Result<Done, Denied> {
         let now = self.now();
-        let seat = self.hub.request(now, id, asked, &mut self.fx);
+        let done = self.hub.ask(now, id, ask, &mut self.fx);
         self.settle();
-        seat
+        done
+    }
+
+    pub(super) fn ask(&mut self, id: SessionId, asked: Asked) -> Result<Option<u16>, NoSeat> {
+        match self.wants(id, Ask::Serve(asked)) {
+            Ok(Done::Served(seat)) => Ok(seat),
+            Err(Denied::Seat(no)) => Err(no),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn page(&mut self, id: SessionId) -> Result<Option<u16>, NoSeat> {
         self.ask(id, Asked::Page { html: true })
     }
 
-    pub(super) fn open(&mut self, id: SessionId, c: u16, spec: LinkSpec) -> Result<(), NoLink> {
-        let now = self.now();
-        let opened = self.hub.open_link(now, id, conn(c), spec, &mut self.fx);
-        self.settle();
-        opened
+    pub(super) fn open(&mut self, id: SessionId, c: u16, spec: LinkSpec) -> Result<(), Denied> {
+        self.wants(id, Ask::Link { conn: conn(c), spec: Box::new(spec) }).map(|_| ())
     }
 
     pub(super) fn link(&mut self, id: SessionId, c: u16) {
         assert_eq!(self.open(id, c, spec()), Ok(()));
     }
 
-    pub(super) fn tab(&mut self, id: SessionId, c: u16, name: &str, n: u64) -> Result<(), NoLink> {
+    pub(super) fn tab(&mut self, id: SessionId, c: u16, name: &str, n: u64) -> Result<(), Denied> {
         self.open(id, c, LinkSpec { tab: Some(Tab { name: name.into(), n }), ..spec() })
     }
 
@@ -234,10 +240,36 @@ impl World {
     }
 
     pub(super) fn say(&mut self, id: SessionId, text: &str) -> Result<EventId, SayError> {
-        let now = self.now();
-        let said = self.hub.say(now, id, text, &mut self.fx);
-        self.settle();
-        said
+        match self.wants(id, Ask::Say(text)) {
+            Ok(done) => Ok(done.id().expect("an event")),
+            Err(Denied::Say(why)) => Err(why),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn evict(&mut self, by: SessionId, id: SessionId) -> Result<(), EvictError> {
+        match self.wants(by, Ask::Evict(id)) {
+            Ok(_) => Ok(()),
+            Err(Denied::Evict(why)) => Err(why),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn logout(&mut self, id: SessionId) {
+        self.wants(id, Ask::Logout).expect("never denied");
+    }
+
+    pub(super) fn bye(&mut self, id: SessionId, tab: &str, n: u64) {
+        self.wants(id, Ask::Bye(&Tab { name: tab.into(), n })).expect("never denied");
+    }
+
+    /// The page `tab` answers beat `n`.
+    pub(super) fn answer(&mut self, id: SessionId, tab: &str, n: u64, hold: &[&str]) -> BeatAnswer {
+        let beat = Beat { n, hold: hold.iter().map(|name| name.to_string()).collect() };
+        match self.wants(id, Ask::Beat { tab, beat: &beat }) {
+            Ok(Done::Beat(worth)) => worth,
+            other => panic!("{other:?}"),
+        }
     }
 
     // What is heard of it.

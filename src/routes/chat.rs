@@ -1,10 +1,9 @@
 //! `/api/chat`: the chat as one URL. GET listens, POST says something.
 
-use std::time::Duration;
-
 use crate::ask;
-use crate::hub::SayError;
+use crate::hub::{Ask, Denied, NoSeat, SayError};
 use crate::msg::{Type, Types};
+use crate::routes::denied::told;
 use crate::routes::full;
 use crate::routes::links::open_sse;
 use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
@@ -19,40 +18,16 @@ pub(super) fn say(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Ok(text) => text,
         Err(refusal) => return refusal.into(),
     };
-    match ctx.hub.say(ctx.now, call.caller.session, &text, ctx.fx) {
-        Ok(id) => json(201, |o| {
-            o.shown("id", id);
+    match ctx.ask(call.caller.session, Ask::Say(&text)) {
+        Ok(done) => json(201, |o| {
+            if let Some(id) = done.id() {
+                o.shown("id", id);
+            }
         })
         .into(),
-        Err(SayError::NoSeat) => full::answer(ctx, call.request, crate::hub::NoSeat::Unknown).into(),
-        Err(why) => {
-            let (status, word, said) = unsaid(ctx, why);
-            let full = refusal(status, word, &said);
-            match why {
-                SayError::TooFast { retry_after } => full.with("Retry-After", seconds(retry_after).to_string()),
-                _ => full,
-            }
-            .into()
-        }
+        Err(Denied::Say(SayError::NoSeat)) => full::answer(ctx, call.request, NoSeat::Unknown.into()).into(),
+        Err(why) => told(ctx, "", "", why).full().into(),
     }
-}
-
-/// Why something was not said: the status, the word and the sentence.
-pub(super) fn unsaid(ctx: &Ctx<'_>, why: SayError) -> (u16, &'static str, String) {
-    match why {
-        SayError::Empty => (400, "empty", "there is no text to say".into()),
-        SayError::TooLong => {
-            (413, "too_long", format!("a message has at most {} characters", ctx.site.config.chat.text_max))
-        }
-        SayError::TooFast { retry_after } => {
-            (429, "too_fast", format!("too many messages; the next one in {} s", seconds(retry_after)))
-        }
-        SayError::NoSeat => (403, "no_seat", "this session has no seat any more; sign in again".into()),
-    }
-}
-
-fn seconds(wait: Duration) -> u64 {
-    (wait.as_millis() as u64).div_ceil(1000).max(1)
 }
 
 /// The text in the body of a POST, or what to answer.

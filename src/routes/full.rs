@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::http::request::Request;
 use crate::http::response::HTML;
-use crate::hub::NoSeat;
+use crate::hub::{Denied, NoSeat};
 use crate::msg::Presence;
 use crate::routes::languages::{self, Language};
 use crate::routes::reply::{Ctx, Full, json, refusal};
@@ -23,7 +23,8 @@ const RETRY: u32 = 5;
 const RETRY_TAB: u32 = 1;
 
 /// The answer to a request that found no seat.
-pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: NoSeat) -> Full {
+pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: Denied) -> Full {
+    let why = if let Denied::Seat(why) = why { why } else { NoSeat::Unknown };
     let retry = if request.query_value("tab").is_some() { RETRY_TAB } else { RETRY };
     match why {
         NoSeat::Full | NoSeat::PerUser => {}

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::ask;
 use crate::http::request::{Method, Request, Version};
 use crate::http::response::EVENT_STREAM;
-use crate::hub::{Asked, LinkSpec, NoLink, Tab};
+use crate::hub::{Ask, Asked, Denied, LinkSpec, Tab};
 use crate::ledger::Party;
 use crate::link::Link;
 use crate::link::sse::Sse;
@@ -19,7 +19,7 @@ use crate::routes::reply::{Call, Ctx, Full, Reply, refusal};
 pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: bool) -> Reply {
     let request = call.request;
     if request.method == Method::Head {
-        if let Err(why) = ctx.hub.request(ctx.now, call.caller.session, Asked::Link, ctx.fx) {
+        if let Err(why) = ctx.ask(call.caller.session, Ask::Serve(Asked::Link)) {
             return full::answer(ctx, request, why).into();
         }
         return Full::new(200, EVENT_STREAM, Vec::new()).into();
@@ -29,18 +29,18 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
         Err(reply) => return reply,
     };
     let last = request.header("last-event-id").map(String::from_utf8_lossy).or_else(|| query(request, "last"));
-    let spec = LinkSpec { types, beats, last: replay(ctx, &call.caller.user, last, types), tab };
+    let spec = Box::new(LinkSpec { types, beats, last: replay(ctx, &call.caller.user, last, types), tab });
     let link = Sse::events(request.version != Version::Http10);
     let mut opening = Vec::new();
     link.opening(&mut opening);
-    match ctx.hub.open_link(ctx.now, call.caller.session, ctx.peer.conn, spec, ctx.fx) {
-        Ok(()) => {}
-        Err(NoLink::Seat(why)) => return full::answer(ctx, request, why).into(),
-        Err(NoLink::Ghost) => {
+    match ctx.ask(call.caller.session, Ask::Link { conn: ctx.peer.conn, spec }) {
+        Ok(_) => {}
+        Err(Denied::Ghost) => {
             let mut body = Vec::new();
             Sse::events(false).farewell(CloseReason::Replaced, &mut body);
             return Full::new(200, EVENT_STREAM, body).into();
         }
+        Err(why) => return full::answer(ctx, request, why).into(),
     }
     Reply::Stream { link: Box::new(link), opening, beats }
 }
@@ -62,8 +62,7 @@ pub(super) fn beat(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Ok(beat) => beat,
         Err(why) => return refused(why),
     };
-    let hold: Vec<&str> = beat.hold.iter().map(String::as_str).collect();
-    ctx.hub.beat_answer(ctx.now, call.caller.session, &tab, beat.n, &hold, ctx.fx);
+    let _ = ctx.ask(call.caller.session, Ask::Beat { tab: &tab, beat: &beat }); // never denied
     Full::empty(204).into()
 }
 
@@ -71,7 +70,7 @@ pub(super) fn beat(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 pub(super) fn bye(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     match tab(call.request) {
         Ok(Some(tab)) => {
-            ctx.hub.bye(ctx.now, call.caller.session, &tab.name, tab.n, ctx.fx);
+            let _ = ctx.ask(call.caller.session, Ask::Bye(&tab)); // never denied
             Full::empty(204).into()
         }
         Ok(None) => super::bad_query("tab", "the name of the page that goes, as in ?tab=x7k2&n=3"),

@@ -2,11 +2,12 @@
 
 use crate::http::auth::{Credentials, credentials, forget_cookie};
 use crate::http::response::{Audience, TEXT};
+use crate::hub::Ask;
 use crate::routes::access::{own_pages_only, unauthorized};
 use crate::routes::reply::{Call, Ctx, Full, Reply, cookie_name};
 
 pub(super) fn leave(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
-    ctx.hub.logout(ctx.now, call.caller.session, ctx.fx);
+    let _ = ctx.ask(call.caller.session, Ask::Logout); // never denied
     Full::empty(204).with("Set-Cookie", forget_cookie(&cookie_name(ctx.peer.port))).into()
 }
 

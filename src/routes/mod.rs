@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod chat;
+mod denied;
 pub mod devices;
 mod events;
 mod evict;
@@ -27,7 +28,7 @@ use crate::config::Auth;
 use crate::http::files::path::{self, Relative};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
-use crate::hub::Asked;
+use crate::hub::{Ask, Asked};
 use crate::msg::Role;
 use reply::{Call, Caller, Ctx, Full, Reply, refusal};
 
@@ -175,7 +176,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let seat = matches!(need, Need::Seat(_) | Need::Link);
     if seat && ctx.hub.seat_available(ctx.now, caller.session).is_err() {
         // asked in earnest it tells those inside that somebody was turned away
-        if let Err(why) = ctx.hub.request(ctx.now, caller.session, Asked::Link, ctx.fx) {
+        if let Err(why) = ctx.ask(caller.session, Ask::Serve(Asked::Link)) {
             return Err(refuse(full::answer(ctx, request, why)));
         }
     }
@@ -238,7 +239,7 @@ pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, bod
         };
         // a link takes its seat when it opens
         if !matches!(route.need, Need::Link | Need::Stop) {
-            if let Err(why) = ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
+            if let Err(why) = ctx.ask(caller.session, Ask::Serve(asked)) {
                 return full::answer(ctx, request, why).into();
             }
         }
@@ -256,7 +257,7 @@ pub fn page_seat(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, 
     // a page that fetches a piece of HTML by script has not navigated; old browsers and curl do not say, and have
     let navigates = request.header("sec-fetch-mode").is_none_or(|mode| mode.eq_ignore_ascii_case(b"navigate"));
     let asked = Asked::Page { html: html && navigates };
-    match ctx.hub.request(ctx.now, caller.session, asked, ctx.fx) {
+    match ctx.ask(caller.session, Ask::Serve(asked)) {
         Ok(_) => Ok(()),
         Err(why) => Err(full::answer(ctx, request, why)),
     }

@@ -7,7 +7,7 @@ use crate::diag::ration::Ration;
 use crate::http::request::Request;
 pub use crate::http::response::Full;
 use crate::http::response::{Audience, JSON};
-use crate::hub::Hub;
+use crate::hub::{Ask, Denied, Done, Hub};
 use crate::json::Object;
 use crate::ledger::Ledger;
 use crate::link::Link;
@@ -77,6 +77,16 @@ pub struct Ctx<'a> {
     pub verdict: Option<(Key, Verdict)>,
     /// How busy the server is.
     pub load: Load,
+}
+
+impl Ctx<'_> {
+    /// What `session` wants of the hub.
+    ///
+    /// # Errors
+    /// See [`Hub::ask`].
+    pub fn ask(&mut self, session: SessionId, ask: Ask<'_>) -> Result<Done, Denied> {
+        self.hub.ask(self.now, session, ask, self.fx)
+    }
 }
 
 /// Who asks: a session whose user is known.

@@ -2,7 +2,7 @@
 //! the setting `debug.echo`: one that sends back what it gets, for conformance tests.
 
 use crate::http::request::{Method, Request, Version};
-use crate::hub::{LinkSpec, NoLink};
+use crate::hub::{Ask, Denied, LinkSpec};
 use crate::link::ws::{Echo, Ws, accept};
 use crate::msg::{CloseReason, Effect, Type};
 use crate::routes::events::types;
@@ -22,12 +22,12 @@ pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     };
     let beats = types.has(Type::Beat);
     let last = replay(ctx, &call.caller.user, query(request, "last"), types);
-    let spec = LinkSpec { types, beats, last, tab };
-    match ctx.hub.open_link(ctx.now, call.caller.session, ctx.peer.conn, spec, ctx.fx) {
-        Ok(()) => {}
-        Err(NoLink::Seat(why)) => return full::answer(ctx, request, why).into(),
+    let spec = Box::new(LinkSpec { types, beats, last, tab });
+    match ctx.ask(call.caller.session, Ask::Link { conn: ctx.peer.conn, spec }) {
+        Ok(_) => {}
         // a page cannot see the status of a handshake: it is told over the socket
-        Err(NoLink::Ghost) => ctx.fx.push(Effect::Close { conn: ctx.peer.conn, why: CloseReason::Replaced }),
+        Err(Denied::Ghost) => ctx.fx.push(Effect::Close { conn: ctx.peer.conn, why: CloseReason::Replaced }),
+        Err(why) => return full::answer(ctx, request, why).into(),
     }
     Reply::Upgrade { link: Box::new(Ws::page()), accept, beats, carries: true }
 }

@@ -3,42 +3,32 @@
 
 use std::rc::Rc;
 
-use crate::ask::{Ask, Request};
+use crate::ask::{self, Request};
+use crate::hub::{Ask, Done};
 use crate::msg::{Effect, EventId, Message, Passing, SessionId};
-use crate::routes::chat::unsaid;
+use crate::routes::denied::{Refusal, told};
 use crate::routes::devices;
 use crate::routes::reply::Ctx;
-
-/// What a page is refused: one word, one sentence.
-type Refusal = (&'static str, String);
 
 /// Does what the page at the end of the link `ctx.peer.conn` of `session` asks for.
 pub fn take(ctx: &mut Ctx<'_>, session: SessionId, request: Request) {
     let conn = ctx.peer.conn;
-    let bye = request.ask == Ok(Ask::Bye);
-    let denied = |denied: devices::Denied| (denied.word, denied.message);
-    let outcome = match request.ask {
-        Ok(Ask::Say(text)) => ctx.hub.say(ctx.now, session, &text, ctx.fx).map(Some).map_err(|why| {
-            let (_, word, said) = unsaid(ctx, why);
-            (word, said)
-        }),
-        Ok(Ask::Beat(beat)) => {
-            let hold: Vec<&str> = beat.hold.iter().map(String::as_str).collect();
-            ctx.hub.link_beat_answer(ctx.now, conn, beat.n, &hold, ctx.fx);
-            Ok(None)
+    let bye = request.ask == Ok(ask::Ask::Bye);
+    let outcome = match &request.ask {
+        Ok(ask::Ask::Say(text)) => ctx.ask(session, Ask::Say(text)).map_err(|why| told(ctx, "", "", why)),
+        Ok(ask::Ask::Beat(beat)) => {
+            ctx.ask(session, Ask::LinkBeat { conn, beat }).map_err(|why| told(ctx, "", "", why))
         }
-        Ok(Ask::Bye) => Ok(None),
-        Ok(Ask::Command(order)) => {
-            devices::send(ctx, session, &order, None).map(|ordered| Some(ordered.id)).map_err(denied)
-        }
-        Ok(Ask::Control(wish)) => devices::change_control(ctx, session, &wish).map(|_| None).map_err(denied),
-        Err(why) => Err(("shape", why.into())),
+        Ok(ask::Ask::Bye) => Ok(Done::Nothing), // it hears so before its link closes
+        Ok(ask::Ask::Command(command)) => devices::send(ctx, session, command, None),
+        Ok(ask::Ask::Control(control)) => devices::change_control(ctx, session, control),
+        Err(why) => Err(Refusal::shape(why)),
     };
-    if let Some(passing) = reply(request.reference, outcome) {
+    if let Some(passing) = reply(request.reference, outcome.map(|done| done.id())) {
         ctx.fx.push(Effect::Deliver { to: vec![conn], message: Message::Passing(Rc::new(passing)) });
     }
     if bye {
-        ctx.hub.link_bye(ctx.now, conn, ctx.fx);
+        let _ = ctx.ask(session, Ask::LinkBye(conn)); // never denied
     }
 }
 
@@ -47,6 +37,8 @@ fn reply(reference: Option<crate::msg::Ref>, outcome: Result<Option<EventId>, Re
     match (outcome, reference) {
         (Ok(id), Some(reference)) => Some(Passing::Done { reference, id }),
         (Ok(_), None) => None,
-        (Err((error, said)), reference) => Some(Passing::Error { reference, error, message: said.into() }),
+        (Err(refused), reference) => {
+            Some(Passing::Error { reference, error: refused.word, message: refused.message.into() })
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which request belongs to which session, and how sessions end.
 
 use super::super::tests::{World, addr, conn};
-use super::super::{Asked, LinkSpec, NoLink, NoSeat, Tab};
+use super::super::{Asked, Denied, LinkSpec, NoSeat, Tab};
 use super::*;
 use crate::msg::{Evidence, LinkEnd};
 
@@ -105,8 +105,7 @@ fn logging_out_frees_the_seat_closes_the_links_and_is_final() {
     let cookie = w.hub.sessions.get(ann).expect("known").cookie;
     w.link(ann, 3);
     w.news(2);
-    let now = w.now();
-    w.hub.logout(now, ann, &mut w.fx);
+    w.logout(ann);
     w.settle();
     w.expect(2, &["left ann@2 logout"]).expect_closed(&[(1, CloseReason::Logout), (3, CloseReason::Logout)]);
     let view = w.hub.session_by_cookie(w.now(), &cookie).expect("remembered");
@@ -114,7 +113,7 @@ fn logging_out_frees_the_seat_closes_the_links_and_is_final() {
     assert_eq!(w.page(ann), Err(NoSeat::Ended(LeftReason::Logout)));
     assert_eq!(w.ask(ann, Asked::Read), Err(NoSeat::Ended(LeftReason::Logout)));
     let spec = LinkSpec { tab: Some(Tab { name: "t".into(), n: 1 }), ..super::super::tests::spec() };
-    assert_eq!(w.open(ann, 4, spec), Err(NoLink::Seat(NoSeat::Ended(LeftReason::Logout))));
+    assert_eq!(w.open(ann, 4, spec), Err(Denied::Seat(NoSeat::Ended(LeftReason::Logout))));
 }
 
 #[test]
@@ -122,8 +121,7 @@ fn whoever_logged_out_comes_back_as_a_new_session() {
     let mut w = World::new();
     let curl = w.curl("ann", addr(1));
     w.page(curl).expect("a seat");
-    let now = w.now();
-    w.hub.logout(now, curl, &mut w.fx);
+    w.logout(curl);
     w.settle();
     let again = w.curl("ann", addr(1));
     assert_ne!(again, curl);
@@ -137,12 +135,11 @@ fn an_evicted_user_is_barred_from_that_address_for_a_minute() {
     let bob = w.member("bob", 2);
     let admin = w.member("admin", 3);
     w.news(2);
-    let now = w.now();
-    assert_eq!(w.hub.evict(now, bob, ann, &mut w.fx), Err(EvictError::Role));
-    assert_eq!(w.hub.evict(now, admin, SessionId(1), &mut w.fx), Err(EvictError::Nobody));
-    assert_eq!(w.hub.evict(now, admin, ann, &mut w.fx), Ok(()));
+    assert_eq!(w.evict(bob, ann), Err(EvictError::Role));
+    assert_eq!(w.evict(admin, SessionId(1)), Err(EvictError::Nobody));
+    assert_eq!(w.evict(admin, ann), Ok(()));
     w.settle();
-    assert_eq!(w.hub.evict(now, admin, ann, &mut w.fx), Err(EvictError::Nobody));
+    assert_eq!(w.evict(admin, ann), Err(EvictError::Nobody));
     w.expect(2, &["left ann@1 evicted"]).expect_closed(&[(1, CloseReason::Evicted)]);
     w.at(59_999);
     assert!(w.hub.barred(w.now(), "ann", addr(1)));
@@ -240,7 +237,7 @@ fn a_page_has_one_link_and_its_ghosts_are_known() {
     assert_eq!(w.tab(ann, 1, "t", 5), Ok(()));
     assert_eq!(w.tab(ann, 2, "t", 6), Ok(()));
     w.expect_closed(&[(1, CloseReason::Replaced)]);
-    assert_eq!(w.tab(ann, 3, "t", 5), Err(NoLink::Ghost));
+    assert_eq!(w.tab(ann, 3, "t", 5), Err(Denied::Ghost));
     assert_eq!(w.tab(ann, 4, "other", 1), Ok(()), "another page");
     // A browser that reconnects by itself asks with the same number.
     assert_eq!(w.tab(ann, 5, "t", 6), Ok(()));
@@ -259,13 +256,12 @@ fn after_goodbye_only_a_new_number_opens_a_link() {
     w.member("bob", 9);
     assert_eq!(w.tab(ann, 1, "t", 5), Ok(()));
     w.news(9);
-    let now = w.now();
-    w.hub.bye(now, ann, "t", 4, &mut w.fx);
+    w.bye(ann, "t", 4);
     assert_eq!(w.hub.links(), 2, "an older goodbye");
-    w.hub.bye(now, ann, "t", 5, &mut w.fx);
+    w.bye(ann, "t", 5);
     w.settle();
     w.expect_closed(&[(1, CloseReason::Closed)]);
-    assert_eq!(w.tab(ann, 2, "t", 5), Err(NoLink::Ghost));
+    assert_eq!(w.tab(ann, 2, "t", 5), Err(Denied::Ghost));
     w.at(2_999).expect(9, &[]);
     assert_eq!(w.tab(ann, 3, "t", 6), Ok(()));
     w.fin(3).after(3_000).expect(9, &["left ann@2 closed"]);
@@ -275,8 +271,7 @@ fn after_goodbye_only_a_new_number_opens_a_link() {
 fn a_goodbye_takes_no_seat() {
     let mut w = World::new();
     let ann = w.browser("ann", addr(1));
-    let now = w.now();
-    w.hub.bye(now, ann, "t", 5, &mut w.fx);
+    w.bye(ann, "t", 5);
     w.settle();
     assert_eq!(w.hub.seats_taken(), 0);
 }
@@ -286,9 +281,8 @@ fn of_too_many_pages_the_oldest_is_forgotten() {
     let mut w = World::new();
     let ann = w.browser("ann", addr(1));
     for i in 0..=TABS_MAX as u64 {
-        let now = w.now();
-        w.hub.bye(now, ann, &format!("t{i}"), 5, &mut w.fx);
+        w.bye(ann, &format!("t{i}"), 5);
     }
     assert_eq!(w.tab(ann, 1, "t0", 1), Ok(()));
-    assert_eq!(w.tab(ann, 2, "t2", 1), Err(NoLink::Ghost));
+    assert_eq!(w.tab(ann, 2, "t2", 1), Err(Denied::Ghost));
 }

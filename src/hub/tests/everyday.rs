@@ -47,7 +47,7 @@ fn an_event_is_one_effect_for_all() {
     w.link(ann, 3);
     let now = w.now();
     let mut fx = Vec::new();
-    w.hub.say(now, ann, "hi", &mut fx).expect("said");
+    w.hub.ask(now, ann, Ask::Say("hi"), &mut fx).expect("said");
     let [Effect::Deliver { to, .. }] = &fx[..] else { panic!("{fx:?}") };
     assert_eq!(to, &[conn(1), conn(2), conn(3)]);
 }
@@ -414,7 +414,7 @@ fn while_the_server_stops_nobody_comes_in_and_pages_on_their_way_are_served() {
     for asked in [Asked::Link, Asked::Act] {
         assert_eq!(w.ask(ann, asked), Err(NoSeat::Stopping));
     }
-    assert_eq!(w.open(ann, 1, spec()), Err(NoLink::Seat(NoSeat::Stopping)));
+    assert_eq!(w.open(ann, 1, spec()), Err(Denied::Seat(NoSeat::Stopping)));
     assert_eq!(w.hub.seat_available(w.now(), ann), Err(NoSeat::Stopping));
     assert_eq!((w.page(ann), w.ask(ann, Asked::Read)), (Ok(None), Ok(None)));
     assert_eq!((w.roster().as_str(), w.hub.newest().seq, w.hub.deadline()), ("", 0, None));
@@ -493,7 +493,6 @@ fn the_session_of_the_request_before_on_a_connection_is_joined_only_by_the_same_
     let agent = format!("Browser {}", w.secret);
     let browser = w.browser("ann", addr(4));
     assert_ne!(enter(&mut w, "ann", addr(4), &agent, Some(browser)), browser);
-    let now = w.now();
-    w.hub.logout(now, first, &mut w.fx);
+    w.logout(first);
     assert_ne!(enter(&mut w, "ann", addr(2), "curl/8", Some(first)), first, "it has ended");
 }

@@ -147,7 +147,7 @@ impl World {
         let now = self.now();
         let n = self.hub.beat_number(now);
         self.hub.beat_sent(now, conn(page.conn), n);
-        self.hub.beat_answer(now, page.id, &page.tab, n, &page.hold, &mut self.fx);
+        self.answer(page.id, &page.tab, n, &page.hold);
     }
 
     // What they do.
@@ -157,10 +157,15 @@ impl World {
     }
 
     pub(super) fn take_by(&mut self, id: SessionId, device: &str, take: Take) -> Result<Controlled, ControlError> {
-        let now = self.now();
-        let done = self.hub.take_control(now, id, device, take, &mut self.fx);
-        self.settle();
-        done
+        self.control(id, device, Wish::Take(take))
+    }
+
+    fn control(&mut self, id: SessionId, device: &str, wish: Wish) -> Result<Controlled, ControlError> {
+        match self.wants(id, Ask::Control { device, wish }) {
+            Ok(Done::Controlled(done)) => Ok(done),
+            Err(Denied::Control(why)) => Err(why),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn lease(&mut self, id: SessionId, device: &str, seconds: u64) -> Result<Controlled, ControlError> {
@@ -168,24 +173,19 @@ impl World {
     }
 
     pub(super) fn release(&mut self, id: SessionId, device: &str) -> Result<Controlled, ControlError> {
-        let now = self.now();
-        let done = self.hub.release_control(now, id, device, &mut self.fx);
-        self.settle();
-        done
+        self.control(id, device, Wish::Release)
     }
 
     pub(super) fn give(&mut self, id: SessionId, device: &str, to: SessionId) -> Result<Controlled, ControlError> {
-        let now = self.now();
-        let done = self.hub.give_control(now, id, device, to, &mut self.fx);
-        self.settle();
-        done
+        self.control(id, device, Wish::Give(to))
     }
 
     pub(super) fn order(&mut self, id: SessionId, order: &Order<'_>) -> Result<Ordered, CommandError> {
-        let now = self.now();
-        let done = self.hub.command(now, id, order, &mut self.fx);
-        self.settle();
-        done
+        match self.wants(id, Ask::Command(order)) {
+            Ok(Done::Ordered(done)) => Ok(done),
+            Err(Denied::Command(why)) => Err(why),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// `command` with `args`, naming the newest beat if there is a page that sees beats.

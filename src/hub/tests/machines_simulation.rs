@@ -301,7 +301,7 @@ impl Model {
         p.heard = self.w.ms;
         let n = self.w.hub.beat_number(now);
         self.w.hub.beat_sent(now, conn(c), n);
-        let counted = self.w.hub.beat_answer(now, p.id, &p.tab, n, &DEVICES, &mut self.w.fx);
+        let counted = self.w.answer(p.id, &p.tab, n, &DEVICES);
         self.w.settle();
         if counted == BeatAnswer::Counted {
             let ms = self.w.ms;
@@ -576,11 +576,10 @@ impl Model {
     }
 
     fn logout(&mut self, who: usize) {
-        let now = self.w.now();
         if self.dice.roll(3) > 0 {
             return;
         }
-        self.w.hub.logout(now, self.people[who].id, &mut self.w.fx);
+        self.w.logout(self.people[who].id);
         self.w.settle();
         self.person_ends(who, ControlReason::Left);
         let user = self.people[who].user;

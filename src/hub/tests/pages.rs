@@ -10,7 +10,7 @@ pub(super) fn beats(w: &mut World, id: SessionId, c: u16, answer: bool, until: u
         let (now, n) = (w.now(), w.hub.beat_number(w.now()));
         w.hub.beat_sent(now, conn(c), n);
         if answer {
-            assert_eq!(w.hub.beat_answer(now, id, &format!("tab{c}"), n, &["pump-1"], &mut w.fx), BeatAnswer::Counted);
+            assert_eq!(w.answer(id, &format!("tab{c}"), n, &["pump-1"]), BeatAnswer::Counted);
         }
         w.settle();
     }
@@ -54,7 +54,7 @@ fn a_page_that_lets_go_of_control_may_stop_answering() {
     w.after(500);
     let (now, n) = (w.now(), w.hub.beat_number(w.now()));
     w.hub.beat_sent(now, conn(1), n);
-    assert_eq!(w.hub.beat_answer(now, ann, "tab1", n, &[], &mut w.fx), BeatAnswer::Counted);
+    assert_eq!(w.answer(ann, "tab1", n, &[]), BeatAnswer::Counted);
     beats(&mut w, ann, 1, false, 60_000);
     assert_eq!(w.roster(), "ann@1 present");
 }
@@ -81,7 +81,7 @@ fn an_answer_counts_once_and_only_for_a_beat_that_was_sent() {
     let mut w = World::new();
     let ann = page_member(&mut w, "ann", 1);
     let now = w.now();
-    let answer = |w: &mut World, tab: &str, n| w.hub.beat_answer(now, ann, tab, n, &[], &mut w.fx);
+    let answer = |w: &mut World, tab: &str, n| w.answer(ann, tab, n, &[]);
     assert_eq!(answer(&mut w, "tab1", 1000), BeatAnswer::Unknown);
     w.hub.beat_sent(now, conn(1), 1000);
     w.hub.beat_sent(now, conn(1), 1001);

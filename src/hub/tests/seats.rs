@@ -15,7 +15,7 @@ fn a_full_house_turns_away_and_says_so_once_a_minute_for_each_address() {
     assert_eq!(w.page(eve), Err(NoSeat::Full));
     w.expect(1, &["turned_away eve 192.168.1.3"]);
     assert_eq!(w.ask(eve, Asked::Read), Ok(None));
-    assert_eq!(w.open(eve, 3, spec()), Err(NoLink::Seat(NoSeat::Full)));
+    assert_eq!(w.open(eve, 3, spec()), Err(Denied::Seat(NoSeat::Full)));
     let mia = w.browser("mia", addr(3));
     assert_eq!(w.page(mia), Err(NoSeat::Full));
     w.expect(1, &[]);
@@ -148,7 +148,7 @@ fn at_a_full_house_the_page_that_stopped_longest_ago_gives_way() {
             w.hub.beat_sent(now, conn(c), n);
             // Bob stops at 2 s, Mia at 3 s, Ann goes on.
             if i == 0 || t <= 2 + 2 * i as u64 {
-                w.hub.beat_answer(now, id, &format!("tab{c}"), n, &["p"], &mut w.fx);
+                w.answer(id, &format!("tab{c}"), n, &["p"]);
             }
         }
         w.settle();

@@ -179,21 +179,21 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
             let hold: &[&str] = if dice.roll(5) == 0 { &[] } else { &["p"] };
             for tab in ["t0", "t1"] {
                 if dice.roll(2) == 0 {
-                    w.hub.beat_answer(now, id, tab, w.hub.beat_number(now), hold, &mut w.fx);
+                    w.answer(id, tab, w.hub.beat_number(now), hold);
                 }
             }
             w.settle();
         }
         16 => {
             let Some(id) = session else { return };
-            if w.hub.say(now, id, "hi", &mut w.fx).is_ok() {
+            if w.say(id, "hi").is_ok() {
                 assert!(w.hub.members().iter().any(|m| m.session == id), "{id:?} speaks from nowhere");
             }
             w.settle();
         }
         17 => {
             let Some(id) = session else { return };
-            w.hub.bye(now, id, &format!("t{}", dice.roll(2)), dice.roll(50), &mut w.fx);
+            w.bye(id, &format!("t{}", dice.roll(2)), dice.roll(50));
             w.settle();
             // Its links are closed by the hub; `note_closed` hears of it.
         }
@@ -207,12 +207,12 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
             let Some(id) = session else { return };
             match dice.roll(4) {
                 0 => {
-                    w.hub.logout(now, id, &mut w.fx);
+                    w.logout(id);
                     shadow.over.insert(id);
                 }
                 1 => {
                     if let Some(by) = dice.pick(&shadow.known) {
-                        if w.hub.evict(now, by, id, &mut w.fx).is_ok() {
+                        if w.evict(by, id).is_ok() {
                             shadow.over.insert(id);
                         }
                     }

@@ -9,7 +9,8 @@ fn a_command_is_in_the_log_before_the_device_gets_it_and_is_answered_once() {
     let args = Args::new(Some(json(r#"{"rpm":900}"#))).expect("an object");
     let beat = Some(w.hub.beat_number(now));
     let order = Order { device: "pump", command: "speed", args: &args, beat, reference: None, waiter: Some(conn(30)) };
-    let id = w.hub.command(now, ann, &order, &mut w.fx).expect("sent").id;
+    let done = w.hub.ask(now, ann, Ask::Command(&order), &mut w.fx).expect("sent");
+    let id = done.id().expect("an event");
     let kinds: Vec<&str> =
         w.fx.iter()
             .map(|effect| match effect {

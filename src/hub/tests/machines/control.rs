@@ -23,13 +23,11 @@ fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_no
             let admin = w.browser("admin", addr(9));
             w.page(admin).expect("a seat");
             w.freeze(1);
-            let now = w.now();
-            w.hub.evict(now, admin, ann, &mut w.fx).expect("evicted");
+            w.evict(admin, ann).expect("evicted");
         }),
         ("logged out", 10_000, "safe left ann 0", "left", |w, ann| {
             w.freeze(1);
-            let now = w.now();
-            w.hub.logout(now, ann, &mut w.fx);
+            w.logout(ann);
         }),
         ("expired", 10_000, "safe left ann 0", "left", |w, _| {
             w.freeze(1);
@@ -230,7 +228,7 @@ fn one_answer_counts_once_whoever_gives_it() {
         assert_eq!(w.tab(ann, c, &tab, 1), Ok(()));
         let now = w.now();
         w.hub.beat_sent(now, conn(c), n);
-        assert_eq!(w.hub.beat_answer(now, ann, &tab, n, &["pump"], &mut w.fx), BeatAnswer::Counted);
+        assert_eq!(w.answer(ann, &tab, n, &["pump"]), BeatAnswer::Counted);
         w.settle();
     }
     w.live(13_500);
@@ -339,7 +337,7 @@ fn an_answer_to_a_beat_from_before_the_board_slept_keeps_no_control_on_any_link(
     let (now, n) = (w.now(), w.hub.beat_number(w.now()));
     w.hub.beat_sent(now, conn(1), n);
     w.hub.slept(now, Duration::from_secs(4));
-    w.hub.beat_answer(now, ann, "tab1", n, &["pump"], &mut w.fx);
+    w.answer(ann, "tab1", n, &["pump"]);
     w.settle();
     // the same over a link that the page opened after the sleep
     w.at(14_600);
@@ -347,7 +345,7 @@ fn an_answer_to_a_beat_from_before_the_board_slept_keeps_no_control_on_any_link(
     w.at(15_000);
     let now = w.now();
     w.hub.beat_sent(now, conn(101), n + 1);
-    w.hub.beat_answer(now, ann, "tab1", n, &["pump"], &mut w.fx);
+    w.answer(ann, "tab1", n, &["pump"]);
     w.settle();
     let order = Order {
         device: "pump",
@@ -376,8 +374,7 @@ fn an_older_beat_was_sent_no_later_than_it_was() {
     assert_eq!(w.hub.beat_number(now), n + 1);
     w.hub.beat_sent(now, conn(1), n + 1);
     w.at(16_900).says(50, FromDevice::Pong);
-    let now = w.now();
-    assert_eq!(w.hub.beat_answer(now, ann, "tab1", n, &["pump"], &mut w.fx), BeatAnswer::Counted);
+    assert_eq!(w.answer(ann, "tab1", n, &["pump"]), BeatAnswer::Counted);
     w.settle();
     w.at(19_499);
     assert_eq!(w.holder("pump"), Some(ann));
