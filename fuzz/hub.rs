@@ -11,7 +11,7 @@ use std::time::Duration;
 use boatswain::ask::Beat;
 use boatswain::config::Config;
 use boatswain::describe::{Args, Describe};
-use boatswain::hub::{Ask, BeatAnswer, Denied, Done, Hub, LinkSpec, Newcomer, Order, Seed, Tab, Take, Wish};
+use boatswain::hub::{Ask, BeatAnswer, Denied, Done, Hub, Input, LinkSpec, Newcomer, Order, Seed, Tab, Take, Wish};
 use boatswain::msg::{
     Change, ConnId, DeviceEffect, DeviceHello, Effect, Effects, Epoch, Evidence, FromDevice, LinkEnd, Moment, Now,
     PeerAddr, Role, SessionId, ToDevice, Types,
@@ -159,7 +159,7 @@ impl House {
     fn pass(&mut self, ms: u64) {
         let until = self.ms + ms;
         while self.ms < until {
-            let due = self.hub.deadline().map_or(until, |at| at.micros().div_ceil(1000));
+            let due = self.hub.view().deadline().map_or(until, |at| at.micros().div_ceil(1000));
             self.ms = due.clamp(self.ms + 1, until);
             self.tick();
         }
@@ -168,8 +168,8 @@ impl House {
     /// The end of a turn.
     fn tick(&mut self) {
         let now = self.now();
-        self.hub.tick(now, &mut self.fx);
-        assert!(self.hub.deadline().is_none_or(|at| at > now.mono), "the loop would spin");
+        self.hub.handle(now, Input::Tick, &mut self.fx);
+        assert!(self.hub.view().deadline().is_none_or(|at| at > now.mono), "the loop would spin");
         self.settle();
         self.in_time();
     }
@@ -179,8 +179,13 @@ impl House {
         self.count();
         let boot = self.boot();
         for (m, name) in DEVICES.iter().enumerate() {
-            let holder =
-                self.hub.devices().iter().find(|d| &*d.name == *name).and_then(|d| Some(d.holder.as_ref()?.session));
+            let holder = self
+                .hub
+                .view()
+                .devices()
+                .iter()
+                .find(|d| &*d.name == *name)
+                .and_then(|d| Some(d.holder.as_ref()?.session));
             let known = self.machines[m].holding.map(|h| self.people[h.who].id);
             assert_eq!(holder, known, "{name}: what the hub says and what it tells");
             let Some(h) = &mut self.machines[m].holding else { continue };
@@ -218,14 +223,14 @@ impl House {
             3 | 4 => {
                 // this process stood still: what came meanwhile is read in the next steps
                 self.ms += 251 + value * 24;
-                self.hub.stood_still(Duration::from_millis(251 + value * 24));
+                self.hub.handle(now, Input::StoodStill(Duration::from_millis(251 + value * 24)), &mut self.fx);
                 if what & 0x80 == 0 {
                     self.tick();
                 }
             }
             5 => {
                 self.asleep += 100 + value * 30;
-                self.hub.slept(now, Duration::from_millis(100 + value * 30));
+                self.hub.handle(now, Input::Slept(Duration::from_millis(100 + value * 30)), &mut self.fx);
                 self.tick();
             }
             6 => self.ms += value, // a turn that takes long
@@ -251,12 +256,12 @@ impl House {
             21 => {
                 let Some(c) = self.machines[m].link else { return };
                 let said = if with % 2 == 0 { FromDevice::Pong } else { FromDevice::Ping("1".into()) };
-                self.hub.device_line(now, conn(c), said, &mut self.fx);
+                self.hub.handle(now, Input::DeviceLine { conn: conn(c), line: said }, &mut self.fx);
             }
             22 => {
                 let Some(c) = self.machines[m].link else { return };
                 let since = (with % 2 == 0).then(|| now.mono - Duration::from_millis(value * 4));
-                self.hub.device_waits(now, conn(c), since, &mut self.fx);
+                self.hub.handle(now, Input::DeviceWaits { conn: conn(c), since }, &mut self.fx);
             }
             _ => self.device_goes(m, with),
         }
@@ -284,7 +289,7 @@ impl House {
         let now = self.now();
         if let Some(c) = self.people[who].link.take() {
             self.people[who].suspect = false;
-            self.hub.link_ended(now, conn(c), end, &mut self.fx);
+            self.hub.handle(now, Input::LinkEnded { conn: conn(c), end }, &mut self.fx);
         }
     }
 
@@ -299,9 +304,17 @@ impl House {
                 h.quiet = h.quiet.saturating_sub(silent); // counted back to the last sign of life
             }
             let silent = Duration::from_millis(silent);
-            self.hub.link_changed(now, conn(c), Change::Suspected { silent }, &mut self.fx);
+            self.hub.handle(
+                now,
+                Input::LinkChanged { conn: conn(c), change: Change::Suspected { silent } },
+                &mut self.fx,
+            );
         } else {
-            self.hub.link_changed(now, conn(c), Change::Recovered { silent: Duration::ZERO }, &mut self.fx);
+            self.hub.handle(
+                now,
+                Input::LinkChanged { conn: conn(c), change: Change::Recovered { silent: Duration::ZERO } },
+                &mut self.fx,
+            );
         }
     }
 
@@ -312,9 +325,9 @@ impl House {
         let p = &mut self.people[who];
         let Some(c) = p.link else { return };
         if with & 0x40 == 0 {
-            let n = self.hub.beat_number(now);
+            let n = self.hub.view().beat_number(now);
             if p.newest.is_none_or(|newest| newest < n) {
-                self.hub.beat_sent(now, conn(c), n);
+                self.hub.handle(now, Input::BeatSent { conn: conn(c), n }, &mut self.fx);
                 p.newest = Some(n);
                 p.sent.insert(n, boot);
             }
@@ -393,7 +406,7 @@ impl House {
         };
         let hello = DeviceHello { name: DEVICES[m].into(), token: None, describe: Rc::new(describe) };
         let old = self.machines[m].link;
-        self.hub.device_hello(self.now(), conn(self.links), hello, &mut self.fx);
+        self.hub.handle(self.now(), Input::DeviceHello { conn: conn(self.links), hello }, &mut self.fx);
         if old.is_some() {
             self.settle();
         }
@@ -403,9 +416,9 @@ impl House {
     fn device_goes(&mut self, m: usize, with: u8) {
         let (now, Some(c)) = (self.now(), self.machines[m].link) else { return };
         match with % 3 {
-            0 => self.hub.device_line(now, conn(c), FromDevice::Bye, &mut self.fx),
-            1 => self.hub.link_ended(now, conn(c), LinkEnd::Closed, &mut self.fx),
-            _ => self.hub.device_broke(now, conn(c), &mut self.fx),
+            0 => self.hub.handle(now, Input::DeviceLine { conn: conn(c), line: FromDevice::Bye }, &mut self.fx),
+            1 => self.hub.handle(now, Input::LinkEnded { conn: conn(c), end: LinkEnd::Closed }, &mut self.fx),
+            _ => self.hub.handle(now, Input::DeviceBroke(conn(c)), &mut self.fx),
         }
     }
 

@@ -7,7 +7,7 @@
 //! 3  routes   which URL does what; never touches a socket
 //! 2  link     how things are said on a connection that stays: SSE, WebSocket, device lines (pure)
 //! 1  http     bytes <-> requests (pure)
-//! 1  hub      who is here and who hears what (pure)
+//! 1  hub      who is here and who hears what, behind two doors (pure)
 //! 1  liveness whether the peer of one connection is still there (pure)
 //! 1  auth     whose password is checked next, and who has to wait (pure)
 //! 0  msg, ask, codec, config, describe, diag, fnv, json, ledger, metrics, secret, shown, sys    words and ground

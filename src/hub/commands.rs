@@ -353,7 +353,7 @@ impl Hub {
     }
 
     /// Whether anybody with credentials may send that command to that device.
-    pub fn is_for_anyone(&self, device: &str, command: &str) -> bool {
+    pub(super) fn is_for_anyone(&self, device: &str, command: &str) -> bool {
         self.devices.get(device).and_then(|d| d.describe.command(command)).is_some_and(|spec| spec.anyone)
     }
 

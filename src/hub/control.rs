@@ -15,9 +15,6 @@ use crate::shown::LogName;
 
 impl Hub {
     /// The member `id` takes control of `device`, or says that it goes on holding it.
-    ///
-    /// # Errors
-    /// See [`ControlError`]; nothing has changed then.
     pub(super) fn take_control(
         &mut self,
         now: Now,
@@ -177,7 +174,7 @@ impl Hub {
     }
 
     /// Whether the member holds control of a device.
-    pub fn holds_control(&self, id: SessionId) -> bool {
+    pub(super) fn holds_control(&self, id: SessionId) -> bool {
         self.devices.values().any(|d| d.hold.as_ref().is_some_and(|hold| hold.session == id))
     }
 
@@ -304,17 +301,15 @@ impl Hub {
         }
     }
 
-    /// See [`Hub::stood_still`].
+    /// See [`Input::StoodStill`](super::Input::StoodStill).
     pub(super) fn control_stood_still(&mut self, gap: Duration) {
         for hold in self.devices.values_mut().filter_map(|d| d.hold.as_mut()) {
             hold.stood_still(gap, self.settings.control.page_after);
         }
     }
 
-    /// A look at every dead man's switch: ends what control is over by `now`, and does nothing else that time brings about.
-    /// Cheap and without an effect while all is well, so that the loop can look at any time: before a line to a device is
-    /// written, and while a turn takes long.
-    pub fn look_at_holders(&mut self, now: Now, fx: &mut Effects) {
+    /// See [`Input::Look`](super::Input::Look).
+    pub(super) fn look_at_holders(&mut self, now: Now, fx: &mut Effects) {
         if self.next.is_none_or(|next| next > now.mono) {
             return;
         }
@@ -326,7 +321,7 @@ impl Hub {
         }
     }
 
-    /// See [`Hub::slept`].
+    /// See [`Input::Slept`](super::Input::Slept).
     pub(super) fn control_slept(&mut self, gap: Duration) {
         for hold in self.devices.values_mut().filter_map(|d| d.hold.as_mut()) {
             hold.slept(gap);

@@ -129,9 +129,7 @@ impl Device {
 pub(super) type Devices = BTreeMap<Rc<str>, Device>;
 
 impl Hub {
-    /// A device whose token is good says hello on the link `conn`. It is told `welcome`, and that nobody holds it. An
-    /// older link of that name is told `bye` `replaced`.
-    pub fn device_hello(&mut self, now: Now, conn: ConnId, hello: DeviceHello, fx: &mut Effects) {
+    pub(super) fn device_hello(&mut self, now: Now, conn: ConnId, hello: DeviceHello, fx: &mut Effects) {
         if self.stopping {
             // its token was being checked when all were told
             return fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Shutdown }));
@@ -163,8 +161,7 @@ impl Hub {
         self.arm_device(&name);
     }
 
-    /// A line of the device on the link `conn`. A hello is for [`Hub::device_hello`].
-    pub fn device_line(&mut self, now: Now, conn: ConnId, line: FromDevice, fx: &mut Effects) {
+    pub(super) fn device_line(&mut self, now: Now, conn: ConnId, line: FromDevice, fx: &mut Effects) {
         let Some(name) = self.device_heard(now, conn, fx) else { return };
         match line {
             FromDevice::Blank | FromDevice::Pong => {}
@@ -181,7 +178,7 @@ impl Hub {
     }
 
     /// Any whole line came on the link `conn`: a sign of life, also if it made no sense. Returns the device's name.
-    pub fn device_heard(&mut self, now: Now, conn: ConnId, fx: &mut Effects) -> Option<Rc<str>> {
+    pub(super) fn device_heard(&mut self, now: Now, conn: ConnId, fx: &mut Effects) -> Option<Rc<str>> {
         let name = self.device_conns.get(&conn)?.clone();
         if let Some(line) = self.devices.get_mut(&name).and_then(|d| d.line.as_mut()) {
             (line.heard, line.stood) = (now.mono, Duration::ZERO);
@@ -190,8 +187,7 @@ impl Hub {
         Some(name)
     }
 
-    /// Output on the device's link `conn` is unacknowledged since then; `None`: none is.
-    pub fn device_waits(&mut self, now: Now, conn: ConnId, since: Option<Moment>, fx: &mut Effects) {
+    pub(super) fn device_waits(&mut self, now: Now, conn: ConnId, since: Option<Moment>, fx: &mut Effects) {
         let Some(name) = self.device_conns.get(&conn).cloned() else { return };
         let Some(line) = self.devices.get_mut(&name).and_then(|d| d.line.as_mut()) else { return };
         if line.waiting != since {
@@ -201,15 +197,13 @@ impl Hub {
         }
     }
 
-    /// The device's link `conn` broke the protocol. The caller has told it and closes it.
-    pub fn device_broke(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
+    pub(super) fn device_broke(&mut self, now: Now, conn: ConnId, fx: &mut Effects) {
         if let Some(name) = self.device_conns.get(&conn).cloned() {
             self.device_down(now, &name, DeviceReason::Protocol, fx);
         }
     }
 
-    /// The token of `name` was changed or removed: whoever uses it has to show the new one.
-    pub fn device_changed(&mut self, now: Now, name: &str, fx: &mut Effects) {
+    pub(super) fn token_changed(&mut self, now: Now, name: &str, fx: &mut Effects) {
         self.device_down(now, name, DeviceReason::Left, fx);
     }
 
@@ -353,8 +347,8 @@ impl Hub {
         self.pass(Passing::Telemetry { device, values, at_ms: now.wall_ms }, fx);
     }
 
-    /// The newest values of all devices, for a page that had to do without telemetry for a while.
-    pub fn telemetry_now(&self) -> Vec<Rc<Passing>> {
+    /// See [`View::telemetry_now`](super::View::telemetry_now).
+    pub(super) fn telemetry_now(&self) -> Vec<Rc<Passing>> {
         let all = self.devices.values().filter_map(|d| {
             Some(Rc::new(Passing::Telemetry { device: d.name.clone(), values: d.values.all(), at_ms: d.values_ms? }))
         });
@@ -406,7 +400,7 @@ impl Hub {
         self.arm(due);
     }
 
-    /// See [`Hub::stood_still`].
+    /// See [`Input::StoodStill`](super::Input::StoodStill).
     pub(super) fn devices_stood_still(&mut self, gap: Duration) {
         for line in self.devices.values_mut().filter_map(|d| d.line.as_mut()) {
             line.stood += gap;
@@ -417,7 +411,7 @@ impl Hub {
     // ----------------------------------------------------------------------------------------------- reading
 
     /// All devices that are known, by name.
-    pub fn devices(&self) -> Vec<DeviceView> {
+    pub(super) fn devices(&self) -> Vec<DeviceView> {
         let view = |d: &Device| DeviceView {
             name: d.name.clone(),
             state: d.state,
@@ -428,15 +422,5 @@ impl Hub {
             telemetry_ms: d.values_ms,
         };
         self.devices.values().map(view).collect()
-    }
-
-    /// Devices that are connected.
-    pub fn devices_up(&self) -> usize {
-        self.device_conns.len()
-    }
-
-    /// The name of the device on the link `conn`.
-    pub fn device_name(&self, conn: ConnId) -> Option<Rc<str>> {
-        self.device_conns.get(&conn).cloned()
     }
 }

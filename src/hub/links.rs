@@ -118,9 +118,7 @@ impl Hub {
         }
     }
 
-    /// The link (or the parked socket) `conn` has ended, or is called lost. Nobody need close it after
-    /// [`LinkEnd::Closed`]; the caller has closed or is closing it. A lost one is to be parked if an effect says so.
-    pub fn link_ended(&mut self, now: Now, conn: ConnId, end: LinkEnd, fx: &mut Effects) {
+    pub(super) fn link_ended(&mut self, now: Now, conn: ConnId, end: LinkEnd, fx: &mut Effects) {
         self.parked.remove(&conn);
         if self.device_ended(now, conn, end, fx) {
             return;
@@ -174,9 +172,7 @@ impl Hub {
         });
     }
 
-    /// The peer of a parked socket was heard again. The caller says `closing` `lost` and closes it, so that the page
-    /// connects anew; here its session only gets the time for that.
-    pub fn link_heard_after_lost(&mut self, now: Now, conn: ConnId) {
+    pub(super) fn link_heard_after_lost(&mut self, now: Now, conn: ConnId) {
         let Some(parked) = self.parked.remove(&conn) else { return };
         if let Some(s) = self.sessions.get_mut(parked.session) {
             if let Stand::Lost { until } = &mut s.stand {
@@ -185,8 +181,7 @@ impl Hub {
         }
     }
 
-    /// The liveness rules say that something has changed on the link `conn`.
-    pub fn link_changed(&mut self, now: Now, conn: ConnId, change: Change, fx: &mut Effects) {
+    pub(super) fn link_changed(&mut self, now: Now, conn: ConnId, change: Change, fx: &mut Effects) {
         let Some(link) = self.links.get_mut(&conn) else { return };
         match change {
             Change::Suspected { silent } => link.silent_from = Some(now.mono - silent),
@@ -199,8 +194,7 @@ impl Hub {
         self.refresh(now, id, fx);
     }
 
-    /// The smoothed round-trip time of the link `conn`, in microseconds.
-    pub fn link_rtt(&mut self, conn: ConnId, rtt_us: u32) {
+    pub(super) fn link_rtt(&mut self, conn: ConnId, rtt_us: u32) {
         if let Some(link) = self.links.get_mut(&conn) {
             link.rtt_us = Some(rtt_us);
         }
@@ -233,9 +227,8 @@ impl Hub {
 
     // ------------------------------------------------------------------------------------------------- beats
 
-    /// The number of the beat of this moment: one numbering for all links, so that equal beats are encoded once.
-    /// Counted in units of [`super::BEAT`] whatever the period, so that the numbers say how old they are.
-    pub fn beat_number(&self, now: Now) -> u64 {
+    /// See [`View::beat_number`](super::View::beat_number).
+    pub(super) fn beat_number(&self, now: Now) -> u64 {
         self.beat_base + micros(now.mono.since(self.beat_start)) / micros(super::BEAT)
     }
 
@@ -244,17 +237,7 @@ impl Hub {
         self.beat_start + Duration::from_micros(n.saturating_sub(self.beat_base).saturating_mul(micros(super::BEAT)))
     }
 
-    /// When a link whose beats come `phase` after the common grid has its next one: later than `now`.
-    pub fn next_beat_at(&self, now: Now, phase: Duration) -> Moment {
-        let beat = micros(self.settings.beat);
-        let phase = micros(phase) % beat;
-        let past = micros(now.mono.since(self.beat_start));
-        let periods = if past < phase { 0 } else { (past - phase) / beat + 1 };
-        self.beat_start + Duration::from_micros(phase + periods * beat)
-    }
-
-    /// Beat `n` was written to the link `conn`.
-    pub fn beat_sent(&mut self, now: Now, conn: ConnId, n: u64) {
+    pub(super) fn beat_sent(&mut self, now: Now, conn: ConnId, n: u64) {
         let into = now.mono.since(self.beat_began(n));
         let Some(link) = self.links.get_mut(&conn) else { return };
         if !link.beats {

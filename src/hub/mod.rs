@@ -10,6 +10,8 @@
 //! | `sessions` | which request belongs to which session; the end of sessions |
 //! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
 //! | `roster` | how a member looks to the others |
+//! | `input` | what can happen |
+//! | `view` | what may be read |
 //! | `ask` | what somebody may want, and how it is answered |
 //! | `terms` | settings, counters |
 //! | `chat` | what may be said and how fast |
@@ -21,7 +23,10 @@
 //! | `stops` | which emergency stops are events, and when a device is told again |
 //! | `event_log` | the log and its replay |
 //!
-//! A connection that is not a link is unknown here: the loop tells of it by [`Hub::plain_lost`].
+//! Two doors lead in: [`Hub::handle`] for what happened, [`Hub::ask`] for what somebody wants and is answered at once.
+//! [`Hub::enter`] stands beside them, since who has no session yet cannot ask. What may be read is in [`View`].
+//!
+//! A connection that is not a link is unknown here: the loop tells of it by [`Input::PlainLost`].
 
 mod ask;
 pub mod chat;
@@ -30,6 +35,7 @@ pub mod control;
 mod dead_man;
 pub mod devices;
 pub mod event_log;
+mod input;
 mod links;
 pub mod roster;
 mod seating;
@@ -38,9 +44,12 @@ pub mod sessions;
 mod stops;
 mod terms;
 mod values;
+mod view;
 
 pub use ask::*;
+pub use input::Input;
 pub use terms::*;
+pub use view::{SessionView, View};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -49,10 +58,10 @@ use std::time::Duration;
 use crate::diag::KEPT;
 use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, Event, EventId, LeftReason, Message, Moment, Now, PeerAddr,
-    SessionId, Types, What,
+    SessionId, What,
 };
 use crate::shown::{Excerpt, LogName, TEXT_SHOWN};
-use event_log::{EVENT_BYTES, EventLog, Slice};
+use event_log::EventLog;
 use seats::{Cue, Facts, Stand, Tell};
 
 /// The unit in which beats are numbered, and their period to pages that hold control. Others may get only every so
@@ -120,8 +129,7 @@ impl Hub {
         }
     }
 
-    /// Other settings from now on. A lowered `max` evicts nobody. Seats that wait already keep their time.
-    pub fn reload(&mut self, now: Now, settings: Settings, fx: &mut Effects) {
+    fn reload(&mut self, now: Now, settings: Settings, fx: &mut Effects) {
         let settings = sane(settings);
         self.log.set_history(&settings.chat);
         self.settings = settings;
@@ -129,13 +137,7 @@ impl Hub {
         self.tick(now, fx);
     }
 
-    /// When [`Hub::tick`] has something to do at the earliest. None with nobody here: no wake-ups.
-    pub fn deadline(&self) -> Option<Moment> {
-        self.next
-    }
-
-    /// Does what time alone brings about.
-    pub fn tick(&mut self, now: Now, fx: &mut Effects) {
+    fn tick(&mut self, now: Now, fx: &mut Effects) {
         if self.next.is_none_or(|next| next > now.mono) {
             return;
         }
@@ -156,19 +158,14 @@ impl Hub {
         self.next = self.soonest();
     }
 
-    /// The whole board slept for `gap`, which the monotonic clock has not counted. It counts for leases, for the age of
-    /// commands and for `control.max_silence`.
-    pub fn slept(&mut self, now: Now, gap: Duration) {
+    fn slept(&mut self, now: Now, gap: Duration) {
         self.control_slept(gap);
         // for every link, also for one that its page opens after the sleep
         self.beat_floor = self.beat_number(now) + 1;
         self.next = self.soonest();
     }
 
-    /// The loop did not run for `gap` (stopped, blocked, suspended): what people were to say could not be heard, and is
-    /// waited for as much longer, so that none of them is called lost. Machines get next to nothing of it (`dead_man`):
-    /// who can make this server slow must not be able to keep one running.
-    pub fn stood_still(&mut self, gap: Duration) {
+    fn stood_still(&mut self, gap: Duration) {
         let seated: Vec<SessionId> = self.sessions.seated().collect();
         for id in seated {
             if let Some(s) = self.sessions.get_mut(id) {
@@ -184,9 +181,7 @@ impl Hub {
         self.next = self.soonest();
     }
 
-    /// The server stops: every link is told and closed. Nobody has left. Who comes after this gets no seat, and a
-    /// device no welcome.
-    pub fn shutdown(&mut self, now: Now, fx: &mut Effects) {
+    fn shutdown(&mut self, now: Now, fx: &mut Effects) {
         self.stopping = true;
         let why = CloseReason::Shutdown;
         self.devices_shutdown(now, fx);
@@ -316,57 +311,8 @@ impl Hub {
         (!idle.is_zero()).then(|| s.active + idle)
     }
 
-    // ----------------------------------------------------------------------------------------------- reading
-
-    /// Seats taken; may be more than [`Hub::seats_max`] after that was lowered.
-    pub fn seats_taken(&self) -> u16 {
+    fn seats_taken(&self) -> u16 {
         u16::try_from(self.sessions.taken()).unwrap_or(u16::MAX)
-    }
-
-    /// Seats in all.
-    pub fn seats_max(&self) -> u16 {
-        self.settings.seats.max
-    }
-
-    /// Links open now.
-    pub fn links(&self) -> usize {
-        self.links.len()
-    }
-
-    /// Sockets of lost links that the loop still listens on.
-    pub fn parked(&self) -> usize {
-        self.parked.len()
-    }
-
-    /// Name of the newest event, or of the place before the first.
-    pub fn newest(&self) -> EventId {
-        self.log.newest()
-    }
-
-    /// A part of the log: with an id (as text) the first `limit` events after it, else the last `limit`.
-    pub fn log_since(&self, since: Option<&str>, limit: usize) -> Slice {
-        self.log.since(since, limit)
-    }
-
-    /// About how many bytes it takes to tell a link of `types` what came after the event `last`.
-    pub fn replay_bytes(&self, last: &str, types: Types) -> u64 {
-        self.log.replay(last, types).unwrap_or_default().iter().map(|e| event_log::size(e)).sum()
-    }
-
-    /// About how many bytes are remembered, by what they are. Each has a bound in number and one in length
-    /// (docs/settings.md); nothing here grows beside them.
-    pub fn remembered(&self) -> [(&'static str, u64); 4] {
-        [
-            ("log", self.log.bytes()),
-            ("refs", self.refs.iter().map(commands::Named::bytes).sum()),
-            ("devices", self.devices.values().map(devices::Device::bytes).sum()),
-            ("sessions", self.sessions.known() as u64 * EVENT_BYTES),
-        ]
-    }
-
-    /// What was counted since start.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 }
 

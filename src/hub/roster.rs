@@ -121,7 +121,7 @@ impl Shown {
 
 impl Hub {
     /// Everybody here, by seat.
-    pub fn members(&self) -> Vec<Rc<Member>> {
+    pub(super) fn members(&self) -> Vec<Rc<Member>> {
         self.sessions.seated().filter_map(|id| self.member(id)).collect()
     }
 

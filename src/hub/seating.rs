@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::seats::{self, Cue, Stand, Taken};
 use super::sessions::Session;
 use super::{Asked, Hub, NoSeat};
-use crate::msg::{Effects, Evidence, LeftReason, Moment, Now, PeerAddr, Presence, Role, SessionId, What};
+use crate::msg::{Effects, LeftReason, Moment, Now, PeerAddr, Presence, Role, SessionId, What};
 
 /// An address is told of in `turned_away` at most once in so long.
 const TURNED_AWAY_EVERY: Duration = Duration::from_secs(60);
@@ -51,11 +51,8 @@ impl Hub {
         Ok(self.sessions.get(id).and_then(|s| s.seat))
     }
 
-    /// Whether [`Hub::request`] would find a seat; changes nothing, tells nobody. For the check before a body is read.
-    ///
-    /// # Errors
-    /// As [`Hub::request`].
-    pub fn seat_available(&self, now: Now, id: SessionId) -> Result<(), NoSeat> {
+    /// See [`View::seat_available`](super::View::seat_available).
+    pub(super) fn seat_available(&self, now: Now, id: SessionId) -> Result<(), NoSeat> {
         let s = self.sessions.get(id).filter(|s| !self.is_expired(now, s)).ok_or(NoSeat::Unknown)?;
         if let Stand::Ended(reason) = s.stand {
             return Err(NoSeat::Ended(reason));
@@ -69,29 +66,9 @@ impl Hub {
         self.admits(id, None).or_else(|no| self.yielding(id, no).map(|_| ()).ok_or(no))
     }
 
-    /// A plain connection (no link) of session `id` was heard at `at` without a new request: a download that goes
-    /// on. To be told before a verdict on a link of that session, so that one dead link does not end somebody who
-    /// is being heard; there is no need to tell at every acknowledgement.
-    pub fn plain_heard(&mut self, id: SessionId, at: Moment) {
+    pub(super) fn plain_heard(&mut self, id: SessionId, at: Moment) {
         if let Some(s) = self.sessions.get_mut(id) {
             s.heard = s.heard.max(at);
-        }
-    }
-
-    /// A plain connection (no link) of session `id` was called lost `after` its last sign of life. `others`: another
-    /// plain connection of that session is open and not called lost, as the loop knows. Ends the session's seat only
-    /// if nothing else carries it.
-    pub fn plain_lost(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        after: Duration,
-        evidence: Evidence,
-        others: bool,
-        fx: &mut Effects,
-    ) {
-        if !others {
-            self.cue(now, id, Cue::PlainVanished { last: now.mono - after, evidence }, fx);
         }
     }
 

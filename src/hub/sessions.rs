@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::chat::Bucket;
 use super::roster::Shown;
 use super::seats::{Cue, Stand};
-use super::{EvictError, Hub, Newcomer, SessionView};
+use super::{EvictError, Hub, Newcomer};
 use crate::fnv::KeyedMap;
 use crate::msg::{
     CloseReason, ConnId, ControlReason, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId,
@@ -130,6 +130,10 @@ impl Sessions {
 
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.all.get_mut(&id)
+    }
+
+    pub(super) fn by_cookie(&self, cookie: &[u8; 16]) -> Option<SessionId> {
+        self.cookies.get(cookie).copied()
     }
 
     /// The seated ones, by seat.
@@ -258,34 +262,20 @@ impl Sessions {
 }
 
 impl Hub {
-    /// The session with this cookie; `None` if there is none, or its lifetime is over. Marks the session as used,
-    /// and as one whose client keeps cookies.
-    pub fn session_by_cookie(&mut self, now: Now, cookie: &[u8; 16]) -> Option<SessionView> {
-        let id = *self.sessions.cookies.get(cookie)?;
+    pub(super) fn cookie_shown(&mut self, now: Now, cookie: &[u8; 16]) {
+        let Some(id) = self.sessions.by_cookie(cookie) else { return };
         if self.forget_expired(now, id) {
-            return None;
+            return;
         }
-        let s = self.sessions.all.get_mut(&id)?;
-        if !matches!(s.stand, Stand::Ended(_)) {
+        if let Some(s) = self.sessions.get_mut(id).filter(|s| !matches!(s.stand, Stand::Ended(_))) {
             s.used = now.mono;
             s.has_shown_cookie = true;
         }
-        self.session_view(id)
-    }
-
-    /// What the routes may know of a session.
-    pub fn session_view(&self, id: SessionId) -> Option<SessionView> {
-        let s = self.sessions.get(id)?;
-        let ended = match s.stand {
-            Stand::Ended(reason) => Some(reason),
-            _ => None,
-        };
-        let (user, role, addr) = (s.user.clone(), s.role, s.addr);
-        Some(SessionView { id, user, role, addr, seat: s.seat, since_ms: s.since_ms, ended })
     }
 
     /// The session of somebody with good credentials, and its cookie for the answer: one that the request may join,
-    /// or a new one, without a seat yet.
+    /// or a new one, without a seat yet. A door of its own: who has no session yet has no name to ask by, and the request
+    /// goes on with the answer.
     pub fn enter(&mut self, now: Now, who: Newcomer<'_>) -> (SessionId, [u8; 16]) {
         let agent = cut(who.agent, Member::AGENT_MAX);
         if let Some(id) = self.join_for(now, &who, agent) {
@@ -411,7 +401,7 @@ impl Hub {
     }
 
     /// Whether this user was evicted at this address less than [`BARRED_FOR`] ago.
-    pub fn barred(&self, now: Now, user: &str, addr: PeerAddr) -> bool {
+    pub(super) fn barred(&self, now: Now, user: &str, addr: PeerAddr) -> bool {
         self.barred.iter().any(|b| b.until > now.mono && b.addr == addr && &*b.user == user)
     }
 
@@ -434,8 +424,7 @@ impl Hub {
         Ok(())
     }
 
-    /// The line of `user` in the users file was changed or removed: their sessions are over and forgotten.
-    pub fn user_changed(&mut self, now: Now, user: &str, fx: &mut Effects) {
+    pub(super) fn user_changed(&mut self, now: Now, user: &str, fx: &mut Effects) {
         let theirs: Vec<SessionId> =
             self.sessions.all.iter().filter(|(_, s)| &*s.user == user).map(|(&id, _)| id).collect();
         for id in theirs {
@@ -443,9 +432,7 @@ impl Hub {
         }
     }
 
-    /// What `user` may do has changed. Nobody is told: the next `hello` and every later event show it. Whoever may not
-    /// command any more loses control.
-    pub fn role_changed(&mut self, now: Now, user: &str, role: Role, fx: &mut Effects) {
+    pub(super) fn role_changed(&mut self, now: Now, user: &str, role: Role, fx: &mut Effects) {
         let mut theirs = Vec::new();
         for (&id, s) in self.sessions.all.iter_mut().filter(|(_, s)| &*s.user == user) {
             s.role = role;
@@ -474,11 +461,6 @@ impl Hub {
         }
         self.close_parked(|p| p.session == id, why, fx);
         self.cue(now, id, Cue::End(reason), fx);
-    }
-
-    /// Sessions that are remembered, with and without a seat.
-    pub fn sessions_known(&self) -> usize {
-        self.sessions.all.len()
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the hub is made with and what it counts.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{Chat, Control, Seats};
@@ -38,26 +37,6 @@ pub struct Seed {
     pub beat_base: u64,
     /// For the public names of sessions, which are no secrets.
     pub names: u64,
-}
-
-/// A session as the routes see it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct SessionView {
-    /// Public name.
-    pub id: SessionId,
-    /// User name.
-    pub user: Rc<str>,
-    /// What the user may do.
-    pub role: Role,
-    /// Where it came from when it began.
-    pub addr: PeerAddr,
-    /// Its seat, if it has one.
-    pub seat: Option<u16>,
-    /// Wall-clock milliseconds: since it has the seat, or else since it began.
-    pub since_ms: u64,
-    /// Over for good, and why: `evicted`, `idle`, `logout` or `replaced`. Its cookie opens nothing any more:
-    /// `tab=` requests get 403, others need good credentials and then [`Hub::enter`].
-    pub ended: Option<LeftReason>,
 }
 
 /// Somebody with good credentials and without a session's cookie.

@@ -104,15 +104,15 @@ impl World {
 
     /// Lets time pass to `ms`, stopping at every deadline on the way as the loop does.
     pub(super) fn at(&mut self, ms: u64) -> &mut World {
-        while let Some(due) = self.hub.deadline() {
+        while let Some(due) = self.hub.view().deadline() {
             let due = due.micros().div_ceil(1000);
             if due > ms {
                 break;
             }
             self.ms = self.ms.max(due);
             let now = self.now();
-            self.hub.tick(now, &mut self.fx);
-            assert!(self.hub.deadline().is_none_or(|d| d > now.mono), "the deadline has to move on");
+            self.hub.handle(now, Input::Tick, &mut self.fx);
+            assert!(self.hub.view().deadline().is_none_or(|d| d > now.mono), "the deadline has to move on");
             self.settle();
         }
         assert!(ms >= self.ms, "time runs forward");
@@ -159,7 +159,7 @@ impl World {
         let agent = format!("Browser {}", self.secret);
         let who = self.newcomer(user, addr, &agent);
         let (id, cookie) = self.hub.enter(self.now(), who);
-        assert_eq!(self.hub.session_by_cookie(self.now(), &cookie).map(|v| v.id), Some(id));
+        assert_eq!(self.by_cookie(&cookie).map(|v| v.id), Some(id));
         self.settle();
         id
     }
@@ -170,6 +170,18 @@ impl World {
     }
 
     // What they do.
+
+    /// A request shows a cookie.
+    pub(super) fn by_cookie(&mut self, cookie: &[u8; 16]) -> Option<SessionView> {
+        self.happens(Input::CookieShown(*cookie));
+        self.hub.view().session_by_cookie(self.now(), cookie)
+    }
+
+    pub(super) fn happens(&mut self, input: Input) {
+        let now = self.now();
+        self.hub.handle(now, input, &mut self.fx);
+        self.settle();
+    }
 
     pub(super) fn wants(&mut self, id: SessionId, ask: Ask<'_>) -> Result<Done, Denied> {
         let now = self.now();
@@ -210,9 +222,7 @@ impl World {
     }
 
     pub(super) fn end(&mut self, c: u16, end: LinkEnd) -> &mut World {
-        let now = self.now();
-        self.hub.link_ended(now, conn(c), end, &mut self.fx);
-        self.settle();
+        self.happens(Input::LinkEnded { conn: conn(c), end });
         self
     }
 
@@ -225,9 +235,7 @@ impl World {
     }
 
     pub(super) fn change(&mut self, c: u16, change: Change) -> &mut World {
-        let now = self.now();
-        self.hub.link_changed(now, conn(c), change, &mut self.fx);
-        self.settle();
+        self.happens(Input::LinkChanged { conn: conn(c), change });
         self
     }
 
@@ -294,7 +302,8 @@ impl World {
 
     /// The roster in short: `ann@1 present, bob@2 suspect`.
     pub(super) fn roster(&self) -> String {
-        let members: Vec<String> = self.hub.members().iter().map(|m| format!("{} {}", short(m), m.state)).collect();
+        let members: Vec<String> =
+            self.hub.view().members().iter().map(|m| format!("{} {}", short(m), m.state)).collect();
         members.join(", ")
     }
 }

@@ -12,6 +12,7 @@ use crate::codec::{Decoded, ProtoError};
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::engine::send_queue::Chunk;
+use crate::hub::Input;
 use crate::link::lines::{self, Line, Lines};
 use crate::liveness::{Carrier, Rules};
 use crate::msg::KernelFeatures;
@@ -209,10 +210,10 @@ fn read_lines(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, input: &
 fn line(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, line: Line) {
     let Protocol::Device(talk) = &conn.protocol else { return };
     match (talk.is_up(), line) {
-        (true, Ok(line)) => world.hub.device_line(now, id, line, &mut world.fx),
+        (true, Ok(line)) => world.hub.handle(now, Input::DeviceLine { conn: id, line }, &mut world.fx),
         (true, Err(bad)) => {
             world.site.metrics.bad_lines += 1;
-            world.hub.device_heard(now, id, &mut world.fx);
+            world.hub.handle(now, Input::DeviceHeard(id), &mut world.fx);
             let line = ToDevice::Error { error: bad.error, message: bad.message.into() };
             world.fx.push(crate::msg::Effect::Device(DeviceEffect::Tell { conn: id, line }));
         }
@@ -289,7 +290,7 @@ fn greet(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, mut hello: De
     conn.live.become_link(carrier, &devices.rules, now.mono, Some(PING_EVERY));
     conn.rules = Some(devices.rules.clone());
     log::info!("device_link conn={id} device={} addr={}", LogName(&hello.name), conn.stream.peer);
-    world.hub.device_hello(now, id, hello, &mut world.fx);
+    world.hub.handle(now, Input::DeviceHello { conn: id, hello }, &mut world.fx);
 }
 
 /// The peer sent bytes that are no lines.
@@ -299,7 +300,7 @@ fn broke(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, error: &Proto
         return refuse(conn, world, now, CloseReason::Protocol, "protocol", error.what);
     }
     say(conn, &ToDevice::Error { error: "protocol", message: error.what.into() });
-    world.hub.device_broke(now, id, &mut world.fx);
+    world.hub.handle(now, Input::DeviceBroke(id), &mut world.fx);
 }
 
 /// Says what is wrong, and closes.
@@ -382,7 +383,7 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
         say(conn, line);
     }
     if conn.output.owed() > max {
-        server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
+        server.world.hub.handle(now, Input::LinkEnded { conn: id, end: LinkEnd::Slow }, &mut server.world.fx);
     }
 }
 
@@ -390,7 +391,7 @@ fn tell(server: &mut Server, now: Now, id: ConnId, line: &ToDevice) {
 pub(super) fn catch_up(conn: &mut Conn, world: &mut world::World) {
     let Protocol::Link(link) = &conn.protocol else { return };
     conn.missed_telemetry = false;
-    for telemetry in world.hub.telemetry_now() {
+    for telemetry in world.hub.view().telemetry_now() {
         let mut out = Vec::new();
         link.encode(&crate::msg::Message::Passing(telemetry), &mut out);
         conn.output.push(Chunk::Bytes(out));

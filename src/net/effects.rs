@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::engine::send_queue::Chunk;
 use crate::http::response::{Audience, Envelope, Full, Persist};
+use crate::hub::Input;
 use crate::link::lines;
 use crate::liveness::HOLD_AFTER;
 use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Message, Now, Type};
@@ -71,7 +72,7 @@ fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
         // each chunk costs its place in the queue too
         let owed = conn.output.owed() + chunk.len();
         if owed > max.saturating_add(conn.spared) {
-            server.world.hub.link_ended(now, id, LinkEnd::Slow, &mut server.world.fx);
+            server.world.hub.handle(now, Input::LinkEnded { conn: id, end: LinkEnd::Slow }, &mut server.world.fx);
             say_farewell(server, now, id, CloseReason::Slow);
         } else {
             conn.output.push(chunk);

@@ -2,6 +2,7 @@
 
 use crate::codec::{Decoded, ProtoError};
 use crate::engine::send_queue::Chunk;
+use crate::hub;
 use crate::link::Step;
 use crate::msg::{CloseReason, ConnId, Effect, LinkEnd, Now};
 use crate::net::conn::{Conn, Protocol};
@@ -64,7 +65,7 @@ fn act(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, step: Step) {
             let owed = conn.output.owed() + bytes.len() as u64;
             let max = (world.site.config.limits.link_queue as u64).saturating_add(conn.spared);
             if conn.is_link() && owed > max {
-                world.hub.link_ended(now, id, LinkEnd::Slow, &mut world.fx);
+                world.hub.handle(now, hub::Input::LinkEnded { conn: id, end: LinkEnd::Slow }, &mut world.fx);
                 world.fx.push(Effect::Close { conn: id, why: CloseReason::Slow });
             } else {
                 conn.output.push(Chunk::Bytes(bytes));
@@ -90,7 +91,7 @@ fn refuse(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, error: &Prot
 
 fn end(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, bytes: Vec<u8>, why: CloseReason) {
     let end = if why == CloseReason::Protocol { LinkEnd::Protocol } else { LinkEnd::Closed };
-    world.hub.link_ended(now, id, end, &mut world.fx);
+    world.hub.handle(now, hub::Input::LinkEnded { conn: id, end }, &mut world.fx);
     conn.output.push(Chunk::Bytes(bytes));
     conn.close_after_output(now.mono, why);
 }

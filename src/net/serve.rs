@@ -506,7 +506,7 @@ fn wait(conn: &mut Conn, id: ConnId, world: &mut World, now: Now, request: &Requ
 
 /// Whether the caller has a seat already, and so a claim on the last connections.
 fn seated(world: &World, admitted: &Admitted) -> bool {
-    let view = admitted.caller.as_ref().and_then(|c| world.hub.session_view(c.session));
+    let view = admitted.caller.as_ref().and_then(|c| world.hub.view().session(c.session));
     view.is_some_and(|v| v.seat.is_some())
 }
 

@@ -32,6 +32,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::diag::KEPT;
+use crate::hub;
 use crate::msg::KernelFeatures;
 use crate::msg::{CloseReason, ConnId, Decimal, LinkEnd, Moment, Now};
 use crate::net::conn::{Conn, Due, Protocol, SPARED_ALL, Stage};
@@ -237,7 +238,7 @@ impl Server {
         let next = self.timers.next(&self.conns);
         let doors = self.listeners.iter().filter_map(|d| d.paused);
         let said = self.world.site.ration.due().into_iter().chain(self.supervisor.due());
-        let earliest = doors.chain(next).chain(self.world.hub.deadline()).chain(self.stopping).chain(said).min();
+        let earliest = doors.chain(next).chain(self.world.hub.view().deadline()).chain(self.stopping).chain(said).min();
         self.planned = earliest;
         if !self.ready.is_empty() || self.listeners.iter().any(|d| d.ready && d.paused.is_none()) {
             return Some(Duration::ZERO);
@@ -289,8 +290,8 @@ impl Server {
                 self.settle(now); // what it has missed need not lie beside what the next one has
             }
         }
-        if self.world.hub.deadline().is_some_and(|at| at <= now.mono) {
-            self.world.hub.tick(now, &mut self.world.fx);
+        if self.world.hub.view().deadline().is_some_and(|at| at <= now.mono) {
+            self.world.hub.handle(now, hub::Input::Tick, &mut self.world.fx);
         }
         self.say_left_out(now);
         self.supervisor.turn(now.mono);
@@ -365,7 +366,7 @@ impl Server {
     /// A lost peer was heard again: it is told, so that its page comes back by a new connection.
     pub(super) fn returned(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
-        self.world.hub.link_heard_after_lost(now, id);
+        self.world.hub.handle(now, hub::Input::HeardAfterLost(id), &mut self.world.fx);
         conn.parked = None;
         if conn.closing.is_some() {
             return;
@@ -397,7 +398,7 @@ impl Server {
             return;
         };
         let says = conn.is_link() && conn.closing.is_none() && !conn.output.mid_chunk();
-        self.world.hub.link_ended(now, id, LinkEnd::Slow, &mut self.world.fx);
+        self.world.hub.handle(now, hub::Input::LinkEnded { conn: id, end: LinkEnd::Slow }, &mut self.world.fx);
         if says {
             return effects::say_farewell(self, now, id, CloseReason::Slow);
         }
@@ -452,7 +453,7 @@ impl Server {
             return self.close(now, id, why);
         }
         if conn.is_link() {
-            self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
+            self.world.hub.handle(now, hub::Input::LinkEnded { conn: id, end: LinkEnd::Closed }, &mut self.world.fx);
         }
         if conn.stream.shutdown_write().is_err() {
             return self.close(now, id, why);
@@ -470,7 +471,7 @@ impl Server {
         let why = conn.closing.unwrap_or(why);
         if conn.is_link() {
             // a parked one is forgotten by this, too
-            self.world.hub.link_ended(now, id, LinkEnd::Closed, &mut self.world.fx);
+            self.world.hub.handle(now, hub::Input::LinkEnded { conn: id, end: LinkEnd::Closed }, &mut self.world.fx);
         }
         if conn.device.is_some() {
             self.world.devices.connections -= 1;

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::engine::send_queue::Chunk;
+use crate::hub::Input;
 use crate::link::lines;
 use crate::liveness::{Ask, Outcome, Pulse, Sample};
 use crate::msg::{CloseReason, ConnId, Evidence, LinkEnd, Message, Now, Passing, SessionId};
@@ -40,7 +41,7 @@ pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
     };
     if matches!(conn.protocol, Protocol::Device(_)) {
         let waiting = conn.live.waiting(now.mono).map(|waited| now.mono - waited);
-        server.world.hub.device_waits(now, id, waiting, &mut server.world.fx);
+        server.world.hub.handle(now, Input::DeviceWaits { conn: id, since: waiting }, &mut server.world.fx);
     }
     act(server, now, id, outcome);
 }
@@ -94,17 +95,17 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
     let Some(conn) = server.conns.touch(id) else { return };
     let world = &mut server.world;
     if let Some(change) = outcome.change {
-        world.hub.link_changed(now, id, change, &mut world.fx);
+        world.hub.handle(now, Input::LinkChanged { conn: id, change }, &mut world.fx);
     }
     if conn.live.rtt_us() != conn.rtt_us {
         conn.rtt_us = conn.live.rtt_us();
-        world.hub.link_rtt(id, conn.rtt_us.unwrap_or_default());
+        world.hub.handle(now, Input::RoundTrip { conn: id, rtt_us: conn.rtt_us.unwrap_or_default() }, &mut world.fx);
     }
     match outcome.end {
         None => {}
-        Some(end @ LinkEnd::Lost { .. }) => world.hub.link_ended(now, id, end, &mut world.fx),
+        Some(end @ LinkEnd::Lost { .. }) => world.hub.handle(now, Input::LinkEnded { conn: id, end }, &mut world.fx),
         Some(end) => {
-            world.hub.link_ended(now, id, end, &mut world.fx);
+            world.hub.handle(now, Input::LinkEnded { conn: id, end }, &mut world.fx);
             effects::say_farewell(server, now, id, CloseReason::Slow);
         }
     }
@@ -138,7 +139,7 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
     match pulse {
         Pulse::Heartbeat => conn.output.push(Chunk::Static(link.heartbeat())),
         Pulse::Beat => {
-            let n = world.hub.beat_number(now);
+            let n = world.hub.view().beat_number(now);
             let known = world.beats.iter().position(|(name, ..)| *name == link.name());
             let bytes = match known.map(|i| &world.beats[i]) {
                 Some((_, number, bytes)) if *number == n => bytes.clone(),
@@ -158,7 +159,7 @@ fn pulse_now(conn: &mut Conn, id: ConnId, world: &mut crate::net::world::World, 
             if conn.live.asks() {
                 conn.output.push(Chunk::Static(link.heartbeat()));
             }
-            world.hub.beat_sent(now, id, n);
+            world.hub.handle(now, Input::BeatSent { conn: id, n }, &mut world.fx);
         }
     }
 }
@@ -169,7 +170,7 @@ fn plain_lost(server: &mut Server, now: Now, id: ConnId, after: Duration, eviden
         return server.close(now, id, CloseReason::Lost);
     };
     let others = carried_elsewhere(server, id, session);
-    server.world.hub.plain_lost(now, session, after, evidence, others, &mut server.world.fx);
+    server.world.hub.handle(now, Input::PlainLost { session, after, evidence, others }, &mut server.world.fx);
     if let Some(conn) = server.conns.touch(id) {
         // nobody is there to hear the rest
         let _ = conn.stream.reset();
@@ -184,7 +185,7 @@ fn heard_elsewhere(server: &mut Server, now: Now, id: ConnId, session: SessionId
         server.conns.iter().filter(|(other, c)| *other != id && c.session == Some(session) && !c.is_link());
     let heard = of_session.map(|(_, c)| now.mono - c.live.silent_for(now.mono)).max();
     if let Some(at) = heard {
-        server.world.hub.plain_heard(session, at);
+        server.world.hub.handle(now, Input::PlainHeard { session, at }, &mut server.world.fx);
     }
 }
 
@@ -211,7 +212,7 @@ pub(super) fn broken(server: &mut Server, now: Now, id: ConnId, error: &io::Erro
     match (conn.is_link() && conn.parked.is_none(), evidence) {
         (true, Some(evidence)) => {
             let end = LinkEnd::Lost { after, evidence };
-            server.world.hub.link_ended(now, id, end, &mut server.world.fx);
+            server.world.hub.handle(now, Input::LinkEnded { conn: id, end }, &mut server.world.fx);
             conn.parked = Some(now.mono); // the hub has been told; the socket is of no use any more
         }
         // a reset of a plain connection says nothing of the person: browsers drop connections at will

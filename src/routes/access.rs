@@ -8,7 +8,7 @@ use crate::http::auth::{Basic, COOKIES_MAX, basic, cookies};
 use crate::http::host::{Authority, Host, origin_of};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
-use crate::hub::{Newcomer, SessionView};
+use crate::hub::{Input, Newcomer, SessionView};
 use crate::msg::LeftReason;
 use crate::routes::gate::{Job, Key, Look, Verdict};
 use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, Reply, cookie_name, json, read_cookie, refusal};
@@ -101,7 +101,7 @@ pub fn authenticate(
         },
         (None, Given::Nothing) => return Err(stranger(ctx, audience, tab, over)),
     };
-    let evicted = ctx.hub.barred(ctx.now, &caller.user, ctx.peer.addr).then_some(OnlyStops::Evicted);
+    let evicted = ctx.hub.view().is_evicted(ctx.now, &caller.user, ctx.peer.addr).then_some(OnlyStops::Evicted);
     caller.only_stops = evicted.or(over);
     match caller.only_stops {
         Some(OnlyStops::Evicted) if !stops => {
@@ -135,7 +135,8 @@ fn shown(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Option<&str>) -> Shown 
     }
     let name = cookie_name(ctx.peer.port);
     for cookie in cookies(request, &name).filter_map(read_cookie).take(COOKIES_MAX) {
-        match ctx.hub.session_by_cookie(ctx.now, &cookie) {
+        ctx.hub.handle(ctx.now, Input::CookieShown(cookie), ctx.fx);
+        match ctx.hub.view().session_by_cookie(ctx.now, &cookie) {
             Some(view) if view.ended.is_none() => {
                 let wanted = user.is_none_or(|user| *view.user == *user);
                 if wanted || shown.known.is_none() {

@@ -18,7 +18,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// `GET /api/devices`.
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     let mut body = Vec::new();
-    json::array(&mut body, &ctx.hub.devices(), json::device);
+    json::array(&mut body, &ctx.hub.view().devices(), json::device);
     body.push(b'\n');
     Full::new(200, crate::http::response::JSON, body).into()
 }
@@ -124,7 +124,7 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 /// Whether it is an emergency stop, which everybody with a name may give at any time: the device's description says so.
 /// Asked once for each carrier, before anything else is; the hub goes by the same word of the description.
 fn is_stop(ctx: &Ctx<'_>, order: &ask::Command) -> bool {
-    ctx.hub.is_for_anyone(&order.device, &order.command)
+    ctx.hub.view().is_for_anyone(&order.device, &order.command)
 }
 
 /// Sends the command; for every carrier. `waiter`: the connection whose request waits for the answer.

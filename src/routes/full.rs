@@ -40,7 +40,7 @@ pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: Denied) -> Full 
             return full.with("Retry-After", retry.to_string());
         }
     }
-    let seats = ctx.hub.seats_max();
+    let seats = ctx.hub.view().seats_max();
     let accept = request.header("accept").unwrap_or_default();
     let full = if accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")) {
         Full::new(503, HTML, page(ctx, languages::preferred(request)).into_bytes())
@@ -59,7 +59,7 @@ pub(super) fn answer(ctx: &Ctx<'_>, request: &Request<'_>, why: Denied) -> Full 
 
 fn page(ctx: &Ctx<'_>, language: &Language) -> String {
     let mut list = String::new();
-    for member in ctx.hub.members() {
+    for member in ctx.hub.view().members() {
         let state = match member.state {
             Presence::Present => "",
             Presence::Suspect => " (silent)",
@@ -68,7 +68,7 @@ fn page(ctx: &Ctx<'_>, language: &Language) -> String {
         let written = write!(list, "<li>{} <small>{}{state}</small></li>", escape(&member.user), member.role);
         debug_assert!(written.is_ok());
     }
-    filled(language, &ctx.hub.seats_max().to_string(), &list)
+    filled(language, &ctx.hub.view().seats_max().to_string(), &list)
 }
 
 /// The page in this language, with the number of seats and the list of members as HTML.

@@ -48,7 +48,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
 /// The id after which to replay, if there is room for that; without it the page takes the snapshot.
 pub(super) fn replay(ctx: &mut Ctx<'_>, user: &Rc<str>, last: Option<Cow<'_, str>>, types: Types) -> Option<Rc<str>> {
     let last = last?;
-    let bytes = ctx.hub.replay_bytes(&last, types);
+    let bytes = ctx.hub.view().replay_bytes(&last, types);
     ctx.site.ledger.has_room(&Party::User(user.clone()), bytes).then(|| Rc::from(&*last))
 }
 

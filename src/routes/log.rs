@@ -17,8 +17,8 @@ pub(super) fn show(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Some(Err(_)) => return super::bad_query("limit", "a whole number, at most 1000 count"),
     };
     let since = query(call.request, "since");
-    let slice = ctx.hub.log_since(since.as_deref(), limit);
-    let epoch = ctx.hub.newest().epoch;
+    let slice = ctx.hub.view().log_since(since.as_deref(), limit);
+    let epoch = ctx.hub.view().newest().epoch;
     let full = json(200, |o| {
         o.text("epoch", epoch.as_str());
         json::array(o.value("events"), &slice.events, |out, e| json::event(out, e));

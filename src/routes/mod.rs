@@ -174,7 +174,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
         }
     }
     let seat = matches!(need, Need::Seat(_) | Need::Link);
-    if seat && ctx.hub.seat_available(ctx.now, caller.session).is_err() {
+    if seat && ctx.hub.view().seat_available(ctx.now, caller.session).is_err() {
         // asked in earnest it tells those inside that somebody was turned away
         if let Err(why) = ctx.ask(caller.session, Ask::Serve(Asked::Link)) {
             return Err(refuse(full::answer(ctx, request, why)));

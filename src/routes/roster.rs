@@ -4,7 +4,7 @@ use crate::json;
 use crate::routes::reply::{Call, Ctx, Reply, json};
 
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
-    let (id, members) = (ctx.hub.newest(), ctx.hub.members());
+    let (id, members) = (ctx.hub.view().newest(), ctx.hub.view().members());
     json(200, |o| {
         o.text("epoch", id.epoch.as_str()).shown("id", id);
         json::array(o.value("members"), &members, |out, m| json::member(out, m));

@@ -8,7 +8,7 @@ use crate::routes::reply::{Call, Ctx, Full, Reply, json};
 
 pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     let uptime = ctx.now.mono.since(ctx.site.started.mono).as_secs();
-    let (hub, site, load) = (&*ctx.hub, &*ctx.site, ctx.load);
+    let (hub, site, load) = (ctx.hub.view(), &*ctx.site, ctx.load);
     let counters = hub.counters();
     json(200, |o| {
         o.text("version", env!("CARGO_PKG_VERSION")).plain("uptime_s", uptime);
@@ -33,13 +33,14 @@ pub(super) fn show(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
 pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     let mut out = Vec::new();
     let mut text = Text(&mut out);
-    let counters = ctx.hub.counters();
+    let hub = ctx.hub.view();
+    let counters = hub.counters();
     let uptime = ctx.now.mono.since(ctx.site.started.mono).as_secs();
     text.head("boatswain_build_info", "gauge", "The version that runs.");
     text.labelled("boatswain_build_info", "version", env!("CARGO_PKG_VERSION"), 1);
     text.gauge("boatswain_uptime_seconds", "Since the server started.", uptime);
-    text.gauge("boatswain_seats", "Seats in all.", ctx.hub.seats_max());
-    text.gauge("boatswain_seats_taken", "Seats taken.", ctx.hub.seats_taken());
+    text.gauge("boatswain_seats", "Seats in all.", hub.seats_max());
+    text.gauge("boatswain_seats_taken", "Seats taken.", hub.seats_taken());
     text.counter(
         "boatswain_replays_refused_total",
         "Replays and pages of the log for which there was no room.",
@@ -50,11 +51,11 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     text.gauge("boatswain_kept_bytes_max", "Its bound, beside the largest of them.", most);
     text.gauge("boatswain_kept_device_bytes", "Memory kept for connections of devices.", of_devices);
     text.head("boatswain_remembered_bytes", "gauge", "About what the server remembers, by what it is.");
-    for (what, bytes) in ctx.hub.remembered() {
+    for (what, bytes) in hub.remembered() {
         text.labelled("boatswain_remembered_bytes", "of", what, bytes);
     }
     text.gauge("boatswain_connections", "Connections open.", ctx.load.connections);
-    text.gauge("boatswain_links", "Links open.", ctx.hub.links());
+    text.gauge("boatswain_links", "Links open.", hub.links());
     text.counter("boatswain_joined_total", "Seats that were taken.", counters.joined);
     text.head("boatswain_left_total", "counter", "Members who left, by reason.");
     for (reason, n) in LeftReason::ALL.iter().zip(counters.left) {
@@ -76,7 +77,7 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
         &counters.detection,
         counters.detection_sum_ms,
     );
-    devices(&mut text, counters, ctx.hub.devices_up());
+    devices(&mut text, counters, hub.devices_up());
     text.counter("boatswain_log_dropped_total", "Lines of the log that nobody took.", ctx.load.log_dropped as u64);
     text.counter(
         "boatswain_log_left_out_total",

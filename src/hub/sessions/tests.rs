@@ -1,7 +1,7 @@
 //! Which request belongs to which session, and how sessions end.
 
 use super::super::tests::{World, addr, conn};
-use super::super::{Asked, Denied, LinkSpec, NoSeat, Tab};
+use super::super::{Asked, Denied, Input, LinkSpec, NoSeat, Tab};
 use super::*;
 use crate::msg::{Evidence, LinkEnd};
 
@@ -15,7 +15,7 @@ fn enter(w: &mut World, user: &str, from: PeerAddr, agent: &str, stale: Option<u
 
 fn show_cookie(w: &mut World, id: SessionId) {
     let cookie = w.hub.sessions.get(id).expect("known").cookie;
-    assert_eq!(w.hub.session_by_cookie(w.now(), &cookie).map(|v| v.id), Some(id));
+    assert_eq!(w.by_cookie(&cookie).map(|v| v.id), Some(id));
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn a_cookie_dies_with_the_lifetime_unless_it_is_in_use() {
     let linked = w.member("bob", 2);
     let (idle_cookie, linked_cookie) = [idle, linked].map(|id| w.hub.sessions.get(id).expect("known").cookie).into();
     w.at(99_999);
-    assert!(w.hub.session_by_cookie(w.now(), &idle_cookie).is_some());
+    assert!(w.by_cookie(&idle_cookie).is_some());
     w.at(199_999);
-    assert_eq!(w.hub.session_by_cookie(w.now(), &idle_cookie), None);
-    assert!(w.hub.session_by_cookie(w.now(), &linked_cookie).is_some());
-    assert_eq!(w.hub.sessions_known(), 1);
+    assert_eq!(w.by_cookie(&idle_cookie), None);
+    assert!(w.by_cookie(&linked_cookie).is_some());
+    assert_eq!(w.hub.sessions.known(), 1);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_lifetime_shorter_than_a_plain_visit_ends_it_as_expired() {
     w.page(ann).expect("a seat");
     w.news(2);
     w.at(10_000).expect(2, &["left ann@2 expired"]);
-    assert_eq!(w.hub.session_view(ann), None);
+    assert_eq!(w.hub.view().session(ann), None);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn logging_out_frees_the_seat_closes_the_links_and_is_final() {
     w.logout(ann);
     w.settle();
     w.expect(2, &["left ann@2 logout"]).expect_closed(&[(1, CloseReason::Logout), (3, CloseReason::Logout)]);
-    let view = w.hub.session_by_cookie(w.now(), &cookie).expect("remembered");
+    let view = w.by_cookie(&cookie).expect("remembered");
     assert_eq!((view.seat, view.ended), (None, Some(LeftReason::Logout)));
     assert_eq!(w.page(ann), Err(NoSeat::Ended(LeftReason::Logout)));
     assert_eq!(w.ask(ann, Asked::Read), Err(NoSeat::Ended(LeftReason::Logout)));
@@ -142,10 +142,10 @@ fn an_evicted_user_is_barred_from_that_address_for_a_minute() {
     assert_eq!(w.evict(admin, ann), Err(EvictError::Nobody));
     w.expect(2, &["left ann@1 evicted"]).expect_closed(&[(1, CloseReason::Evicted)]);
     w.at(59_999);
-    assert!(w.hub.barred(w.now(), "ann", addr(1)));
-    assert!(!w.hub.barred(w.now(), "ann", addr(2)) && !w.hub.barred(w.now(), "bob", addr(1)));
+    assert!(w.hub.view().is_evicted(w.now(), "ann", addr(1)));
+    assert!(!w.hub.view().is_evicted(w.now(), "ann", addr(2)) && !w.hub.view().is_evicted(w.now(), "bob", addr(1)));
     w.at(60_000);
-    assert!(!w.hub.barred(w.now(), "ann", addr(1)));
+    assert!(!w.hub.view().is_evicted(w.now(), "ann", addr(1)));
     assert_eq!(w.page(ann), Err(NoSeat::Ended(LeftReason::Evicted)), "that session is over for good");
 }
 
@@ -158,14 +158,13 @@ fn a_changed_line_of_the_users_file_ends_and_forgets_all_their_sessions() {
     let lost = w.member("ann", 3);
     w.lose(3, 2300, Evidence::NoAck);
     w.news(2);
-    let now = w.now();
-    w.hub.user_changed(now, "ann", &mut w.fx);
+    w.happens(Input::UserChanged("ann".into()));
     w.settle();
     w.expect(2, &["left ann@2 expired"]);
     w.closed.sort();
     w.expect_closed(&[(1, CloseReason::Expired), (3, CloseReason::Expired)]);
     for id in [seated, other, lost] {
-        assert_eq!(w.hub.session_view(id), None);
+        assert_eq!(w.hub.view().session(id), None);
         assert_eq!(w.page(id), Err(NoSeat::Unknown));
     }
 }
@@ -174,10 +173,9 @@ fn a_changed_line_of_the_users_file_ends_and_forgets_all_their_sessions() {
 fn a_changed_role_shows_at_once() {
     let mut w = World::new();
     let ann = w.member("ann", 1);
-    let now = w.now();
-    w.hub.role_changed(now, "ann", Role::Viewer, &mut w.fx);
-    assert_eq!(w.hub.session_view(ann).map(|v| v.role), Some(Role::Viewer));
-    assert_eq!(w.hub.members()[0].role, Role::Viewer);
+    w.happens(Input::RoleChanged { user: "ann".into(), role: Role::Viewer });
+    assert_eq!(w.hub.view().session(ann).map(|v| v.role), Some(Role::Viewer));
+    assert_eq!(w.hub.view().members()[0].role, Role::Viewer);
 }
 
 #[test]
@@ -190,9 +188,9 @@ fn sessions_that_one_user_opens_push_out_only_that_users_own() {
             enter(&mut w, "eve", addr(3), &format!("agent {i}"), None)
         })
         .collect();
-    assert!(others.iter().all(|&id| w.hub.session_view(id).is_some()));
-    assert_eq!(w.hub.sessions_known(), 2 + UNSEATED_OF_USER);
-    let known = |id: &SessionId| w.hub.session_view(*id).is_some();
+    assert!(others.iter().all(|&id| w.hub.view().session(id).is_some()));
+    assert_eq!(w.hub.sessions.known(), 2 + UNSEATED_OF_USER);
+    let known = |id: &SessionId| w.hub.view().session(*id).is_some();
     assert!(!eves[..2000 - UNSEATED_OF_USER].iter().any(known) && eves[2000 - UNSEATED_OF_USER..].iter().all(known));
 }
 
@@ -209,10 +207,10 @@ fn of_too_many_without_a_seat_the_longest_unused_is_forgotten() {
     show_cookie(&mut w, first);
     w.after(1);
     enter(&mut w, "eve", addr(3), "one more", None);
-    assert!(w.hub.session_view(first).is_some(), "used just now");
-    assert!(w.hub.session_view(second).is_none());
-    assert!(w.hub.session_view(seated).is_some());
-    assert_eq!(w.hub.sessions_known(), UNSEATED_MAX + 1);
+    assert!(w.hub.view().session(first).is_some(), "used just now");
+    assert!(w.hub.view().session(second).is_none());
+    assert!(w.hub.view().session(seated).is_some());
+    assert_eq!(w.hub.sessions.known(), UNSEATED_MAX + 1);
 }
 
 #[test]
@@ -246,7 +244,7 @@ fn a_page_has_one_link_and_its_ghosts_are_known() {
     w.lose(5, 2300, Evidence::NoAck);
     assert_eq!(w.tab(ann, 6, "t", 7), Ok(()));
     w.expect_closed(&[(5, CloseReason::Replaced)]).expect(9, &["joined ann@2"]);
-    assert!(w.ears.contains_key(&conn(6)) && w.hub.links() == 3);
+    assert!(w.ears.contains_key(&conn(6)) && w.hub.view().links() == 3);
 }
 
 #[test]
@@ -257,7 +255,7 @@ fn after_goodbye_only_a_new_number_opens_a_link() {
     assert_eq!(w.tab(ann, 1, "t", 5), Ok(()));
     w.news(9);
     w.bye(ann, "t", 4);
-    assert_eq!(w.hub.links(), 2, "an older goodbye");
+    assert_eq!(w.hub.view().links(), 2, "an older goodbye");
     w.bye(ann, "t", 5);
     w.settle();
     w.expect_closed(&[(1, CloseReason::Closed)]);
@@ -273,7 +271,7 @@ fn a_goodbye_takes_no_seat() {
     let ann = w.browser("ann", addr(1));
     w.bye(ann, "t", 5);
     w.settle();
-    assert_eq!(w.hub.seats_taken(), 0);
+    assert_eq!(w.hub.view().seats_taken(), 0);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_link_hears_only_what_it_asked_for_and_hello() {
     let ann = w.member("ann", 1);
     let bob = w.browser("bob", addr(2));
     let types = Types::of(&[crate::msg::Type::Said]);
-    let last = Some(EventId { seq: 0, ..w.hub.newest() }.to_string().into());
+    let last = Some(EventId { seq: 0, ..w.hub.view().newest() }.to_string().into());
     assert_eq!(w.open(bob, 2, LinkSpec { types, last, ..spec() }), Ok(()));
     w.say(ann, "hi").expect("said");
     w.suspect(1, 1200);
@@ -66,7 +66,7 @@ fn who_vanishes_is_suspected_then_lost_and_comes_back_as_returned() {
     w.at(20_000);
     w.link(ann, 3);
     w.expect(2, &["joined ann@1 returned"]);
-    assert_eq!((w.hub.counters().returned, w.hub.counters().suspicions), (1, 1));
+    assert_eq!((w.hub.view().counters().returned, w.hub.view().counters().suspicions), (1, 1));
 }
 
 #[test]
@@ -79,8 +79,7 @@ fn a_parked_peer_that_is_heard_at_the_last_moment_has_time_to_come_back() {
         w.news(2);
         w.at(30_999);
         if heard {
-            let now = w.now();
-            w.hub.link_heard_after_lost(now, conn(1));
+            w.happens(Input::HeardAfterLost(conn(1)));
         }
         w.at(back);
         w.link(ann, 3);
@@ -96,7 +95,7 @@ fn a_suspect_who_is_heard_recovers() {
     w.news(2);
     w.at(10_000).suspect(1, 1200).at(10_300).recover(1);
     w.expect(2, &["suspected ann@1 1200", "recovered ann@1 1500"]);
-    assert_eq!(w.hub.counters().recoveries, 1);
+    assert_eq!(w.hub.view().counters().recoveries, 1);
 }
 
 #[test]
@@ -220,7 +219,7 @@ fn a_closed_tab_lingers_and_leaves() {
     w.news(2);
     w.at(5_000).fin(1).at(7_999).expect(2, &[]);
     w.at(8_000).expect(2, &["left ann@1 closed"]);
-    assert_eq!(w.hub.deadline(), None, "bob is linked: nothing to wait for");
+    assert_eq!(w.hub.view().deadline(), None, "bob is linked: nothing to wait for");
 }
 
 #[test]
@@ -308,12 +307,11 @@ fn a_plain_visitor_whose_only_connection_is_lost_is_lost() {
     w.page(ann).expect("a seat");
     w.news(2);
     w.at(10_000);
-    let now = w.now();
     let after = Duration::from_secs(3);
-    w.hub.plain_lost(now, ann, after, Evidence::Keepalive, true, &mut w.fx);
+    w.happens(Input::PlainLost { session: ann, after, evidence: Evidence::Keepalive, others: true });
     w.settle();
     w.expect(2, &[]);
-    w.hub.plain_lost(now, ann, after, Evidence::Keepalive, false, &mut w.fx);
+    w.happens(Input::PlainLost { session: ann, after, evidence: Evidence::Keepalive, others: false });
     w.settle();
     w.expect(2, &["lost ann@2 3000 keepalive"]);
 }
@@ -326,7 +324,7 @@ fn a_download_that_goes_on_outlives_the_link_beside_it() {
         let ann = w.member("ann", 1);
         w.news(2);
         w.at(11_900);
-        w.hub.plain_heard(ann, Moment::from_millis(heard));
+        w.happens(Input::PlainHeard { session: ann, at: Moment::from_millis(heard) });
         w.lose(1, 2300, Evidence::NoAck).expect(2, &[]);
         w.at(12_199).expect(2, &[]);
         w.at(14_900).expect(2, &[news]);
@@ -365,7 +363,7 @@ fn a_flood_of_words_is_slowed_after_its_burst() {
     w.after(1);
     w.say(ann, "hi").expect("said");
     assert!(w.say(ann, "hi").is_err());
-    assert_eq!(w.hub.counters().said, 11);
+    assert_eq!(w.hub.view().counters().said, 11);
 }
 
 #[test]
@@ -395,29 +393,27 @@ fn the_server_stops_and_nobody_has_left() {
     w.member("bob", 2);
     w.lose(2, 2300, Evidence::NoAck);
     w.news(1);
-    let now = w.now();
-    w.hub.shutdown(now, &mut w.fx);
+    w.hub.handle(w.now(), Input::Shutdown, &mut w.fx);
     for effect in std::mem::take(&mut w.fx) {
         let Effect::Close { conn, why } = effect else { panic!("{effect:?}") };
         w.closed.push((conn, why));
     }
     w.expect_closed(&[(1, CloseReason::Shutdown), (2, CloseReason::Shutdown)]);
-    assert_eq!((w.hub.seats_taken(), w.hub.deadline()), (0, None));
+    assert_eq!((w.hub.view().seats_taken(), w.hub.view().deadline()), (0, None));
 }
 
 #[test]
 fn while_the_server_stops_nobody_comes_in_and_pages_on_their_way_are_served() {
     let mut w = World::new();
     let ann = w.browser("ann", addr(1));
-    let now = w.now();
-    w.hub.shutdown(now, &mut w.fx);
+    w.hub.handle(w.now(), Input::Shutdown, &mut w.fx);
     for asked in [Asked::Link, Asked::Act] {
         assert_eq!(w.ask(ann, asked), Err(NoSeat::Stopping));
     }
     assert_eq!(w.open(ann, 1, spec()), Err(Denied::Seat(NoSeat::Stopping)));
-    assert_eq!(w.hub.seat_available(w.now(), ann), Err(NoSeat::Stopping));
+    assert_eq!(w.hub.view().seat_available(w.now(), ann), Err(NoSeat::Stopping));
     assert_eq!((w.page(ann), w.ask(ann, Asked::Read)), (Ok(None), Ok(None)));
-    assert_eq!((w.roster().as_str(), w.hub.newest().seq, w.hub.deadline()), ("", 0, None));
+    assert_eq!((w.roster().as_str(), w.hub.view().newest().seq, w.hub.view().deadline()), ("", 0, None));
 }
 
 #[test]
@@ -426,11 +422,11 @@ fn what_was_waited_for_while_the_server_stood_still_is_waited_for_again() {
     let ann = page_member(&mut w, "ann", 1);
     let bob = page_member(&mut w, "bob", 2);
     beats(&mut w, bob, 2, true, 5_000);
-    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
-    w.hub.beat_sent(now, conn(2), n);
+    let n = w.hub.view().beat_number(w.now());
+    w.happens(Input::BeatSent { conn: conn(2), n });
     w.fin(1);
     // Nothing runs for 20 s.
-    w.hub.stood_still(Duration::from_secs(20));
+    w.happens(Input::StoodStill(Duration::from_secs(20)));
     w.at(25_000);
     assert_eq!(w.roster(), "ann@1 present, bob@2 present");
     assert_eq!(w.tab(ann, 3, "tab1", 2), Ok(()));
@@ -445,35 +441,28 @@ fn beats_have_one_numbering_that_never_goes_back() {
     let mut w = World::new();
     let half = |ms: u64| Now { mono: Moment::from_millis(ms), wall_ms: 0 };
     for (ms, n) in [(0, 1000), (499, 1000), (500, 1001), (10_000, 1020)] {
-        assert_eq!(w.hub.beat_number(half(ms)), n);
-    }
-    for (ms, phase, at) in
-        [(0, 0, 500), (0, 100, 100), (100, 100, 600), (599, 100, 600), (600, 1100, 1100), (50, 499, 499)]
-    {
-        let next = w.hub.next_beat_at(half(ms), Duration::from_millis(phase));
-        assert_eq!(next, Moment::from_millis(at), "after {ms} with phase {phase}");
+        assert_eq!(w.hub.view().beat_number(half(ms)), n);
     }
     let mut s = settings();
     s.beat = Duration::from_secs(10);
-    w.hub.reload(half(10_250), s, &mut w.fx);
-    assert_eq!(w.hub.beat_number(half(10_250)), 1020, "whatever the period, the numbers tell the time");
-    assert_eq!(w.hub.beat_number(half(20_250)), 1040);
-    assert_eq!(w.hub.next_beat_at(half(10_250), Duration::ZERO), Moment::from_millis(20_000));
+    w.hub.handle(half(10_250), Input::Reloaded(Box::new(s)), &mut w.fx);
+    assert_eq!(w.hub.view().beat_number(half(10_250)), 1020, "whatever the period, the numbers tell the time");
+    assert_eq!(w.hub.view().beat_number(half(20_250)), 1040);
 }
 
 #[test]
 fn a_house_with_links_only_needs_no_timer_and_an_empty_one_neither() {
     let mut w = World::new();
-    assert_eq!(w.hub.deadline(), None);
+    assert_eq!(w.hub.view().deadline(), None);
     let ann = w.browser("ann", addr(1));
-    assert_eq!(w.hub.deadline(), None);
+    assert_eq!(w.hub.view().deadline(), None);
     w.page(ann).expect("a seat");
-    assert_eq!(w.hub.deadline(), Some(Moment::from_millis(60_000)));
+    assert_eq!(w.hub.view().deadline(), Some(Moment::from_millis(60_000)));
     w.link(ann, 1);
     w.at(60_000);
-    assert_eq!(w.hub.deadline(), None);
+    assert_eq!(w.hub.view().deadline(), None);
     w.lose(1, 2300, Evidence::NoAck);
-    assert_eq!(w.hub.deadline(), None);
+    assert_eq!(w.hub.view().deadline(), None);
 }
 
 #[test]

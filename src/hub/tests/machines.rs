@@ -94,7 +94,7 @@ impl World {
         let describe = Rc::new(Describe::parse(&json(PUMP)).expect("a good description"));
         let now = self.now();
         let hello = DeviceHello { name: name.into(), token: None, describe };
-        self.hub.device_hello(now, conn(c), hello, &mut self.fx);
+        self.hub.handle(now, Input::DeviceHello { conn: conn(c), hello }, &mut self.fx);
         self.machines.talking.insert(c);
         self.settle();
     }
@@ -133,7 +133,7 @@ impl World {
             self.at(next);
             let now = self.now();
             for c in self.machines.talking.clone() {
-                self.hub.device_line(now, conn(c), FromDevice::Pong, &mut self.fx);
+                self.hub.handle(now, Input::DeviceLine { conn: conn(c), line: FromDevice::Pong }, &mut self.fx);
             }
             for page in self.machines.pages.clone() {
                 self.beat(&page);
@@ -145,8 +145,8 @@ impl World {
 
     fn beat(&mut self, page: &Page) {
         let now = self.now();
-        let n = self.hub.beat_number(now);
-        self.hub.beat_sent(now, conn(page.conn), n);
+        let n = self.hub.view().beat_number(now);
+        self.hub.handle(now, Input::BeatSent { conn: conn(page.conn), n }, &mut self.fx);
         self.answer(page.id, &page.tab, n, &page.hold);
     }
 
@@ -191,20 +191,18 @@ impl World {
     /// `command` with `args`, naming the newest beat if there is a page that sees beats.
     pub(super) fn command(&mut self, id: SessionId, command: &str, args: &str) -> Result<u64, CommandError> {
         let args = Args::new(Some(json(args))).expect("an object");
-        let beat = self.hub.has_page(id).then(|| self.hub.beat_number(self.now()));
+        let beat = self.hub.has_page(id).then(|| self.hub.view().beat_number(self.now()));
         let order = Order { device: "pump", command, args: &args, beat, reference: None, waiter: None };
         self.order(id, &order).map(|done| done.id.seq)
     }
 
     pub(super) fn says(&mut self, c: u16, line: FromDevice) -> &mut World {
-        let now = self.now();
-        self.hub.device_line(now, conn(c), line, &mut self.fx);
-        self.settle();
+        self.happens(Input::DeviceLine { conn: conn(c), line });
         self
     }
 
     pub(super) fn answers(&mut self, c: u16, seq: u64, ok: bool) -> &mut World {
-        let to = EventId { seq, ..self.hub.newest() }.to_string();
+        let to = EventId { seq, ..self.hub.view().newest() }.to_string();
         self.says(c, FromDevice::Answer { to: to.as_str().into(), ok, result: "1".into() })
     }
 
@@ -231,7 +229,7 @@ impl World {
     }
 
     pub(super) fn holder(&self, device: &str) -> Option<SessionId> {
-        self.hub.devices().iter().find(|d| &*d.name == device).and_then(|d| d.holder.as_ref().map(|m| m.session))
+        self.hub.view().devices().iter().find(|d| &*d.name == device).and_then(|d| d.holder.as_ref().map(|m| m.session))
     }
 }
 

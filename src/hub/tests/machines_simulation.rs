@@ -170,7 +170,7 @@ impl Model {
     fn stall(&mut self) {
         let gap = 250 + self.dice.roll(4_000);
         self.w.ms += gap;
-        self.w.hub.stood_still(Duration::from_millis(gap));
+        self.w.happens(Input::StoodStill(Duration::from_millis(gap)));
         for machine in &mut self.machines {
             machine.stood += gap;
             let Some(h) = &mut machine.holding else { continue };
@@ -299,8 +299,8 @@ impl Model {
         let p = &mut self.people[who];
         let Some(c) = p.link else { return };
         p.heard = self.w.ms;
-        let n = self.w.hub.beat_number(now);
-        self.w.hub.beat_sent(now, conn(c), n);
+        let n = self.w.hub.view().beat_number(now);
+        self.w.happens(Input::BeatSent { conn: conn(c), n });
         let counted = self.w.answer(p.id, &p.tab, n, &DEVICES);
         self.w.settle();
         if counted == BeatAnswer::Counted {
@@ -396,9 +396,9 @@ impl Model {
         let force = self.dice.roll(3) == 0;
         let lease = (self.dice.roll(2) == 0).then(|| Duration::from_secs(1 + self.dice.roll(20)));
         let id = self.people[who].id;
-        let seated = self.w.hub.session_view(id).is_some_and(|v| v.seat.is_some());
+        let seated = self.w.hub.view().session(id).is_some_and(|v| v.seat.is_some());
         let done = self.w.take_by(id, DEVICES[m], Take { lease, force });
-        let known = self.w.hub.devices().iter().any(|d| &*d.name == DEVICES[m]);
+        let known = self.w.hub.view().devices().iter().any(|d| &*d.name == DEVICES[m]);
         let (p, machine, ms) = (&self.people[who], &self.machines[m], self.w.ms);
         let means = p.link.is_some() || lease.is_some();
         let offered = |h: &Holding| h.offer.is_some_and(|(to, until)| to == who && ms < until);
@@ -459,7 +459,7 @@ impl Model {
 
     fn give(&mut self, who: usize, m: usize) {
         let to = self.dice.roll(self.people.len() as u64) as usize;
-        let seated = self.w.hub.session_view(self.people[to].id).is_some_and(|v| v.seat.is_some());
+        let seated = self.w.hub.view().session(self.people[to].id).is_some_and(|v| v.seat.is_some());
         let done = self.w.give(self.people[who].id, DEVICES[m], self.people[to].id);
         let good = self.holds(who, m) && to != who && seated && !self.people[to].viewer;
         assert_eq!(done.is_ok(), good);
@@ -471,7 +471,7 @@ impl Model {
     fn command(&mut self, who: usize, m: usize) {
         let now = self.w.now();
         let old = self.dice.roll(8);
-        let newest = self.w.hub.beat_number(now);
+        let newest = self.w.hub.view().beat_number(now);
         let p = &self.people[who];
         // The newest beat that its link was sent is at most as old as its newest answer.
         let beat = p.link.map(|_| newest - old);
@@ -525,8 +525,8 @@ impl Model {
         }
         let c = self.link();
         let describe = Rc::new(Describe::parse(&json(PUMP)).expect("a good description"));
-        let (now, name) = (self.w.now(), DEVICES[m].into());
-        self.w.hub.device_hello(now, conn(c), DeviceHello { name, token: None, describe }, &mut self.w.fx);
+        let name = DEVICES[m].into();
+        self.w.happens(Input::DeviceHello { conn: conn(c), hello: DeviceHello { name, token: None, describe } });
         self.w.settle();
         (self.machines[m].link, self.machines[m].talks) = (Some(c), true);
         self.machines[m].is_heard(self.w.ms);
@@ -560,14 +560,14 @@ impl Model {
         if !self.people[who].viewer && self.dice.roll(4) > 0 {
             return;
         }
-        let (now, p) = (self.w.now(), &mut self.people[who]);
+        let p = &mut self.people[who];
         p.viewer = !p.viewer;
         let role = match p.user {
             _ if p.viewer => Role::Viewer,
             "admin" => Role::Admin,
             _ => Role::Operator,
         };
-        self.w.hub.role_changed(now, p.user, role, &mut self.w.fx);
+        self.w.happens(Input::RoleChanged { user: p.user.into(), role });
         self.w.settle();
         if self.people[who].viewer {
             self.person_ends(who, ControlReason::Left);
@@ -591,7 +591,7 @@ impl Model {
     fn check(&mut self) {
         // What the observer heard is what the model expected, and what devices heard of it.
         let mut expected: Vec<(usize, Vec<String>)> = Vec::new();
-        let events = self.w.hub.log_since(Some(&self.last_read()), 10_000).events;
+        let events = self.w.hub.view().log_since(Some(&self.last_read()), 10_000).events;
         for event in events {
             self.read = event.id.seq;
             match &event.what {
@@ -658,14 +658,14 @@ impl Model {
         for (m, name) in DEVICES.iter().enumerate() {
             let holder = self.machines[m].holding.as_ref().map(|h| self.people[h.who].id);
             assert_eq!(self.w.holder(name), holder, "{name} at {} ms", self.w.ms);
-            let state = self.w.hub.devices().iter().find(|d| &*d.name == *name).map(|d| d.state);
+            let state = self.w.hub.view().devices().iter().find(|d| &*d.name == *name).map(|d| d.state);
             let up = state.is_some_and(|s| s != DeviceState::Down);
             assert_eq!(up, self.machines[m].link.is_some(), "{name}");
         }
     }
 
     fn last_read(&self) -> String {
-        EventId { seq: self.read, ..self.w.hub.newest() }.to_string()
+        EventId { seq: self.read, ..self.w.hub.view().newest() }.to_string()
     }
 
     /// Which device has or had the link `c`.

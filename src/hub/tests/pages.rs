@@ -7,8 +7,8 @@ pub(super) fn beats(w: &mut World, id: SessionId, c: u16, answer: bool, until: u
     while w.ms < until {
         let next = w.ms + 500;
         w.at(next.min(until));
-        let (now, n) = (w.now(), w.hub.beat_number(w.now()));
-        w.hub.beat_sent(now, conn(c), n);
+        let n = w.hub.view().beat_number(w.now());
+        w.happens(Input::BeatSent { conn: conn(c), n });
         if answer {
             assert_eq!(w.answer(id, &format!("tab{c}"), n, &["pump-1"]), BeatAnswer::Counted);
         }
@@ -52,8 +52,8 @@ fn a_page_that_lets_go_of_control_may_stop_answering() {
     let ann = page_member(&mut w, "ann", 1);
     beats(&mut w, ann, 1, true, 5_000);
     w.after(500);
-    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
-    w.hub.beat_sent(now, conn(1), n);
+    let n = w.hub.view().beat_number(w.now());
+    w.happens(Input::BeatSent { conn: conn(1), n });
     assert_eq!(w.answer(ann, "tab1", n, &[]), BeatAnswer::Counted);
     beats(&mut w, ann, 1, false, 60_000);
     assert_eq!(w.roster(), "ann@1 present");
@@ -80,11 +80,10 @@ fn a_page_that_could_not_hear_need_not_answer() {
 fn an_answer_counts_once_and_only_for_a_beat_that_was_sent() {
     let mut w = World::new();
     let ann = page_member(&mut w, "ann", 1);
-    let now = w.now();
     let answer = |w: &mut World, tab: &str, n| w.answer(ann, tab, n, &[]);
     assert_eq!(answer(&mut w, "tab1", 1000), BeatAnswer::Unknown);
-    w.hub.beat_sent(now, conn(1), 1000);
-    w.hub.beat_sent(now, conn(1), 1001);
+    w.happens(Input::BeatSent { conn: conn(1), n: 1000 });
+    w.happens(Input::BeatSent { conn: conn(1), n: 1001 });
     assert_eq!(answer(&mut w, "tab2", 1000), BeatAnswer::Unknown);
     assert_eq!(answer(&mut w, "tab1", 1002), BeatAnswer::Unknown);
     assert_eq!(answer(&mut w, "tab1", 1000), BeatAnswer::Counted);

@@ -10,7 +10,7 @@ fn a_full_house_turns_away_and_says_so_once_a_minute_for_each_address() {
     w.member("bob", 2);
     w.news(1);
     let eve = w.browser("eve", addr(3));
-    assert_eq!(w.hub.seat_available(w.now(), eve), Err(NoSeat::Full));
+    assert_eq!(w.hub.view().seat_available(w.now(), eve), Err(NoSeat::Full));
     assert_eq!(w.page(eve), Err(NoSeat::Full));
     assert_eq!(w.page(eve), Err(NoSeat::Full));
     w.expect(1, &["turned_away eve 192.168.1.3"]);
@@ -23,7 +23,7 @@ fn a_full_house_turns_away_and_says_so_once_a_minute_for_each_address() {
     assert_eq!(w.page(mia), Err(NoSeat::Full));
     w.expect(1, &["turned_away mia 192.168.1.3"]);
     w.fin(2).after(3_000);
-    assert_eq!(w.hub.seat_available(w.now(), eve), Ok(()));
+    assert_eq!(w.hub.view().seat_available(w.now(), eve), Ok(()));
     assert_eq!(w.page(eve), Ok(Some(2)));
     w.expect(1, &["left bob@2 closed", "joined eve@2"]);
 }
@@ -50,10 +50,9 @@ fn a_lowered_maximum_evicts_nobody_and_lets_nobody_in() {
     w.member("mia", 3);
     let mut s = settings();
     s.seats.max = 1;
-    let now = w.now();
-    w.hub.reload(now, s, &mut w.fx);
+    w.happens(Input::Reloaded(Box::new(s)));
     w.settle();
-    assert_eq!((w.hub.seats_taken(), w.hub.seats_max()), (3, 1));
+    assert_eq!((w.hub.view().seats_taken(), w.hub.view().seats_max()), (3, 1));
     let eve = w.browser("eve", addr(4));
     assert_eq!(w.page(eve), Err(NoSeat::Full));
     w.fin(1).fin(2).after(3_000);
@@ -72,11 +71,11 @@ fn a_newcomer_takes_over_their_own_silent_session_only() {
     assert_eq!(w.page(again), Err(NoSeat::Full), "the old one is present");
     w.suspect(1, 1200);
     assert_eq!(w.page(elsewhere), Err(NoSeat::Full), "another address");
-    assert_eq!(w.hub.seat_available(w.now(), again), Ok(()));
+    assert_eq!(w.hub.view().seat_available(w.now(), again), Ok(()));
     assert_eq!(w.page(again), Ok(Some(1)));
     w.expect_closed(&[(1, CloseReason::Replaced)]);
     assert_eq!(w.news(2).last().map(String::as_str), Some("joined ann@1"));
-    assert_eq!(w.hub.session_view(old).and_then(|v| v.ended), Some(LeftReason::Replaced));
+    assert_eq!(w.hub.view().session(old).and_then(|v| v.ended), Some(LeftReason::Replaced));
     assert_eq!(w.page(old), Err(NoSeat::Ended(LeftReason::Replaced)));
 }
 
@@ -142,10 +141,10 @@ fn at_a_full_house_the_page_that_stopped_longest_ago_gives_way() {
     let ids: Vec<SessionId> = [("ann", 1), ("bob", 2), ("mia", 3)].map(|(u, c)| page_member(&mut w, u, c)).into();
     for t in 1..=40 {
         w.at(t * 500);
-        let (now, n) = (w.now(), w.hub.beat_number(w.now()));
+        let n = w.hub.view().beat_number(w.now());
         for (i, &id) in ids.iter().enumerate() {
             let c = i as u16 + 1;
-            w.hub.beat_sent(now, conn(c), n);
+            w.happens(Input::BeatSent { conn: conn(c), n });
             // Bob stops at 2 s, Mia at 3 s, Ann goes on.
             if i == 0 || t <= 2 + 2 * i as u64 {
                 w.answer(id, &format!("tab{c}"), n, &["p"]);

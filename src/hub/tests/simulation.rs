@@ -48,14 +48,14 @@ impl Shadow {
     }
 
     fn check(&self, w: &World) {
-        let members = w.hub.members();
+        let members = w.hub.view().members();
         let here: BTreeMap<SessionId, Presence> = members.iter().map(|m| (m.session, m.state)).collect();
         assert_eq!(here.len(), members.len(), "nobody is here twice");
         for (&c, id) in &self.links {
             assert!(here.contains_key(id), "link {c} of {id:?}, who is not here");
             let ear = &w.ears[&conn(c)];
             assert_eq!(ear.roster, here, "what link {c} has heard makes another roster");
-            assert_eq!(ear.newest, w.hub.newest().seq, "link {c} has missed the newest event");
+            assert_eq!(ear.newest, w.hub.view().newest().seq, "link {c} has missed the newest event");
             assert!(ear.whole, "link {c} has missed something");
         }
         for id in &self.over {
@@ -65,8 +65,8 @@ impl Shadow {
             let links = self.links.values().filter(|&&id| id == m.session).count();
             assert_eq!(usize::from(m.links), links, "links of {}", m.session);
         }
-        assert!(members.len() <= usize::from(w.hub.seats_max()));
-        assert_eq!(w.hub.links(), self.links.len());
+        assert!(members.len() <= usize::from(w.hub.view().seats_max()));
+        assert_eq!(w.hub.view().links(), self.links.len());
     }
 }
 
@@ -95,8 +95,8 @@ fn simulate(seed: u64, steps: usize) -> Counters {
     }
     shadow.links.clear();
     w.after(61_000);
-    assert_eq!((w.hub.seats_taken(), w.hub.deadline()), (0, None));
-    w.hub.counters().clone()
+    assert_eq!((w.hub.view().seats_taken(), w.hub.view().deadline()), (0, None));
+    w.hub.view().counters().clone()
 }
 
 fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
@@ -109,7 +109,7 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
             let user = ["ann", "bob", "mia", "vic", "admin"][dice.roll(5) as usize];
             let from = addr(dice.roll(3) as u8);
             let id = if dice.roll(3) == 0 { w.curl(user, from) } else { w.browser(user, from) };
-            shadow.known.retain(|&known| w.hub.session_view(known).is_some());
+            shadow.known.retain(|&known| w.hub.view().session(known).is_some());
             if !shadow.known.contains(&id) {
                 shadow.known.push(id);
             }
@@ -119,13 +119,13 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
             shadow.next_conn += 1;
             let c = shadow.next_conn;
             let tab = (dice.roll(2) == 0).then(|| Tab { name: format!("t{}", dice.roll(2)).into(), n: dice.roll(50) });
-            let back = dice.roll(30).min(w.hub.newest().seq);
+            let back = dice.roll(30).min(w.hub.view().newest().seq);
             let last = (dice.roll(2) == 0).then(|| {
-                let newest = w.hub.newest();
+                let newest = w.hub.view().newest();
                 EventId { seq: newest.seq - back, ..newest }.to_string().into()
             });
             let spec = LinkSpec { tab, last, ..spec() };
-            let asked = spec.last.is_some().then(|| w.hub.newest().seq - back);
+            let asked = spec.last.is_some().then(|| w.hub.view().newest().seq - back);
             if let Some(from) = asked {
                 // A replay has to go on exactly where it was asked for.
                 w.ears.insert(conn(c), Ear { newest: 0, ..Ear::default() });
@@ -138,7 +138,7 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
             let Some(id) = session else { return };
             let asked = [Asked::Page { html: true }, Asked::Page { html: false }, Asked::Act, Asked::Link, Asked::Read];
             let asked = asked[dice.roll(5) as usize];
-            let available = w.hub.session_view(id).map(|_| w.hub.seat_available(now, id));
+            let available = w.hub.view().session(id).map(|_| w.hub.view().seat_available(now, id));
             let got = w.ask(id, asked);
             if asked != Asked::Read {
                 assert_eq!(available.unwrap_or(Err(NoSeat::Unknown)), got.map(|_| ()), "the same question twice");
@@ -175,11 +175,11 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
             // The page of a link answers its beat, or does not.
             let Some(c) = link else { return };
             let id = shadow.links[&c];
-            w.hub.beat_sent(now, conn(c), w.hub.beat_number(now));
+            w.happens(Input::BeatSent { conn: conn(c), n: w.hub.view().beat_number(now) });
             let hold: &[&str] = if dice.roll(5) == 0 { &[] } else { &["p"] };
             for tab in ["t0", "t1"] {
                 if dice.roll(2) == 0 {
-                    w.answer(id, tab, w.hub.beat_number(now), hold);
+                    w.answer(id, tab, w.hub.view().beat_number(now), hold);
                 }
             }
             w.settle();
@@ -187,7 +187,7 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
         16 => {
             let Some(id) = session else { return };
             if w.say(id, "hi").is_ok() {
-                assert!(w.hub.members().iter().any(|m| m.session == id), "{id:?} speaks from nowhere");
+                assert!(w.hub.view().members().iter().any(|m| m.session == id), "{id:?} speaks from nowhere");
             }
             w.settle();
         }
@@ -200,7 +200,12 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
         18 => {
             let Some(id) = session else { return };
             let after = Duration::from_millis(dice.roll(5_000));
-            w.hub.plain_lost(now, id, after, Evidence::Keepalive, dice.roll(2) == 0, &mut w.fx);
+            w.happens(Input::PlainLost {
+                session: id,
+                after,
+                evidence: Evidence::Keepalive,
+                others: dice.roll(2) == 0,
+            });
             w.settle();
         }
         _ => {
@@ -219,13 +224,13 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
                 }
                 2 => {
                     if dice.roll(5) == 0 {
-                        w.hub.user_changed(now, "bob", &mut w.fx);
+                        w.happens(Input::UserChanged("bob".into()));
                     }
                 }
-                _ => w.hub.stood_still(Duration::from_millis(dice.roll(1_000))),
+                _ => w.happens(Input::StoodStill(Duration::from_millis(dice.roll(1_000)))),
             }
             w.settle();
-            shadow.known.retain(|&known| w.hub.session_view(known).is_some());
+            shadow.known.retain(|&known| w.hub.view().session(known).is_some());
         }
     }
 }
@@ -236,8 +241,9 @@ fn shadow_replay(w: &mut World, shadow: &mut Shadow, id: SessionId, c: u16, spec
         return;
     }
     shadow.links.insert(c, id);
-    let newest = w.hub.newest().seq;
-    let complete = !w.hub.log_since(Some(&EventId { seq: from, ..w.hub.newest() }.to_string()), 10_000).gap;
+    let newest = w.hub.view().newest().seq;
+    let complete =
+        !w.hub.view().log_since(Some(&EventId { seq: from, ..w.hub.view().newest() }.to_string()), 10_000).gap;
     let replayed = w.ears[&conn(c)].unread[0].ends_with("true");
     assert_eq!(replayed, complete, "replayed exactly if nothing of it is gone");
     let ear = w.ears.get_mut(&conn(c)).expect("it has heard hello");

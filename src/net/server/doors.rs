@@ -122,7 +122,7 @@ impl Server {
     /// [`Standing`]: crate::net::places::Standing
     pub(in crate::net) fn give_way(&mut self, now: Now, wanted: impl Fn(&Occupant) -> bool) -> bool {
         if self.giving.way.is_none() {
-            let holds = |session| self.world.hub.holds_control(session);
+            let holds = |session| self.world.hub.view().holds_control(session);
             let all = self.conns.iter().filter(|(_, conn)| conn.opened < now.mono).filter_map(|(id, conn)| {
                 let (standing, since) = conn.standing(holds)?;
                 let (device, from, user) = (conn.device.is_some(), conn.stream.peer, conn.user.clone());

@@ -7,6 +7,7 @@ use super::{Ended, Reloaded, Server};
 use crate::config::take_up;
 use crate::diag::KEPT;
 use crate::diag::ration::{LeftOut, PERIOD};
+use crate::hub::Input;
 use crate::msg::{ConnId, Now};
 use crate::net::files::Site as Pages;
 use crate::sys::process::{self, Signal};
@@ -33,7 +34,7 @@ impl Server {
         self.supervisor.tell(now.mono, "STOPPING=1".into());
         self.stopping = Some(now.mono + self.world.site.config.drain);
         self.listeners.clear();
-        self.world.hub.shutdown(now, &mut self.world.fx);
+        self.world.hub.handle(now, Input::Shutdown, &mut self.world.fx);
         let ids: Vec<ConnId> = self.conns.ids().collect();
         for id in ids {
             let _ = self.conns.touch(id); // settling closes those that are idle
@@ -47,16 +48,20 @@ impl Server {
             Ok((Reloaded { config, users, tokens }, pages, waiting)) => {
                 self.world.site.gate.allow(config.auth.failures);
                 for user in users.map(|users| self.world.site.gate.reload(users)).into_iter().flatten() {
-                    self.world.hub.user_changed(now, &user, &mut self.world.fx);
+                    self.world.hub.handle(now, Input::UserChanged(user), &mut self.world.fx);
                 }
                 for entry in self.world.site.gate.users().iter() {
                     let role = config.role_of(&entry.name);
-                    self.world.hub.role_changed(now, &entry.name, role, &mut self.world.fx);
+                    self.world.hub.handle(
+                        now,
+                        Input::RoleChanged { user: entry.name.clone(), role },
+                        &mut self.world.fx,
+                    );
                 }
                 let settings = crate::net::world::settings(&config, self.world.site.gate.users().len());
-                self.world.hub.reload(now, settings, &mut self.world.fx);
+                self.world.hub.handle(now, Input::Reloaded(Box::new(settings)), &mut self.world.fx);
                 for name in self.world.devices.reload(&config, tokens, &self.world.features) {
-                    self.world.hub.device_changed(now, &name, &mut self.world.fx);
+                    self.world.hub.handle(now, Input::TokenChanged(name), &mut self.world.fx);
                 }
                 self.world.reload(Rc::new(config), pages);
                 for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Server;
+use crate::hub::Input;
 use crate::msg::{ConnId, Moment, Now};
 use crate::net::{clock, effects};
 
@@ -35,12 +36,12 @@ impl Server {
                 conn.taken = conn.taken + late;
             }
         }
-        self.world.hub.stood_still(late);
+        self.world.hub.handle(now, Input::StoodStill(late), &mut self.world.fx);
     }
 
     /// If the board slept, what must not be done late is judged by that time too.
     pub(super) fn notice_sleep(&mut self, now: Now) {
-        if self.world.hub.devices_up() == 0 {
+        if self.world.hub.view().devices_up() == 0 {
             return; // nobody commands anything; saves the reading of a clock
         }
         let asleep = clock::asleep();
@@ -48,7 +49,7 @@ impl Server {
         if gap >= NAP {
             self.asleep = asleep;
             log::warn!("slept ms={} (the whole board)", gap.as_millis());
-            self.world.hub.slept(now, gap);
+            self.world.hub.handle(now, Input::Slept(gap), &mut self.world.fx);
         }
     }
 
@@ -61,14 +62,14 @@ impl Server {
         }
         self.notice_sleep(now);
         self.looked = now.mono;
-        self.world.hub.look_at_holders(now, &mut self.world.fx);
+        self.world.hub.handle(now, Input::Look, &mut self.world.fx);
         Some(now)
     }
 
     /// In the middle of a turn; by what clock it goes on. A turn that has just begun gets the time to read
     /// what has come meanwhile.
     pub(super) fn look_in_long_turn(&mut self, now: Now) -> Now {
-        if self.world.hub.devices_up() == 0 {
+        if self.world.hub.view().devices_up() == 0 {
             return now; // there are no switches; saves the reading of a clock
         }
         let Some(now) = self.look(self.looked.max(self.turned)) else { return now };
@@ -81,7 +82,7 @@ impl Server {
     pub(super) fn look_before_writing(&mut self) -> Option<Now> {
         let newest = match self.conns.next_touched()? {
             conn if conn.tells_device() => self.looked,
-            _ if self.world.hub.devices_up() > 0 => self.looked.max(self.turned),
+            _ if self.world.hub.view().devices_up() > 0 => self.looked.max(self.turned),
             _ => return None,
         };
         self.look(newest)

@@ -7,7 +7,7 @@ fn a_command_is_in_the_log_before_the_device_gets_it_and_is_answered_once() {
     let (mut w, ann) = held();
     let now = w.now();
     let args = Args::new(Some(json(r#"{"rpm":900}"#))).expect("an object");
-    let beat = Some(w.hub.beat_number(now));
+    let beat = Some(w.hub.view().beat_number(now));
     let order = Order { device: "pump", command: "speed", args: &args, beat, reference: None, waiter: Some(conn(30)) };
     let done = w.hub.ask(now, ann, Ask::Command(&order), &mut w.fx).expect("sent");
     let id = done.id().expect("an event");
@@ -32,10 +32,10 @@ fn a_command_is_in_the_log_before_the_device_gets_it_and_is_answered_once() {
 #[test]
 fn refusals_come_in_their_order_and_nothing_reaches_the_device() {
     let (mut w, ann) = held();
-    let bob = w.hub.members()[1].session;
+    let bob = w.hub.view().members()[1].session;
     let vic = w.panel("vic", 4, &[]);
     let args = Args::default();
-    let fresh = w.hub.beat_number(w.now());
+    let fresh = w.hub.view().beat_number(w.now());
     let order = |command: &'static str, beat: Option<u64>| (command, beat);
     let ask = |w: &mut World, id: SessionId, device: &str, (command, beat): (&str, Option<u64>)| {
         w.order(id, &Order { device, command, args: &args, beat, reference: None, waiter: None }).map(|_| ())
@@ -52,7 +52,7 @@ fn refusals_come_in_their_order_and_nothing_reaches_the_device() {
     assert!(stale(ask(&mut w, ann, "pump", order("speed", Some(7)))), "of another epoch");
     assert!(matches!(ask(&mut w, ann, "pump", order("speed", Some(fresh))), Err(CommandError::Args(_))));
     w.hang(50).at(11_300);
-    let fresh = w.hub.beat_number(w.now());
+    let fresh = w.hub.view().beat_number(w.now());
     assert_eq!(ask(&mut w, ann, "pump", order("start", Some(fresh))), Err(CommandError::Suspect));
     w.fin(50);
     assert_eq!(ask(&mut w, ann, "pump", order("start", Some(fresh))), Err(CommandError::Down));
@@ -64,7 +64,7 @@ fn the_age_of_a_command_is_that_of_the_beat_it_names() {
     for (age_ms, good) in [(0, true), (500, true), (1_900, true), (2_000, true), (2_001, false), (5_000, false)] {
         let (mut w, ann) = held();
         w.live(20_000);
-        let beat = Some(w.hub.beat_number(w.now()));
+        let beat = Some(w.hub.view().beat_number(w.now()));
         // the page goes on answering; only this command was on its way for so long
         w.live(20_000 + age_ms);
         let order =
@@ -78,13 +78,13 @@ fn a_beat_that_came_over_an_earlier_link_is_as_old_as_it_can_be() {
     for (ms, good) in [(21_950, true), (22_050, false)] {
         let (mut w, ann) = held();
         w.live(20_000);
-        let beat = Some(w.hub.beat_number(w.now()));
+        let beat = Some(w.hub.view().beat_number(w.now()));
         w.freeze(1).live(20_100);
         assert_eq!(w.tab(ann, 3, "tab1", 2), Ok(()));
         // the new link beats at other moments than the old one did
         w.live(20_900);
-        let (now, n) = (w.now(), w.hub.beat_number(w.now()));
-        w.hub.beat_sent(now, conn(3), n);
+        let n = w.hub.view().beat_number(w.now());
+        w.happens(Input::BeatSent { conn: conn(3), n });
         w.live(ms);
         let order =
             Order { device: "pump", command: "start", args: &Args::default(), beat, reference: None, waiter: None };
@@ -95,13 +95,12 @@ fn a_beat_that_came_over_an_earlier_link_is_as_old_as_it_can_be() {
 #[test]
 fn a_beat_from_before_the_board_slept_makes_a_command_stale() {
     let (mut w, ann) = held();
-    let beat = Some(w.hub.beat_number(w.now()));
-    let now = w.now();
-    w.hub.slept(now, Duration::from_secs(4));
+    let beat = Some(w.hub.view().beat_number(w.now()));
+    w.happens(Input::Slept(Duration::from_secs(4)));
     let order = Order { device: "pump", command: "start", args: &Args::default(), beat, reference: None, waiter: None };
     assert!(matches!(w.order(ann, &order), Err(CommandError::Stale { .. })));
     w.live(10_500);
-    let beat = Some(w.hub.beat_number(w.now()));
+    let beat = Some(w.hub.view().beat_number(w.now()));
     assert!(w.order(ann, &Order { beat, ..order }).is_ok());
 }
 
@@ -119,7 +118,7 @@ fn a_device_owes_at_most_sixteen_answers_and_one_that_stays_away_is_unknown_in_t
     assert_eq!(news.len(), 16);
     assert!(news.iter().all(|line| line.ends_with("null \"unknown\"")), "{news:?}");
     w.answers(50, last, true).expect_about(2, &[&format!("answered pump {last} true 1 late")]);
-    assert_eq!(w.hub.counters().answers_unknown, 16);
+    assert_eq!(w.hub.view().counters().answers_unknown, 16);
 }
 
 #[test]
@@ -131,7 +130,7 @@ fn the_same_reference_of_a_session_does_a_command_once_for_a_minute() {
         device: "pump",
         command: "start",
         args: &args,
-        beat: Some(w.hub.beat_number(w.now())),
+        beat: Some(w.hub.view().beat_number(w.now())),
         reference: reference.as_ref(),
         waiter: Some(conn(30)),
     };
@@ -156,7 +155,7 @@ fn an_emergency_stop_gets_through_though_something_else_was_named_like_it() {
     let reference = Ref::from_json("1");
     let ask = |w: &mut World, command: &str, args: &str| {
         let args = Args::new(Some(json(args))).expect("an object");
-        let beat = Some(w.hub.beat_number(w.now()));
+        let beat = Some(w.hub.view().beat_number(w.now()));
         let order = Order { device: "pump", command, args: &args, beat, reference: reference.as_ref(), waiter: None };
         w.order(ann, &order).expect("sent").id.seq
     };
@@ -184,7 +183,7 @@ fn stops_without_end_keep_nobody_from_naming_commands() {
         let id = w.order(vic, &order).expect("a stop is always sent").id;
         w.answers(50, id.seq, true);
     }
-    let (beat, reference) = (Some(w.hub.beat_number(w.now())), Ref::from_json("1"));
+    let (beat, reference) = (Some(w.hub.view().beat_number(w.now())), Ref::from_json("1"));
     let reference = reference.as_ref();
     let order = Order { device: "pump", command: "start", args: &args, beat, reference, waiter: None };
     let id = w.order(ann, &order).expect("sent").id;
@@ -252,10 +251,10 @@ fn an_emergency_stop_gets_through_whoever_sends_it_and_however_busy_the_device_i
 #[test]
 fn references_that_one_user_takes_leave_others_theirs_and_long_results_are_kept_by_the_log_alone() {
     let (mut w, ann) = held();
-    let bob = w.hub.members()[1].session;
+    let bob = w.hub.view().members()[1].session;
     let args = Args::default();
     let ask = |w: &mut World, id: SessionId, n: u64| {
-        let (beat, reference) = (Some(w.hub.beat_number(w.now())), Ref::from_json(&n.to_string()));
+        let (beat, reference) = (Some(w.hub.view().beat_number(w.now())), Ref::from_json(&n.to_string()));
         let reference = reference.as_ref();
         let done = w.order(id, &Order { device: "pump", command: "start", args: &args, beat, reference, waiter: None });
         if let Ok(Ordered { id: EventId { seq, .. }, answer: None }) = done {
@@ -272,7 +271,8 @@ fn references_that_one_user_takes_leave_others_theirs_and_long_results_are_kept_
         sent += 1;
     }
     assert_eq!(sent, 2048, "half of all");
-    let kept = |w: &World| w.hub.remembered().iter().find(|(of, _)| *of == "refs").map_or(0, |&(_, bytes)| bytes);
+    let kept =
+        |w: &World| w.hub.view().remembered().iter().find(|(of, _)| *of == "refs").map_or(0, |&(_, bytes)| bytes);
     assert!(kept(&w) < 2048 * 512, "{}", kept(&w));
     assert_eq!(result(&ask(&mut w, ann, 2047).expect("known")), "1");
     assert_eq!(result(&ask(&mut w, ann, 0).expect("known")), "\"too_long\"", "the log has it no more");

@@ -31,12 +31,10 @@ fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_no
         }),
         ("expired", 10_000, "safe left ann 0", "left", |w, _| {
             w.freeze(1);
-            let now = w.now();
-            w.hub.user_changed(now, "ann", &mut w.fx);
+            w.happens(Input::UserChanged("ann".into()));
         }),
         ("role lost", 10_000, "safe left ann 0", "left", |w, _| {
-            let now = w.now();
-            w.hub.role_changed(now, "ann", Role::Viewer, &mut w.fx);
+            w.happens(Input::RoleChanged { user: "ann".into(), role: Role::Viewer });
         }),
         ("too slow", 10_000, "safe left ann 0", "left", |w, _| {
             w.freeze(1).end(1, LinkEnd::Slow);
@@ -65,7 +63,7 @@ fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_no
         }
         w.live(*at);
         assert_eq!(w.holder("pump"), None, "{what}: too late");
-        let log = w.hub.log_since(None, 100).events;
+        let log = w.hub.view().log_since(None, 100).events;
         let control = log.iter().filter_map(|e| match &e.what {
             What::Control { holder: None, reason, .. } => Some(reason.word()),
             _ => None,
@@ -74,7 +72,8 @@ fn every_way_in_which_control_ends_has_its_reason_and_its_time_and_safe_where_no
         let expected: Vec<&str> = [*safe, "control -"].into_iter().filter(|line| !line.is_empty()).collect();
         assert_eq!(w.device_news(50), expected, "{what}");
         if *reason != "device" {
-            let bob = w.hub.members().iter().find(|m| &*m.user == "bob").map(|m| m.session).expect("bob is here");
+            let bob =
+                w.hub.view().members().iter().find(|m| &*m.user == "bob").map(|m| m.session).expect("bob is here");
             w.take(bob, "pump").expect("free for the next one at once");
         }
     }
@@ -85,8 +84,7 @@ fn a_server_that_stops_says_safe_before_bye() {
     let (mut w, ann) = held();
     let id = w.command(ann, "start", "{}").expect("sent");
     w.device_news(50);
-    let now = w.now();
-    w.hub.shutdown(now, &mut w.fx);
+    w.hub.handle(w.now(), Input::Shutdown, &mut w.fx);
     let mut told = Vec::new();
     for effect in std::mem::take(&mut w.fx) {
         match effect {
@@ -103,23 +101,22 @@ fn a_server_that_stops_says_safe_before_bye() {
     let answered = format!("answered pump {id} null \"unknown\"");
     w.news(1);
     w.expect_about(2, &["commanded ann@1 pump start {}", "control pump - ann shutdown", &answered]);
-    assert_eq!(w.hub.deadline(), None);
+    assert_eq!(w.hub.view().deadline(), None);
 }
 
 #[test]
 fn a_device_whose_token_was_being_checked_when_the_server_stopped_is_told_bye() {
     let mut w = World::new();
-    let now = w.now();
-    w.hub.shutdown(now, &mut w.fx);
+    w.hub.handle(w.now(), Input::Shutdown, &mut w.fx);
     w.device("pump", 50);
     assert_eq!(w.machines.ended, [(conn(50), "shutdown".into())]);
-    assert_eq!((w.device_news(50), w.hub.devices_up(), w.hub.newest().seq), (vec![], 0, 0));
+    assert_eq!((w.device_news(50), w.hub.view().devices_up(), w.hub.view().newest().seq), (vec![], 0, 0));
 }
 
 #[test]
 fn control_is_taken_by_one_and_the_others_are_told_who_has_it() {
     let (mut w, ann) = held();
-    let bob = w.hub.members()[1].session;
+    let bob = w.hub.view().members()[1].session;
     let Err(ControlError::Held(holder)) = w.take(bob, "pump") else { panic!("two holders") };
     assert_eq!((&*holder.user, w.holder("pump")), ("ann", Some(ann)));
     assert_eq!(w.take(bob, "fan"), Err(ControlError::NoDevice));
@@ -151,7 +148,7 @@ fn an_admin_may_force_and_the_device_runs_on() {
 #[test]
 fn an_offer_is_taken_within_ten_seconds_or_the_giver_keeps_control() {
     let (mut w, ann) = held();
-    let bob = w.hub.members()[1].session;
+    let bob = w.hub.view().members()[1].session;
     let mia = w.panel("mia", 3, &["pump"]);
     let vic = w.panel("vic", 4, &[]);
     w.news(3);
@@ -220,14 +217,13 @@ fn reconnecting_without_an_answer_gains_a_page_nothing() {
 fn one_answer_counts_once_whoever_gives_it() {
     let (mut w, ann) = held();
     w.freeze(1);
-    let n = w.hub.beat_number(w.now());
+    let n = w.hub.view().beat_number(w.now());
     for (c, ms) in (7..).zip([10_500, 11_000, 11_500, 12_000, 12_500, 13_000]) {
         w.live(ms);
         // always another page, always the same old beat
         let tab = format!("other{c}");
         assert_eq!(w.tab(ann, c, &tab, 1), Ok(()));
-        let now = w.now();
-        w.hub.beat_sent(now, conn(c), n);
+        w.happens(Input::BeatSent { conn: conn(c), n });
         assert_eq!(w.answer(ann, &tab, n, &["pump"]), BeatAnswer::Counted);
         w.settle();
     }
@@ -252,7 +248,7 @@ fn a_stall_of_the_server_ends_no_control_while_the_newest_answer_is_young() {
     let (mut w, ann) = held();
     w.live(14_000);
     w.ms = 18_400;
-    w.hub.stood_still(Duration::from_millis(4_400));
+    w.happens(Input::StoodStill(Duration::from_millis(4_400)));
     w.live(60_000);
     assert_eq!(w.holder("pump"), Some(ann));
 }
@@ -262,7 +258,7 @@ fn no_stall_of_the_server_carries_control_beyond_max_silence() {
     let (mut w, _) = held();
     w.live(14_000);
     w.ms = 19_000;
-    w.hub.stood_still(Duration::from_secs(5));
+    w.happens(Input::StoodStill(Duration::from_secs(5)));
     w.at(19_000);
     assert_eq!(w.holder("pump"), None);
     // stop and go: what a stranger can make of this server, again and again
@@ -273,7 +269,7 @@ fn no_stall_of_the_server_carries_control_beyond_max_silence() {
         let mut runs_from = 0;
         while w.ms < 19_000 {
             w.ms += stopped;
-            w.hub.stood_still(Duration::from_millis(stopped));
+            w.happens(Input::StoodStill(Duration::from_millis(stopped)));
             runs_from = w.ms;
             w.at(runs_from + runs);
         }
@@ -289,15 +285,13 @@ fn a_look_ends_control_in_time_and_nothing_else() {
     w.live(14_000);
     w.device_news(50);
     w.ms = 16_999;
-    let now = w.now();
-    w.hub.look_at_holders(now, &mut w.fx);
+    w.happens(Input::Look);
     assert!(w.fx.is_empty());
     w.ms = 40_000;
-    let now = w.now();
-    w.hub.look_at_holders(now, &mut w.fx);
+    w.happens(Input::Look);
     w.settle();
     w.expect_device(50, &["safe page ann 26000", "control -"]);
-    let device = w.hub.devices().into_iter().next().expect("the pump");
+    let device = w.hub.view().devices().into_iter().next().expect("the pump");
     assert_eq!(device.state, DeviceState::Up, "what people and devices have said since is not read yet");
 }
 
@@ -321,8 +315,7 @@ fn an_answer_swallowed_by_an_outage_is_waited_for_again() {
 fn a_sleep_of_the_board_counts_for_the_age_of_the_newest_answer() {
     let (mut w, _) = held();
     w.live(14_000);
-    let now = w.now();
-    w.hub.slept(now, Duration::from_secs(5));
+    w.happens(Input::Slept(Duration::from_secs(5)));
     w.at(14_001);
     assert_eq!(w.holder("pump"), None);
 }
@@ -334,17 +327,16 @@ fn an_answer_to_a_beat_from_before_the_board_slept_keeps_no_control_on_any_link(
     w.freeze(1);
     // sent, not answered yet
     w.at(14_500);
-    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
-    w.hub.beat_sent(now, conn(1), n);
-    w.hub.slept(now, Duration::from_secs(4));
+    let n = w.hub.view().beat_number(w.now());
+    w.happens(Input::BeatSent { conn: conn(1), n });
+    w.happens(Input::Slept(Duration::from_secs(4)));
     w.answer(ann, "tab1", n, &["pump"]);
     w.settle();
     // the same over a link that the page opened after the sleep
     w.at(14_600);
     assert_eq!(w.tab(ann, 101, "tab1", 2), Ok(()));
     w.at(15_000);
-    let now = w.now();
-    w.hub.beat_sent(now, conn(101), n + 1);
+    w.happens(Input::BeatSent { conn: conn(101), n: n + 1 });
     w.answer(ann, "tab1", n, &["pump"]);
     w.settle();
     let order = Order {
@@ -367,12 +359,12 @@ fn an_older_beat_was_sent_no_later_than_it_was() {
     w.freeze(1);
     // sent in its time, and the next one late, as after a stall
     w.at(14_500);
-    let (now, n) = (w.now(), w.hub.beat_number(w.now()));
-    w.hub.beat_sent(now, conn(1), n);
+    let n = w.hub.view().beat_number(w.now());
+    w.happens(Input::BeatSent { conn: conn(1), n });
     w.at(15_450);
     let now = w.now();
-    assert_eq!(w.hub.beat_number(now), n + 1);
-    w.hub.beat_sent(now, conn(1), n + 1);
+    assert_eq!(w.hub.view().beat_number(now), n + 1);
+    w.happens(Input::BeatSent { conn: conn(1), n: n + 1 });
     w.at(16_900).says(50, FromDevice::Pong);
     assert_eq!(w.answer(ann, "tab1", n, &["pump"]), BeatAnswer::Counted);
     w.settle();
@@ -392,7 +384,7 @@ fn what_has_run_out_before_the_loop_could_look_is_not_taken_up_again() {
     w.device_news(50);
     // the loop stood still for longer than the lease; the request to renew it lay in the socket
     w.ms = 12_000;
-    w.hub.stood_still(Duration::from_secs(12));
+    w.happens(Input::StoodStill(Duration::from_secs(12)));
     w.lease(ann, "pump", 10).expect("a new one");
     w.expect_device(50, &["safe lease ann 12000", "control -", "control ann"]);
 
@@ -439,8 +431,7 @@ fn a_lease_does_not_outlast_the_last_link_and_counts_the_boards_sleep() {
     w.ask(bob, Asked::Act).expect("a seat");
     w.lease(bob, "pump", 60).expect("control");
     w.device_news(50);
-    let now = w.now();
-    w.hub.slept(now, Duration::from_secs(59));
+    w.happens(Input::Slept(Duration::from_secs(59)));
     w.live(8_999).expect_device(50, &[]);
     w.live(9_000).expect_device(50, &["safe lease bob 1000", "control -"]);
 }

@@ -18,7 +18,7 @@ fn a_device_is_welcomed_and_everybody_is_told_how_it_is() {
     w.at(16_999).expect(1, &["device pump suspect silent"]);
     w.at(17_000).expect(1, &["device pump down silent"]);
     assert_eq!(w.machines.ended, [(conn(50), "silent".into())]);
-    assert_eq!(w.hub.devices()[0].state, DeviceState::Down);
+    assert_eq!(w.hub.view().devices()[0].state, DeviceState::Down);
 }
 
 #[test]
@@ -28,8 +28,7 @@ fn output_that_a_device_does_not_take_makes_it_suspect_even_if_it_talks() {
     w.device("pump", 50);
     w.live(2_000).news(1);
     let waits = |w: &mut World, since: Option<u64>| {
-        let now = w.now();
-        w.hub.device_waits(now, conn(50), since.map(Moment::from_millis), &mut w.fx);
+        w.happens(Input::DeviceWaits { conn: conn(50), since: since.map(Moment::from_millis) });
         w.settle();
     };
     waits(&mut w, Some(2_000));
@@ -59,8 +58,7 @@ fn every_end_of_a_devices_link_has_its_reason() {
             w.end(50, LinkEnd::Slow);
         }),
         ("protocol", "protocol", |w| {
-            let now = w.now();
-            w.hub.device_broke(now, conn(50), &mut w.fx);
+            w.happens(Input::DeviceBroke(conn(50)));
             w.settle();
         }),
     ];
@@ -119,7 +117,7 @@ fn telemetry_comes_at_most_ten_times_a_second_and_the_newest_value_wins() {
     assert_eq!(heard[1], "telemetry pump rpm=4 t0=1 t1=1");
     w.at(1_100);
     assert_eq!(w.news(1), ["telemetry pump rpm=49 t0=1 t1=1"]);
-    let device = &w.hub.devices()[0];
+    let device = &w.hub.view().devices()[0];
     assert_eq!(device.telemetry[0], ("rpm".into(), "49".into()));
     assert_eq!(device.telemetry_ms, Some(1_700_000_000_980));
 }
@@ -131,7 +129,7 @@ fn devices_that_are_down_are_remembered_up_to_a_bound() {
         w.device(&format!("d{i:03}"), 50 + i);
         w.after(10).fin(50 + i);
     }
-    let names: Vec<_> = w.hub.devices().iter().map(|d| d.name.to_string()).collect();
+    let names: Vec<_> = w.hub.view().devices().iter().map(|d| d.name.to_string()).collect();
     assert_eq!((names.len(), names[0].as_str(), names[63].as_str()), (64, "d036", "d099"));
 }
 
@@ -139,20 +137,20 @@ fn devices_that_are_down_are_remembered_up_to_a_bound() {
 fn a_stall_of_the_server_makes_no_device_fit_for_commands_and_none_alive_for_ever() {
     let (mut w, ann) = held();
     w.live(14_000);
-    let beat = |w: &World| Some(w.hub.beat_number(w.now()));
+    let beat = |w: &World| Some(w.hub.view().beat_number(w.now()));
     let args = Args::default();
     w.hang(50);
     w.ms = 16_000;
-    w.hub.stood_still(Duration::from_secs(2));
+    w.happens(Input::StoodStill(Duration::from_secs(2)));
     let order = Order { device: "pump", command: "start", args: &args, beat: beat(&w), reference: None, waiter: None };
     assert!(matches!(w.order(ann, &order), Err(CommandError::Suspect)), "not heard for 2 s: it would run late");
     // one `silent_after` more at most, however often the server stands still
     while w.ms < 23_000 {
         w.ms += 700;
-        w.hub.stood_still(Duration::from_millis(700));
+        w.happens(Input::StoodStill(Duration::from_millis(700)));
         w.at(w.ms + 100);
     }
-    let state = |w: &World| w.hub.devices().first().map(|d| d.state);
+    let state = |w: &World| w.hub.view().devices().first().map(|d| d.state);
     assert_eq!(state(&w), Some(DeviceState::Suspect));
     w.at(23_999);
     assert_eq!(state(&w), Some(DeviceState::Suspect));
@@ -171,7 +169,7 @@ fn the_values_of_one_device_have_a_bound_in_bytes_and_what_is_beyond_it_is_null_
     w.device("pump", 50);
     w.says(50, values(256, 4)).device_news(50);
     w.says(50, values(256, 250)).expect_device(50, &["error telemetry"]);
-    let told = w.hub.devices()[0].telemetry.clone();
+    let told = w.hub.view().devices()[0].telemetry.clone();
     let text: usize = told.iter().map(|(name, value)| name.len() + value.len()).sum();
     assert!(text <= 32 << 10 && text > 31 << 10, "{text}");
     assert_eq!((&*told[0].1, &*told[255].1), (&*"1".repeat(250), "null"), "never an old number");
@@ -181,7 +179,8 @@ fn the_values_of_one_device_have_a_bound_in_bytes_and_what_is_beyond_it_is_null_
 #[test]
 fn all_devices_have_a_bound_in_bytes_those_that_are_down_go_first_and_then_what_comes_is_refused() {
     let mut w = World::new();
-    let sum = |w: &World| w.hub.remembered().iter().find(|(of, _)| *of == "devices").map_or(0, |(_, bytes)| *bytes);
+    let sum =
+        |w: &World| w.hub.view().remembered().iter().find(|(of, _)| *of == "devices").map_or(0, |(_, bytes)| *bytes);
     w.hub.settings.device_bytes = 200 << 10;
     for n in 0..3 {
         w.device(&format!("down{n}"), 60 + n);
@@ -192,22 +191,22 @@ fn all_devices_have_a_bound_in_bytes_those_that_are_down_go_first_and_then_what_
         w.says(50 + n, values(200, 100));
         assert!(sum(&w) <= 200 << 10, "{}", sum(&w));
     }
-    assert!(w.hub.devices().iter().all(|d| d.name.starts_with("up")), "who is down is forgotten");
+    assert!(w.hub.view().devices().iter().all(|d| d.name.starts_with("up")), "who is down is forgotten");
     w.device_news(50);
     w.device("up4", 54);
     w.says(54, values(200, 100));
     assert_eq!(w.device_news(54).last().map(String::as_str), Some("error telemetry"));
-    while w.hub.devices_up() < 200 {
-        let n = w.hub.devices_up() as u16;
+    while w.hub.view().devices_up() < 200 {
+        let n = w.hub.view().devices_up() as u16;
         w.device(&format!("up{n}"), 50 + n);
         if w.machines.ended.last().is_some_and(|(c, why)| *c == conn(50 + n) && why == "limit") {
             w.expect_device(50 + n, &["error full"]);
             break;
         }
     }
-    assert!(w.hub.devices_up() < 200 && sum(&w) <= 200 << 10);
+    assert!(w.hub.view().devices_up() < 200 && sum(&w) <= 200 << 10);
     // who is there already says hello again, measures on, and the others lose nothing
     w.device("up0", 49);
     assert_eq!(w.device_news(49)[0], "welcome up0");
-    assert_eq!(w.hub.devices().iter().filter(|d| d.telemetry.len() == 200).count(), 3);
+    assert_eq!(w.hub.view().devices().iter().filter(|d| d.telemetry.len() == 200).count(), 3);
 }

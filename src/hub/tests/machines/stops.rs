@@ -46,7 +46,7 @@ fn an_identical_one_is_told_again_ten_times_a_second_and_answered_once() {
         w.answers(50, id, true);
     }
     w.expect_device(50, &[]).expect_about(2, &[&format!("answered pump {id} true 1")]);
-    assert_eq!(w.hub.counters().stops_left_out, 0);
+    assert_eq!(w.hub.view().counters().stops_left_out, 0);
 }
 
 #[test]
@@ -66,19 +66,19 @@ fn those_beyond_the_ration_are_told_within_a_tenth_of_a_second_and_the_newest_co
     let (mut w, ann) = held();
     let vic = w.curl("vic", addr(9));
     let last = use_up(&mut w, vic);
-    let events = w.hub.newest();
+    let events = w.hub.view().newest();
     w.after(100).after(100);
     w.device_news(50);
     for n in 0..50 {
         assert_eq!(stop(&mut w, vic, HARD[n % 2], Some(30)), last);
     }
-    assert_eq!(w.hub.newest(), events, "nothing is written");
+    assert_eq!(w.hub.view().newest(), events, "nothing is written");
     let told = w.device_news(50);
     assert_eq!(told, [format!("{last}.2 stop {} vic", HARD[0])]);
     w.after(99).expect_device(50, &[]).after(1).expect_device(50, &[&format!("{last}.3 stop {} vic", HARD[1])]);
     // whoever waits is told what came of the newest; an answer to the others is no fault
     let answer = |w: &mut World, n: u32| {
-        let to = format!("{}.{n}", EventId { seq: last, ..w.hub.newest() });
+        let to = format!("{}.{n}", EventId { seq: last, ..w.hub.view().newest() });
         w.says(50, FromDevice::Answer { to: to.as_str().into(), ok: true, result: "1".into() });
     };
     answer(&mut w, 2);
@@ -87,8 +87,8 @@ fn those_beyond_the_ration_are_told_within_a_tenth_of_a_second_and_the_newest_co
     assert_eq!(w.machines.answered, [(conn(30), "Some(true) 1".into())]);
     answer(&mut w, 3);
     w.expect_device(50, &[]);
-    assert_eq!(w.hub.newest(), events);
-    assert_eq!(w.hub.counters().stops_left_out, 51);
+    assert_eq!(w.hub.view().newest(), events);
+    assert_eq!(w.hub.view().counters().stops_left_out, 51);
 
     // What was commanded in between has to be stopped by a stop of its own, which is in the log.
     w.command(ann, "start", "{}").expect("sent");
@@ -114,12 +114,12 @@ fn what_waits_is_told_before_what_is_commanded_after_it() {
 #[test]
 fn who_makes_sessions_gets_no_more_and_others_have_rations_of_their_own() {
     let (mut w, _) = held();
-    let before = w.hub.newest().seq;
+    let before = w.hub.view().newest().seq;
     let mut commanded = 0;
     for n in 0..200 {
         let id = w.browser("vic", addr(n));
         let seq = stop(&mut w, id, "{}", None);
-        if seq == w.hub.newest().seq {
+        if seq == w.hub.view().newest().seq {
             commanded += 1;
             w.answers(50, seq, true);
         }
@@ -127,7 +127,7 @@ fn who_makes_sessions_gets_no_more_and_others_have_rations_of_their_own() {
     assert_eq!(commanded, 64, "{before}");
     let eve = w.curl("eve", addr(201));
     let seq = stop(&mut w, eve, "{}", None);
-    assert_eq!(seq, w.hub.newest().seq);
+    assert_eq!(seq, w.hub.view().newest().seq);
     // all together may write so much, and who had none of it is in the log all the same
     for n in 0..20 {
         let id = w.curl(&format!("u{n}"), addr(202));
@@ -135,9 +135,9 @@ fn who_makes_sessions_gets_no_more_and_others_have_rations_of_their_own() {
         assert!(seq > before);
     }
     let of = |e: &&Rc<Event>| matches!(e.what, What::Commanded { .. });
-    let all = w.hub.log_since(None, usize::MAX).events;
+    let all = w.hub.view().log_since(None, usize::MAX).events;
     assert!(all.iter().filter(of).count() <= 128 + 20 + 4, "{}", all.iter().filter(of).count());
     w.live(w.ms + 10_000);
     let seq = stop(&mut w, eve, "{}", None);
-    assert_eq!(seq, w.hub.newest().seq, "time gives them back");
+    assert_eq!(seq, w.hub.view().newest().seq, "time gives them back");
 }
