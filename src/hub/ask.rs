@@ -56,7 +56,7 @@ pub enum Ask<'a> {
         wish: Wish,
     },
     /// As an admin: that this member gives its seat back. Its user is refused from that address for
-    /// [`BARRED_FOR`](super::sessions::BARRED_FOR). [`Done::Nothing`], or [`Denied::Evict`].
+    /// `BARRED_FOR` (`sessions`). [`Done::Nothing`], or [`Denied::Evict`].
     Evict(SessionId),
     /// The page says goodbye to its connections up to number `n` (`pagehide`): they end in order. Requests of that page with
     /// such a number that come later are ghosts. [`Done::Nothing`].
@@ -260,7 +260,7 @@ pub enum Wish {
     Take(Take),
     /// To let go of it.
     Release,
-    /// To offer it to this member, who has [`OFFER_FOR`](super::dead_man::OFFER_FOR) to take it. Until then the holder
+    /// To offer it to this member, who has `OFFER_FOR` (`dead_man`) to take it. Until then the holder
     /// keeps it.
     Give(SessionId),
 }

@@ -109,6 +109,32 @@ impl Named {
     }
 }
 
+/// A command that may be sent.
+struct Checked<'a> {
+    session: SessionId,
+    order: &'a Order<'a>,
+    device: Rc<str>,
+    args: Json,
+    /// It is an emergency stop.
+    anyone: bool,
+}
+
+/// What a device says came of a command.
+pub(super) struct Answer<'a> {
+    /// The command's id as it came.
+    pub(super) to: &'a str,
+    /// Whether it was done.
+    pub(super) ok: bool,
+    pub(super) result: Json,
+}
+
+/// What came of a command: as [`Answer`], or `ok: None` when nobody can know.
+struct Outcome {
+    to: EventId,
+    ok: Option<bool>,
+    result: Json,
+}
+
 /// For comparing arguments without keeping them.
 fn digest(args: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -131,6 +157,22 @@ impl Hub {
         if let Some(known) = self.known_ref(now, id, order) {
             return Ok(known);
         }
+        let checked = self.check_command(now, id, order, fx)?;
+        if let Some(id) = self.known_stop(now, &checked, fx) {
+            return Ok(Ordered { id, answer: None });
+        }
+        self.has_room_for(&checked)?;
+        Ok(self.send(now, checked, fx))
+    }
+
+    /// Whether this may be asked of the device now, as far as it does not matter what else is asked of it.
+    fn check_command<'a>(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        order: &'a Order<'a>,
+        fx: &mut Effects,
+    ) -> Result<Checked<'a>, CommandError> {
         let d = self.devices.get(order.device).ok_or(CommandError::NoDevice)?;
         let spec = d
             .describe
@@ -158,49 +200,26 @@ impl Hub {
         if let Some(spec) = describe.command(order.command) {
             spec.check(order.args).map_err(CommandError::Args)?;
         }
-        let args = order.args.text();
-        let Some(d) = self.devices.get_mut(&device) else { return Err(CommandError::NoDevice) };
-        if anyone {
-            // pressed again: it is on its way, if nothing was commanded after it that it has to stop
-            let moved = d.moved;
-            let same =
-                |p: &&mut Pending| p.anyone && p.id.seq > moved && *p.command == *order.command && p.args == args;
-            if let Some(pending) = d.pending.iter_mut().find(same) {
-                order.waiter.into_iter().for_each(|conn| pending.wait(conn));
-                pending.due = true;
-                let known = Ordered { id: pending.id, answer: None };
-                self.tell_stops(now, &device, fx);
-                self.arm_device(&device);
-                return Ok(known);
-            }
-            if let Some(id) = self.beyond_ration(now, id, &device, order, &args, fx) {
-                return Ok(Ordered { id, answer: None });
-            }
-            let Some(d) = self.devices.get(&device) else { return Err(CommandError::NoDevice) };
-            if d.pending.iter().filter(|p| p.anyone).count() >= PENDING_ANYONE_MAX {
-                let oldest = d.pending.iter().find(|p| p.anyone).map(|p| p.id);
-                oldest.into_iter().for_each(|oldest| self.answer_unknown(now, &device, oldest, fx));
-            }
-        } else if d.pending.iter().filter(|p| !p.anyone).count() >= PENDING_MAX {
-            return Err(CommandError::Busy);
-        }
-        if order.reference.is_some() && !anyone && !self.has_room_for_ref(id, REFS_MAX) {
-            return Err(CommandError::Busy);
-        }
-        Ok(self.send(now, id, order, device, args, anyone, fx))
+        Ok(Checked { session: id, order, device, args: order.args.text(), anyone })
     }
 
-    /// A stop for which session `id` and its user have no ration left: the event under which it stands, if there is one.
-    fn beyond_ration(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        device: &str,
-        order: &Order<'_>,
-        args: &Json,
-        fx: &mut Effects,
-    ) -> Option<EventId> {
-        let session = self.sessions.get_mut(id)?;
+    /// An emergency stop that is on its way already, or for which its session and user have no ration left: the event
+    /// under which it stands, if there is one.
+    fn known_stop(&mut self, now: Now, stop: &Checked<'_>, fx: &mut Effects) -> Option<EventId> {
+        let Checked { session, order, device, args, anyone: true } = stop else { return None };
+        let d = self.devices.get_mut(device)?;
+        // pressed again: it is on its way, if nothing was commanded after it that it has to stop
+        let moved = d.moved;
+        let same = |p: &&mut Pending| p.anyone && p.id.seq > moved && *p.command == *order.command && p.args == *args;
+        if let Some(pending) = d.pending.iter_mut().find(same) {
+            order.waiter.into_iter().for_each(|conn| pending.wait(conn));
+            pending.due = true;
+            let known = pending.id;
+            self.tell_stops(now, device, fx);
+            self.arm_device(device);
+            return Some(known);
+        }
+        let session = self.sessions.get_mut(*session)?;
         let user = session.user.clone();
         if self.ration.take(now.mono, &mut session.stops, &user, args.len()) {
             return None;
@@ -209,17 +228,24 @@ impl Hub {
         self.stop_again(now, &stop, fx)
     }
 
-    #[allow(clippy::too_many_arguments)] // the end of one long function, which has found all this out
-    fn send(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        order: &Order<'_>,
-        device: Rc<str>,
-        args: Json,
-        anyone: bool,
-        fx: &mut Effects,
-    ) -> Ordered {
+    /// Whether the device may be asked one thing more, and its reference be remembered. Emergency stops are never refused.
+    fn has_room_for(&self, command: &Checked<'_>) -> Result<(), CommandError> {
+        if command.anyone {
+            return Ok(());
+        }
+        let d = self.devices.get(&command.device).ok_or(CommandError::NoDevice)?;
+        let busy = d.pending.iter().filter(|p| !p.anyone).count() >= PENDING_MAX;
+        if busy || (command.order.reference.is_some() && !self.has_room_for_ref(command.session, REFS_MAX)) {
+            return Err(CommandError::Busy);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, now: Now, command: Checked<'_>, fx: &mut Effects) -> Ordered {
+        let Checked { session: id, order, device, args, anyone } = command;
+        if anyone {
+            self.give_up_oldest_stop(now, &device, fx);
+        }
         let by = self.somebody(id);
         let command: Rc<str> = order.command.into();
         if let Some(s) = self.sessions.get_mut(id) {
@@ -268,6 +294,16 @@ impl Hub {
         }
         self.arm_device(&device);
         Ordered { id: event, answer: None }
+    }
+
+    /// Makes room for one more emergency stop.
+    fn give_up_oldest_stop(&mut self, now: Now, device: &str, fx: &mut Effects) {
+        let Some(d) = self.devices.get(device) else { return };
+        let mut stops = d.pending.iter().filter(|p| p.anyone).map(|p| p.id);
+        let (oldest, others) = (stops.next(), stops.count());
+        if let Some(oldest) = oldest.filter(|_| others + 1 >= PENDING_ANYONE_MAX) {
+            self.answer_unknown(now, device, oldest, fx);
+        }
     }
 
     /// Whether one more reference of this session's user has room, where there are so many places.
@@ -359,12 +395,12 @@ impl Hub {
 
     // ----------------------------------------------------------------------------------------------- answers
 
-    /// The device says what came of `to`.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn device_answer(&mut self, now: Now, name: &str, to: &str, ok: bool, result: Json, fx: &mut Effects) {
+    /// The device says what came of a command.
+    pub(super) fn device_answer(&mut self, now: Now, name: &str, answer: Answer<'_>, fx: &mut Effects) {
+        let Answer { to, ok, result } = answer;
         let Some(d) = self.devices.get_mut(name) else { return };
         if let Some(id) = d.pending.iter().map(|p| p.id).find(|id| id.to_string() == to) {
-            return self.answered(now, name, id, Some(ok), result, fx);
+            return self.answered(now, name, Outcome { to: id, ok: Some(ok), result }, fx);
         }
         if let Some(at) = d.nulled.iter().position(|id| id.to_string() == to) {
             if let Some(to) = d.nulled.remove(at) {
@@ -383,7 +419,8 @@ impl Hub {
     }
 
     /// The one answer to a command.
-    fn answered(&mut self, now: Now, name: &str, to: EventId, ok: Option<bool>, result: Json, fx: &mut Effects) {
+    fn answered(&mut self, now: Now, name: &str, outcome: Outcome, fx: &mut Effects) {
+        let Outcome { to, ok, result } = outcome;
         let Some(d) = self.devices.get_mut(name) else { return };
         let Some(at) = d.pending.iter().position(|p| p.id == to) else { return };
         let pending = d.pending.remove(at);
@@ -418,7 +455,7 @@ impl Hub {
     }
 
     fn answer_unknown(&mut self, now: Now, name: &str, to: EventId, fx: &mut Effects) {
-        self.answered(now, name, to, None, UNKNOWN.into(), fx);
+        self.answered(now, name, Outcome { to, ok: None, result: UNKNOWN.into() }, fx);
     }
 
     /// Nobody can know any more what comes of what `name` was asked.

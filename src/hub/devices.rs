@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Hub;
-use super::commands::{Nulled, Pending};
+use super::commands::{Answer, Nulled, Pending};
 use super::dead_man::Hold;
 use super::stops::Repeat;
 use super::values::Values;
@@ -167,7 +167,7 @@ impl Hub {
             FromDevice::Blank | FromDevice::Pong => {}
             FromDevice::Ping(n) => fx.push(Effect::Device(DeviceEffect::Tell { conn, line: ToDevice::Pong(n) })),
             FromDevice::Telemetry(values) => self.telemetry(now, &name, values, fx),
-            FromDevice::Answer { to, ok, result } => self.device_answer(now, &name, &to, ok, result, fx),
+            FromDevice::Answer { to, ok, result } => self.device_answer(now, &name, Answer { to: &to, ok, result }, fx),
             FromDevice::Bye => self.device_down(now, &name, DeviceReason::Left, fx),
             FromDevice::Hello(_) => {
                 let message = "this link has said hello already; connect anew to be another device".into();

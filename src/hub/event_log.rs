@@ -151,11 +151,6 @@ impl EventLog {
         self.rings.iter().map(VecDeque::len).sum()
     }
 
-    /// Whether none is kept.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The number in `EPOCH-SEQ`, if it is of this log and has come to pass.
     fn parse(&self, id: &str) -> Option<u64> {
         let digits = id.strip_prefix(self.epoch.as_str())?.strip_prefix('-')?;

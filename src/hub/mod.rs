@@ -29,24 +29,26 @@
 //! A connection that is not a link is unknown here: the loop tells of it by [`Input::PlainLost`].
 
 mod ask;
-pub mod chat;
-pub mod commands;
-pub mod control;
+mod chat;
+mod commands;
+mod control;
 mod dead_man;
-pub mod devices;
-pub mod event_log;
+mod devices;
+mod event_log;
 mod input;
 mod links;
-pub mod roster;
+mod roster;
 mod seating;
-pub mod seats;
-pub mod sessions;
+mod seats;
+mod sessions;
 mod stops;
 mod terms;
 mod values;
 mod view;
 
 pub use ask::*;
+pub use devices::bytes_of_all;
+pub use event_log::Slice;
 pub use input::Input;
 pub use terms::*;
 pub use view::{SessionView, View};

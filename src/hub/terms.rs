@@ -24,7 +24,7 @@ pub struct Settings {
     pub control: Control,
     /// `devices.silent_after`.
     pub silent_after: Duration,
-    /// What may be remembered of all devices together, in bytes: see [`devices::bytes_of_all`](super::devices::bytes_of_all).
+    /// What may be remembered of all devices together, in bytes: see [`bytes_of_all`](super::bytes_of_all).
     pub device_bytes: u64,
 }
 

@@ -72,7 +72,7 @@ impl<'a> View<'a> {
         Some(SessionView { id, user, role, addr, seat: s.seat, since_ms: s.since_ms, ended })
     }
 
-    /// Whether this user was evicted at this address less than [`BARRED_FOR`](super::sessions::BARRED_FOR) ago.
+    /// Whether this user was evicted at this address less than `BARRED_FOR` (`sessions`) ago.
     pub fn is_evicted(self, now: Now, user: &str, addr: PeerAddr) -> bool {
         self.0.barred(now, user, addr)
     }

@@ -196,7 +196,7 @@ pub fn settings(config: &Config, users: usize) -> Settings {
         chat: config.chat.clone(),
         control: config.control.clone(),
         silent_after: config.devices.silent_after,
-        device_bytes: hub::devices::bytes_of_all(config.devices.connections),
+        device_bytes: hub::bytes_of_all(config.devices.connections),
     }
 }
 
