@@ -54,6 +54,11 @@ impl Penalties {
         (until > now).then(|| until.since(now))
     }
 
+    /// How many wrong ones of `source` are not forgiven yet.
+    pub fn wrong_ones(&self, source: Source) -> u32 {
+        self.of.iter().find(|r| r.source == source).map_or(0, |r| r.wrong)
+    }
+
     /// A wrong password came from `source`.
     pub fn wrong(&mut self, now: Moment, source: Source, failures: u32) {
         if matches!(source, Source::Name(_)) {

@@ -2,8 +2,9 @@
 //!
 //! The doors take turns. At a door those go first who have signed in well from there before, though every fourth turn is a
 //! newcomer's as long as there is one. Within these, sources take turns, whatever each has waiting. If all places are taken,
-//! the newest of the source gives way from which most wait; one that waits alone never does. So whoever is in, and alone of
-//! its source, is checked after at most [`PLACES`] others of its lane, however many come.
+//! the newest of the source gives way from which most wait. One that waits alone gives way only to one of a source that has
+//! guessed wrong less often: so guesses from many addresses keep nobody out who has not guessed. Whoever is in, alone of
+//! its source and has not guessed wrong, is checked after at most [`PLACES`] others of its lane, however many come.
 
 use std::collections::VecDeque;
 
@@ -27,6 +28,8 @@ pub struct Check<J> {
     pub source: Source,
     /// Whether this user has signed in well from there before.
     pub known: bool,
+    /// Wrong ones that have come from there lately.
+    pub wrong: u32,
     /// The connections that wait for it.
     pub waiting: Vec<ConnId>,
 }
@@ -170,11 +173,19 @@ impl<J> Lane<J> {
         let mut gone = None;
         if self.len >= PLACES {
             let own = self.ring.iter().find(|(s, _)| *s == check.source).map_or(0, |(_, checks)| checks.len());
-            let most = self.ring.iter_mut().max_by_key(|(_, checks)| checks.len());
-            match most {
+            let wrong = |checks: &VecDeque<Check<J>>| checks.back().map_or(0, |newest| newest.wrong);
+            let gives = |checks: &VecDeque<Check<J>>| match checks.len() {
+                1 => own == 0 && wrong(checks) > check.wrong,
                 // or else the two would only change places
-                Some((_, checks)) if checks.len() > own + 1 => gone = checks.pop_back(),
-                _ => return Err(check),
+                many => many > own + 1,
+            };
+            let at = (0..self.ring.len())
+                .filter(|&at| gives(&self.ring[at].1))
+                .max_by_key(|&at| (self.ring[at].1.len(), wrong(&self.ring[at].1)));
+            let Some(at) = at else { return Err(check) };
+            gone = self.ring[at].1.pop_back();
+            if self.ring[at].1.is_empty() {
+                self.ring.remove(at);
             }
             self.len -= 1;
         }

@@ -147,7 +147,8 @@ impl World {
         if let Some(gate) = self.gate(door) {
             gate.asking(now.mono, &job);
         }
-        let check = Check { key: job.key, source: job.source, known: job.known, waiting: vec![conn], job };
+        let (key, source, known, wrong) = (job.key, job.source, job.known, job.wrong);
+        let check = Check { job, key, source, known, wrong, waiting: vec![conn] };
         let Err(check) = self.checks.push(door, check) else { return true };
         if let Some(gate) = self.gate(door) {
             gate.not_asked(now.mono, &check.job);

@@ -42,6 +42,8 @@ pub struct Job {
     pub name: Key,
     /// ... and whether that name has signed in well from there before.
     pub known: bool,
+    /// Wrong ones that have come from there lately.
+    pub wrong: u32,
     /// The name given.
     pub user: String,
     /// The password given.
@@ -175,6 +177,7 @@ impl Gate {
             source,
             name,
             known,
+            wrong: self.penalties.wrong_ones(source),
             user: user.to_string(),
             password: Secret::new(password),
             hash,

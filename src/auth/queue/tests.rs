@@ -7,7 +7,7 @@ fn conn(n: u64) -> ConnId {
 
 fn check(source: u8, n: u64, known: bool) -> Check<u64> {
     let source = Source::Network(PeerAddr::canonical([10, 0, 0, source].into()));
-    Check { job: n, key: [n, 0], source, known, waiting: vec![conn(n)] }
+    Check { job: n, key: [n, 0], source, known, wrong: 0, waiting: vec![conn(n)] }
 }
 
 /// The order in which all that wait are checked.
@@ -66,6 +66,26 @@ fn when_full_the_newest_of_the_source_gives_way_from_which_most_wait_and_one_alo
     let full = q.push(Door::Web, check(99, 999, false)).unwrap_err();
     assert_eq!((full.job, q.gave_way().is_none()), (999, true), "all wait alone");
     assert_eq!(order(&mut q).len(), PLACES);
+}
+
+#[test]
+fn when_all_wait_alone_who_has_guessed_wrong_most_gives_way_to_who_has_less() {
+    let mut q = Queue::default();
+    let guess = |source: u8, wrong: u32| Check { wrong, ..check(source, source.into(), false) };
+    for n in 0..PLACES as u8 {
+        q.push(Door::Web, guess(n, 1 + u32::from(n == 7))).unwrap();
+    }
+    assert!(q.push(Door::Web, guess(100, 2)).is_err(), "no better than any");
+    q.push(Door::Web, guess(101, 0)).unwrap();
+    assert_eq!(q.gave_way().unwrap().1.job, 7, "the one that guessed most");
+    assert!(q.push(Door::Web, guess(101, 0)).is_err(), "one that has a place already pushes out nobody");
+    for n in 102..100 + PLACES as u8 {
+        q.push(Door::Web, guess(n, 0)).unwrap();
+        assert_eq!(q.gave_way().unwrap().1.wrong, 1);
+    }
+    assert!(q.web.new.ring.iter().all(|(_, checks)| checks.len() == 1));
+    let in_order = order(&mut q);
+    assert!(in_order.len() == PLACES && in_order.contains(&101), "{in_order:?}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Server {
                 self.not_checked(now, door, check, None);
                 return true;
             }
-            let Check { job, key, source, known, waiting } = check;
+            let Check { job, key, source, known, wrong, waiting } = check;
             match self.world.worker.submit(job) {
                 Submit::Accepted => {
                     self.world.site.metrics.passwords += 1;
@@ -41,7 +41,7 @@ impl Server {
                     return false;
                 }
                 Submit::Busy(job) | Submit::Failed(job, _) => {
-                    let check = Check { job, key, source, known, waiting };
+                    let check = Check { job, key, source, known, wrong, waiting };
                     self.not_checked(now, door, check, Some(Verdict::GaveWay));
                     return true;
                 }
