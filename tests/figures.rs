@@ -69,7 +69,12 @@ fn figures_in_the_documents_are_those_of_the_code() {
         ("src/auth/penalties.rs", "WATCHED_MAX", "docs/settings.md", "wrong passwords are counted | # for the web"),
         ("src/routes/gate.rs", "KNOWN_MAX", "docs/settings.md", "signed in from an address | # pairs for the web"),
         ("src/hub/commands.rs", "PENDING_MAX", "docs/settings.md", "| commands unanswered | # a device;"),
-        ("src/hub/sessions.rs", "UNSEATED_MAX", "docs/settings.md", "| sessions without a seat | 256 a user, # in all"),
+        (
+            "src/hub/session_table.rs",
+            "UNSEATED_MAX",
+            "docs/settings.md",
+            "| sessions without a seat | 256 a user, # in all",
+        ),
         ("src/hub/dead_man.rs", "OFFER_FOR", "docs/settings.md", "| an offer of control | #s s |"),
         ("src/link/ws.rs", "MESSAGE_MAX", "docs/settings.md", "| a message on a WebSocket | #K KiB |"),
         ("src/link/ws.rs", "ECHO_MAX", "docs/settings.md", "what it gets, up to #M MiB a message"),

@@ -5,15 +5,15 @@
 //!
 //! | file | what it decides |
 //! |---|---|
+//! | `input` | what can happen: the first door |
+//! | `ask` | what somebody may want, and how it is answered: the second |
+//! | `view` | what may be read |
 //! | `seats` | the state machine of one session, and who may sit, over plain values |
 //! | `seating` | who sits down, who gives way, who is turned away |
+//! | `session_table` | what is remembered of each session, and how it is found |
 //! | `sessions` | which request belongs to which session; the end of sessions |
 //! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
 //! | `roster` | how a member looks to the others |
-//! | `input` | what can happen |
-//! | `view` | what may be read |
-//! | `ask` | what somebody may want, and how it is answered |
-//! | `terms` | settings, counters |
 //! | `chat` | what may be said and how fast |
 //! | `devices` | which devices there are, how they are, what they measure |
 //! | `values` | the newest values of one device, within bounds |
@@ -22,6 +22,7 @@
 //! | `commands` | what devices are asked and what comes of it |
 //! | `stops` | which emergency stops are events, and when a device is told again |
 //! | `event_log` | the log and its replay |
+//! | `settings`, `counters` | what the hub is made with, what it counts |
 //!
 //! Two doors lead in: [`Hub::handle`] for what happened, [`Hub::ask`] for what somebody wants and is answered at once.
 //! [`Hub::enter`] stands beside them, since who has no session yet cannot ask. What may be read is in [`View`].
@@ -32,6 +33,7 @@ mod ask;
 mod chat;
 mod commands;
 mod control;
+mod counters;
 mod dead_man;
 mod devices;
 mod event_log;
@@ -40,17 +42,20 @@ mod links;
 mod roster;
 mod seating;
 mod seats;
+mod session_table;
 mod sessions;
+mod settings;
 mod stops;
-mod terms;
 mod values;
 mod view;
 
 pub use ask::*;
+pub use counters::{Counters, TimesSeen};
 pub use devices::bytes_of_all;
 pub use event_log::Slice;
 pub use input::Input;
-pub use terms::*;
+pub use sessions::Newcomer;
+pub use settings::{Seed, Settings};
 pub use view::{SessionView, View};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -80,7 +85,7 @@ const BEAT_MIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Hub {
     settings: Settings,
-    sessions: sessions::Sessions,
+    sessions: session_table::Sessions,
     links: BTreeMap<ConnId, roster::Link>,
     parked: BTreeMap<ConnId, links::Parked>,
     devices: devices::Devices,
@@ -112,7 +117,7 @@ impl Hub {
         Hub {
             log: EventLog::new(seed.epoch, &settings.chat),
             settings,
-            sessions: sessions::Sessions::default(),
+            sessions: session_table::Sessions::default(),
             links: BTreeMap::new(),
             parked: BTreeMap::new(),
             devices: devices::Devices::new(),
@@ -298,17 +303,17 @@ impl Hub {
     }
 
     /// When time itself changes something for a session. Only the seated ones need that.
-    fn due(&self, s: &sessions::Session) -> Option<Moment> {
+    fn due(&self, s: &session_table::Session) -> Option<Moment> {
         s.seat?;
         let pages = s.links.iter().filter_map(|c| self.links.get(c)?.page_due(self.settings.page_after)).min();
         [s.stand.deadline(), self.expires_at(s), self.idle_at(s), pages].into_iter().flatten().min()
     }
 
-    fn expires_at(&self, s: &sessions::Session) -> Option<Moment> {
+    fn expires_at(&self, s: &session_table::Session) -> Option<Moment> {
         s.links.is_empty().then(|| s.used + self.settings.lifetime)
     }
 
-    fn idle_at(&self, s: &sessions::Session) -> Option<Moment> {
+    fn idle_at(&self, s: &session_table::Session) -> Option<Moment> {
         let idle = self.settings.seats.idle;
         (!idle.is_zero()).then(|| s.active + idle)
     }

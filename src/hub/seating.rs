@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::seats::{self, Cue, Stand, Taken};
-use super::sessions::Session;
+use super::session_table::Session;
 use super::{Asked, Hub, NoSeat};
 use crate::msg::{Effects, LeftReason, Moment, Now, PeerAddr, Presence, Role, SessionId, What};
 

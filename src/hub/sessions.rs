@@ -1,26 +1,14 @@
 //! Which request belongs to which session, and the end of sessions.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::chat::Bucket;
-use super::roster::Shown;
 use super::seats::{Cue, Stand};
-use super::{EvictError, Hub, Newcomer};
-use crate::fnv::KeyedMap;
+use super::session_table::Session;
+use super::{EvictError, Hub};
 use crate::msg::{
-    CloseReason, ConnId, ControlReason, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId,
+    CloseReason, ControlReason, Effect, Effects, LeftReason, Member, Moment, Now, PeerAddr, Role, SessionId,
 };
-
-/// Sessions without a seat that are remembered: more than any board's people, and some hundred kilobytes at most.
-/// The longest unused go first.
-pub const UNSEATED_MAX: usize = 1024;
-
-/// Of them, one user's at most: new ones push out that user's own.
-pub const UNSEATED_OF_USER: usize = UNSEATED_MAX / 4;
 
 /// How long an evicted user is refused from the address they were evicted at.
 pub const BARRED_FOR: Duration = Duration::from_secs(60);
@@ -28,75 +16,23 @@ pub const BARRED_FOR: Duration = Duration::from_secs(60);
 /// Evictions remembered for that: an admin who clicks faster than four a second opens the oldest door again.
 const BARRED_MAX: usize = 256;
 
-/// Pages whose connection numbers are remembered for each session, so that their ghosts are known. Browsers give
-/// out when a few dozen tabs of one server are open.
-const TABS_MAX: usize = 32;
-
-/// One browser (or one curl user at one address) that has authenticated.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) user: Rc<str>,
-    pub(super) role: Role,
-    pub(super) addr: PeerAddr,
-    pub(super) agent: Rc<str>,
-    pub(super) cookie: [u8; 16],
-    /// The unknown cookie that it came with.
-    pub(super) stale: Option<[u8; 16]>,
-    /// It has shown its cookie: a browser, not curl.
-    pub(super) has_shown_cookie: bool,
-    pub(super) stand: Stand,
-    /// Some exactly while `stand` is a seated one.
-    pub(super) seat: Option<u16>,
-    /// Wall clock: since it has the seat, or began.
-    pub(super) since_ms: u64,
-    /// Its live links, oldest first.
-    pub(super) links: Vec<ConnId>,
-    pub(super) tabs: VecDeque<TabSeen>,
-    /// It asked for HTML after its last link was opened.
-    pub(super) html: bool,
-    /// For its lifetime.
-    pub(super) used: Moment,
-    /// Its last complete request.
-    pub(super) asked: Moment,
-    /// Last sign of life other than those of links that were called lost.
-    pub(super) heard: Moment,
-    /// The latest sign of life of links that were called lost.
-    pub(super) heard_on_lost: Moment,
-    /// For `seats.idle`.
-    pub(super) active: Moment,
-    pub(super) bucket: Bucket,
-    /// Of its ration of emergency stops.
-    pub(super) stops: super::stops::Used,
-    pub(super) shown: Shown,
-    /// It has a place in the queue of those to be forgotten.
-    queued: bool,
-}
-
-/// What is remembered of one page.
-#[derive(Debug)]
-pub(super) struct TabSeen {
-    pub(super) name: Rc<str>,
-    /// Links with lower numbers are ghosts.
-    pub(super) lowest: u64,
-}
-
-impl Session {
-    /// The lowest connection number that is no ghost of this page.
-    pub(super) fn lowest_of(&self, tab: &str) -> u64 {
-        self.tabs.iter().find(|t| &*t.name == tab).map_or(0, |t| t.lowest)
-    }
-
-    /// Connections of this page below `lowest` are ghosts from now on.
-    pub(super) fn raise_tab(&mut self, tab: &str, lowest: u64) {
-        if let Some(known) = self.tabs.iter_mut().find(|t| &*t.name == tab) {
-            known.lowest = known.lowest.max(lowest);
-            return;
-        }
-        if self.tabs.len() >= TABS_MAX {
-            self.tabs.pop_front();
-        }
-        self.tabs.push_back(TabSeen { name: Rc::from(tab), lowest });
-    }
+/// Somebody with good credentials and without a session's cookie.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Newcomer<'a> {
+    /// User name.
+    pub user: &'a str,
+    /// What that user may do.
+    pub role: Role,
+    /// Where the request comes from.
+    pub addr: PeerAddr,
+    /// Its User-Agent; empty without one. Cut to `Member::AGENT_MAX` bytes.
+    pub agent: &'a str,
+    /// The cookie that it showed, if that one is unknown, of another user or of an ended session.
+    pub stale: Option<[u8; 16]>,
+    /// The session of the last request on the same connection: most likely this one's, too.
+    pub last: Option<SessionId>,
+    /// Secret random bytes: the cookie, if a new session begins.
+    pub random: [u8; 16],
 }
 
 /// An evicted user and where.
@@ -105,160 +41,6 @@ pub(super) struct Barred {
     user: Rc<str>,
     addr: PeerAddr,
     until: Moment,
-}
-
-/// All sessions, and the ways to find one.
-#[derive(Debug, Default)]
-pub(super) struct Sessions {
-    all: BTreeMap<SessionId, Session>,
-    /// By keyed hash with a key of this process, so that the time of a look-up tells nothing of the cookies that
-    /// there are: only a guess that hits the hash is ever compared with one. Never iterated over.
-    cookies: HashMap<[u8; 16], SessionId>,
-    /// Sessions that a request without their cookie may join, by the keyed hash of what has to agree.
-    /// Never iterated over.
-    joins: KeyedMap<u64, SessionId>,
-    key: RandomState,
-    seats: BTreeMap<u16, SessionId>,
-    /// Those without a seat, roughly by last use; exact when it matters.
-    forgettable: VecDeque<(SessionId, Moment)>,
-}
-
-impl Sessions {
-    pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
-        self.all.get(&id)
-    }
-
-    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.all.get_mut(&id)
-    }
-
-    pub(super) fn by_cookie(&self, cookie: &[u8; 16]) -> Option<SessionId> {
-        self.cookies.get(cookie).copied()
-    }
-
-    /// The seated ones, by seat.
-    pub(super) fn seated(&self) -> impl Iterator<Item = SessionId> {
-        self.seats.values().copied()
-    }
-
-    pub(super) fn known(&self) -> usize {
-        self.all.len()
-    }
-
-    pub(super) fn taken(&self) -> usize {
-        self.seats.len()
-    }
-
-    /// Gives `id` the lowest free seat.
-    pub(super) fn seat(&mut self, id: SessionId) -> u16 {
-        let mut seat = 1;
-        for &taken in self.seats.keys() {
-            if taken != seat {
-                break;
-            }
-            seat += 1;
-        }
-        self.seats.insert(seat, id);
-        if let Some(s) = self.all.get_mut(&id) {
-            s.seat = Some(seat);
-        }
-        seat
-    }
-
-    /// Takes the seat of `id` away.
-    pub(super) fn unseat(&mut self, id: SessionId) {
-        if let Some(seat) = self.all.get_mut(&id).and_then(|s| s.seat.take()) {
-            self.seats.remove(&seat);
-        }
-        self.note_unseated(id);
-    }
-
-    fn note_unseated(&mut self, id: SessionId) {
-        if let Some(s) = self.all.get_mut(&id) {
-            if !s.queued {
-                s.queued = true;
-                self.forgettable.push_back((id, s.used));
-            }
-        }
-        self.forget_of_user(id);
-        while self.all.len() - self.seats.len() > UNSEATED_MAX {
-            if !self.forget_oldest() {
-                debug_assert!(false, "sessions without a seat that are not in the queue");
-                break;
-            }
-        }
-    }
-
-    /// Forgets the longest unused one of the user of `id`, if there are too many.
-    fn forget_of_user(&mut self, id: SessionId) {
-        if self.all.len() - self.seats.len() <= UNSEATED_OF_USER {
-            return; // most of the time there is nothing to count
-        }
-        let Some(user) = self.all.get(&id).map(|s| s.user.clone()) else { return };
-        let theirs = || self.all.iter().filter(|(_, s)| s.seat.is_none() && s.user == user);
-        if theirs().count() > UNSEATED_OF_USER {
-            if let Some(oldest) = theirs().min_by_key(|&(id, s)| (s.used, *id)).map(|(&id, _)| id) {
-                self.remove(oldest);
-            }
-        }
-    }
-
-    fn forget_oldest(&mut self) -> bool {
-        // Each round but the last moves one that was used since it was queued to its new place, or drops one that
-        // sits: no more rounds than entries.
-        while let Some((id, stamp)) = self.forgettable.pop_front() {
-            let Some(s) = self.all.get_mut(&id) else { continue };
-            if s.seat.is_some() {
-                s.queued = false;
-            } else if s.used > stamp {
-                self.forgettable.push_back((id, s.used));
-            } else {
-                self.remove(id);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Forgets a session without a seat.
-    fn remove(&mut self, id: SessionId) {
-        let Some(s) = self.all.remove(&id) else { return };
-        self.cookies.remove(&s.cookie);
-        for key in
-            [Some(self.agent_key(&s.user, s.addr, &s.agent)), s.stale.map(|c| self.stale_key(&s.user, s.addr, &c))]
-                .into_iter()
-                .flatten()
-        {
-            if self.joins.get(&key) == Some(&id) {
-                self.joins.remove(&key);
-            }
-        }
-        if s.queued {
-            self.forgettable.retain(|&(queued, _)| queued != id);
-        }
-    }
-
-    fn agent_key(&self, user: &str, addr: PeerAddr, agent: &str) -> u64 {
-        self.join_key(0, user, addr, agent.as_bytes())
-    }
-
-    fn stale_key(&self, user: &str, addr: PeerAddr, cookie: &[u8; 16]) -> u64 {
-        self.join_key(1, user, addr, cookie)
-    }
-
-    /// The parts run into each other: what a key stands for is compared as well.
-    fn join_key(&self, kind: u8, user: &str, addr: PeerAddr, mark: &[u8]) -> u64 {
-        let mut hasher = self.key.build_hasher();
-        hasher.write(user.as_bytes());
-        match addr {
-            PeerAddr::Ip(IpAddr::V4(ip)) => hasher.write(&ip.octets()),
-            PeerAddr::Ip(IpAddr::V6(ip)) => hasher.write(&ip.octets()),
-            PeerAddr::Unix => {}
-        }
-        hasher.write(mark);
-        hasher.write_u8(kind);
-        hasher.finish()
-    }
 }
 
 impl Hub {
@@ -279,55 +61,18 @@ impl Hub {
     pub fn enter(&mut self, now: Now, who: Newcomer<'_>) -> (SessionId, [u8; 16]) {
         let agent = cut(who.agent, Member::AGENT_MAX);
         if let Some(id) = self.join_for(now, &who, agent) {
-            if let Some(s) = self.sessions.all.get_mut(&id) {
+            if let Some(s) = self.sessions.get_mut(id) {
                 s.used = now.mono;
                 s.role = who.role;
+                let cookie = s.cookie;
                 if let (None, Some(stale)) = (s.stale, who.stale) {
-                    s.stale = Some(stale);
-                    let key = self.sessions.stale_key(who.user, who.addr, &stale);
-                    self.sessions.joins.insert(key, id);
+                    self.sessions.came_with(id, stale);
                 }
-                return (id, self.sessions.get(id).map_or(who.random, |s| s.cookie));
+                return (id, cookie);
             }
         }
         let id = self.new_name();
-        let t = now.mono;
-        let session = Session {
-            user: Rc::from(who.user),
-            role: who.role,
-            addr: who.addr,
-            agent: Rc::from(agent),
-            cookie: who.random,
-            stale: who.stale,
-            has_shown_cookie: false,
-            stand: Stand::Unseated,
-            seat: None,
-            since_ms: now.wall_ms,
-            links: Vec::new(),
-            tabs: VecDeque::new(),
-            html: false,
-            used: t,
-            asked: t,
-            heard: t,
-            heard_on_lost: Moment::default(),
-            active: t,
-            bucket: Bucket::default(),
-            stops: Default::default(),
-            shown: Shown::present(t),
-            queued: false,
-        };
-        let sessions = &mut self.sessions;
-        sessions.cookies.insert(who.random, id);
-        if who.addr != PeerAddr::Unix {
-            let key = sessions.agent_key(who.user, who.addr, agent);
-            sessions.joins.insert(key, id);
-        }
-        if let Some(stale) = &who.stale {
-            let key = sessions.stale_key(who.user, who.addr, stale);
-            sessions.joins.insert(key, id);
-        }
-        sessions.all.insert(id, session);
-        sessions.note_unseated(id);
+        self.sessions.add(id, Session::new(now, &who, agent));
         (id, who.random)
     }
 
@@ -336,8 +81,8 @@ impl Hub {
     /// otherwise. On a unix listener all clients have one address and often one agent.
     fn join_for(&mut self, now: Now, who: &Newcomer<'_>, agent: &str) -> Option<SessionId> {
         if let Some(stale) = &who.stale {
-            let key = self.sessions.stale_key(who.user, who.addr, stale);
-            if let Some(id) = self.joinable(now, key, |s| s.stale == Some(*stale), who) {
+            let found = self.sessions.by_stale(who.user, who.addr, stale);
+            if let Some(id) = found.filter(|&id| self.may_join(now, id, |s| s.stale == Some(*stale), who)) {
                 return Some(id);
             }
         }
@@ -349,21 +94,11 @@ impl Hub {
         if let Some(id) = who.last.filter(|&id| self.may_join(now, id, fits, who)) {
             return Some(id);
         }
-        let key = self.sessions.agent_key(who.user, who.addr, agent);
-        self.joinable(now, key, fits, who)
+        let found = self.sessions.by_agent(who.user, who.addr, agent);
+        found.filter(|&id| self.may_join(now, id, fits, who))
     }
 
-    fn joinable(
-        &mut self,
-        now: Now,
-        key: u64,
-        fits: impl Fn(&Session) -> bool,
-        who: &Newcomer<'_>,
-    ) -> Option<SessionId> {
-        // The hash only finds it; what it stands for decides.
-        self.sessions.joins.get(&key).copied().filter(|&id| self.may_join(now, id, fits, who))
-    }
-
+    /// The hash has only found it; what it stands for decides.
     fn may_join(&mut self, now: Now, id: SessionId, fits: impl Fn(&Session) -> bool, who: &Newcomer<'_>) -> bool {
         if self.forget_expired(now, id) {
             return false;
@@ -394,7 +129,7 @@ impl Hub {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             let id = SessionId((z ^ (z >> 31)) as u32);
-            if !self.sessions.all.contains_key(&id) {
+            if self.sessions.get(id).is_none() {
                 return id;
             }
         }
@@ -425,8 +160,7 @@ impl Hub {
     }
 
     pub(super) fn user_changed(&mut self, now: Now, user: &str, fx: &mut Effects) {
-        let theirs: Vec<SessionId> =
-            self.sessions.all.iter().filter(|(_, s)| &*s.user == user).map(|(&id, _)| id).collect();
+        let theirs: Vec<SessionId> = self.sessions.of_user(user).map(|(id, _)| id).collect();
         for id in theirs {
             self.expire(now, id, fx);
         }
@@ -434,7 +168,7 @@ impl Hub {
 
     pub(super) fn role_changed(&mut self, now: Now, user: &str, role: Role, fx: &mut Effects) {
         let mut theirs = Vec::new();
-        for (&id, s) in self.sessions.all.iter_mut().filter(|(_, s)| &*s.user == user) {
+        for (id, s) in self.sessions.of_user(user) {
             s.role = role;
             theirs.push(id);
         }
@@ -475,23 +209,3 @@ fn cut(text: &str, max: usize) -> &str {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-impl Sessions {
-    pub(super) fn check_invariants(&self) {
-        let mut seats: Vec<u16> = self.all.values().filter_map(|s| s.seat).collect();
-        seats.sort_unstable();
-        assert!(seats.iter().eq(self.seats.keys()), "no seat twice: {seats:?}");
-        for (id, s) in &self.all {
-            assert_eq!(s.seat.is_some(), s.stand.is_seated(), "{id:?} {:?}", s.stand);
-            assert!(s.seat.is_none_or(|seat| self.seats[&seat] == *id));
-            assert!(s.seat.is_some() || (s.queued && s.links.is_empty()), "{id:?} would never be forgotten");
-            assert!(self.cookies[&s.cookie] == *id && s.tabs.len() <= TABS_MAX);
-        }
-        assert_eq!(self.cookies.len(), self.all.len());
-        assert!(self.all.len() - self.seats.len() <= UNSEATED_MAX);
-        assert_eq!(self.forgettable.len(), self.all.values().filter(|s| s.queued).count());
-        assert!(self.joins.len() <= 2 * self.all.len());
-        assert!(self.joins.values().all(|id| self.all.contains_key(id)));
-    }
-}

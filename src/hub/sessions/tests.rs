@@ -1,5 +1,6 @@
 //! Which request belongs to which session, and how sessions end.
 
+use super::super::session_table::{TABS_MAX, UNSEATED_MAX, UNSEATED_OF_USER};
 use super::super::tests::{World, addr, conn};
 use super::super::{Asked, Denied, Input, LinkSpec, NoSeat, Tab};
 use super::*;
