@@ -105,7 +105,7 @@ fn millis(d: Duration) -> u64 {
 
 impl House {
     fn new(first: u8) -> House {
-        let mut settings = boatswain::net::world::settings(&Config::default(), USERS.len());
+        let mut settings = boatswain::engine::shared::settings(&Config::default(), USERS.len());
         if first % 2 == 1 {
             // so that what stalls earn can be seen apart from the bound of all
             settings.control.page_after = Duration::from_secs(2);

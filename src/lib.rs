@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod liveness;
 pub mod metrics;
 pub mod msg;
+pub mod places;
 pub mod secret;
 pub mod shown;
 pub mod sys;

@@ -1,6 +1,6 @@
 //! Bytes that must not outlive their use: passwords, tokens, and whatever a peer sends that may hold them.
 //!
-//! Three means for three places: [`Secret`] is wiped when it goes, [`Input`] when it goes, grows or is used up, and
+//! Three means for three places: [`Secret`] is wiped when it goes, [`Received`] when it goes, grows or is used up, and
 //! [`carefully`] wipes what libraries leave on the heap and on the stack while they read a secret.
 
 use std::fmt;
@@ -43,12 +43,12 @@ impl fmt::Debug for Secret {
 
 /// Bytes that came from a peer and are not used yet. No copy stays behind of what was used.
 #[derive(Default)]
-pub struct Input(Vec<u8>);
+pub struct Received(Vec<u8>);
 
-impl Input {
+impl Received {
     /// A copy of `bytes`; owns nothing if there are none.
-    pub fn new(bytes: &[u8]) -> Input {
-        Input(bytes.to_vec())
+    pub fn new(bytes: &[u8]) -> Received {
+        Received(bytes.to_vec())
     }
 
     /// Appends `bytes`.
@@ -78,7 +78,7 @@ impl Input {
     }
 }
 
-impl Deref for Input {
+impl Deref for Received {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -86,7 +86,7 @@ impl Deref for Input {
     }
 }
 
-impl Drop for Input {
+impl Drop for Received {
     fn drop(&mut self) {
         wipe(&mut self.0);
     }
@@ -118,13 +118,13 @@ mod tests {
 
     #[test]
     fn what_was_used_of_an_input_is_gone_and_the_rest_is_there() {
-        let mut input = Input::new(b"user:password GET");
+        let mut input = Received::new(b"user:password GET");
         input.extend_from_slice(b" / HTTP");
         input.consume(14);
         assert_eq!(&*input, b"GET / HTTP");
         let used = input.0.len();
         // a vector made longer within its capacity shows what lay there
-        let Input(bytes) = &mut input;
+        let Received(bytes) = &mut input;
         let spare: Vec<u8> = bytes.spare_capacity_mut()[..14].iter_mut().map(|b| *b.write(0)).collect();
         assert_eq!((used, spare), (10, vec![0; 14]));
         input.consume(99);

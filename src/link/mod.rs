@@ -30,6 +30,11 @@ pub trait Link {
     /// The transport's word in logs and metrics, and the key under which encoded messages are shared.
     fn name(&self) -> &'static str;
 
+    /// Whether an HTTP response that carries it is sent in chunks (RFC 9112, section 7.1), which the transport makes itself.
+    fn is_chunked(&self) -> bool {
+        false
+    }
+
     /// Decodes the next step from what the peer sent. Must use up at least one byte whenever it answers `Got`.
     fn decode(&mut self, input: &[u8]) -> Result<Decoded<Step>, ProtoError>;
 

@@ -48,6 +48,10 @@ impl Link for Sse {
         if self.chunked { "sse" } else { "sse10" }
     }
 
+    fn is_chunked(&self) -> bool {
+        self.chunked
+    }
+
     /// A peer has nothing to say on a stream; whatever comes is noise that proves it alive.
     fn decode(&mut self, input: &[u8]) -> Result<Decoded<Step>, ProtoError> {
         Ok(if input.is_empty() { Decoded::Need } else { Decoded::Got { msg: Step::Noise, used: input.len() } })

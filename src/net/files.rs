@@ -11,11 +11,10 @@ mod root;
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
+use crate::engine::pages::{Body, Pages, Served};
 use crate::http::files::encoding;
 use crate::http::files::path::{self, NoPath};
 use crate::http::files::{Described, Plan, PlanBody, plan};
@@ -33,47 +32,13 @@ use folder::Folder;
 /// How long it is taken for granted that a file has not changed: a changed one is noticed within that time.
 pub const RECHECK: Duration = Duration::from_secs(1);
 
-/// What follows a head that was appended to the buffer.
-#[derive(Debug)]
-pub enum Body {
-    /// Nothing, or it is in the buffer already.
-    None,
-    /// A part of a small file, shared with the cache.
-    Shared(Rc<[u8]>, Range<usize>),
-    /// (A part of) a built-in page.
-    Static(&'static [u8]),
-    /// `len` bytes of a file from `offset`, for sendfile(2) with an explicit offset. The file may become shorter
-    /// meanwhile: then the connection must close, since the length has been promised.
-    File {
-        /// The file, open for reading.
-        file: OwnedFd,
-        /// First byte.
-        offset: u64,
-        /// Bytes, at least one.
-        len: u64,
-    },
+fn other(status: u16, body: Body) -> Served {
+    Served { status, html: false, body }
 }
 
-/// What is answered; the head, and the body of small answers, have been appended to the buffer.
-#[derive(Debug)]
-pub struct Served {
-    /// Status.
-    pub status: u16,
-    /// It is a page: a file of HTML that is there, whichever of 200, 206 and 304 says so. Not an error page.
-    pub html: bool,
-    /// What follows.
-    pub body: Body,
-}
-
-impl Served {
-    fn other(status: u16, body: Body) -> Self {
-        Served { status, html: false, body }
-    }
-
-    fn file(file: &Described, plan: Plan, body: Body) -> Self {
-        let html = file.meta().is_page() && matches!(plan.status, 200 | 206 | 304);
-        Served { status: plan.status, html, body }
-    }
+fn of_file(file: &Described, plan: Plan, body: Body) -> Served {
+    let html = file.meta().is_page() && matches!(plan.status, 200 | 206 | 304);
+    Served { status: plan.status, html, body }
 }
 
 /// An error to be told, with an error page of the site if it has one.
@@ -104,79 +69,6 @@ impl Site {
         Ok(Site { folder, built_in })
     }
 
-    /// Answers `request` (any method, any path outside of `/api/`): appends the head to `out` and says what follows.
-    /// A caller that must refuse after all what exists here (no seat) truncates `out` again and drops the body.
-    pub fn serve(&mut self, now: Now, request: &Request<'_>, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Served {
-        if let Err(status) = reads(request.method) {
-            let refusal = match status {
-                501 => Refusal { status, word: "not_implemented", message: "This server does not know that method." },
-                _ => Refusal { status, word: "method", message: "This can only be read: use GET, HEAD or OPTIONS." },
-            };
-            return self.error_with(now, &refusal, &[("Allow", ALLOW_READ)], Some(request), envelope, out);
-        }
-        if request.path == "*" {
-            start_head(out, 204, envelope);
-            push_field(out, "Allow", ALLOW_READ.as_bytes());
-            end_head(out);
-            return Served::other(204, Body::None);
-        }
-        let key = match path::plain(request.path) {
-            Some(plain) => Cow::Borrowed(plain),
-            None => match path::decode(request.path) {
-                Ok(relative) if relative.is_dir && !relative.path.is_empty() => Cow::Owned(relative.path + "/"),
-                Ok(relative) => Cow::Owned(relative.path),
-                Err(NoPath::Nothing) => return self.error(now, &NOT_FOUND, Some(request), envelope, out),
-                Err(NoPath::Bad(what)) => {
-                    let refusal = Refusal { status: 400, word: "bad_request", message: what };
-                    return self.error(now, &refusal, Some(request), envelope, out);
-                }
-            },
-        };
-        let Some(folder) = &mut self.folder else {
-            let Some(page) = self.built_in.iter().find(|p| p.is_at(&key)) else {
-                return self.error(now, &NOT_FOUND, Some(request), envelope, out);
-            };
-            return serve_built_in(page, now, request, envelope, out);
-        };
-        match folder.find(now, &key, encoding::preferred(request)) {
-            Found::File(file, content) => {
-                let plan = plan(request, file, now.wall_ms / 1000, envelope, out);
-                Served::file(file, plan, part(content, file.meta().len, plan.body))
-            }
-            Found::Directory => {
-                let mut location = path::encode(&key);
-                location.push('/');
-                if let Some(query) = request.query {
-                    location.push('?');
-                    location.push_str(query);
-                }
-                Full::redirect(301, location).write(out, envelope);
-                Served::other(301, Body::None)
-            }
-            found @ (Found::Nothing | Found::Away) => {
-                let refusal = if matches!(found, Found::Away) { AWAY } else { NOT_FOUND };
-                match self.built_in.iter().find(|p| p.is_at(&key)) {
-                    Some(client) => serve_built_in(client, now, request, envelope, out),
-                    None => self.error(now, &refusal, Some(request), envelope, out),
-                }
-            }
-            Found::Forbidden => {
-                let message = "The server is not allowed to read that file: its owner can change that with chmod.";
-                self.error(now, &Refusal { status: 403, word: "forbidden", message }, Some(request), envelope, out)
-            }
-            Found::Trouble(e) => {
-                log::warn!("www: cannot read {}: {e}", Quoted(&key));
-                let refusal = match Obstacle::of(&e) {
-                    Obstacle::Exhausted => {
-                        Refusal { status: 503, word: "busy", message: "Too much at once; try again in a moment." }
-                    }
-                    _ => Refusal { status: 500, word: "io", message: "The file cannot be read; the log says why." },
-                };
-                self.error(now, &refusal, Some(request), envelope, out)
-            }
-        }
-    }
-
     /// Tells `refusal`: by the site's `NNN.html` if there is one and the request is not for `/api/`, else in the form
     /// that suits who asked. `request`: `None` if it could not be read. Further fields go into the envelope.
     pub fn error(
@@ -188,22 +80,6 @@ impl Site {
         out: &mut Vec<u8>,
     ) -> Served {
         self.error_with(now, refusal, &[], request, envelope, out)
-    }
-
-    /// Puts the site's own `NNN.html`, if it has one, in the place of the page that a route made for a browser. What
-    /// has a page of its own already, as the full house, keeps it.
-    pub fn dress(&mut self, now: Now, full: &mut Full) {
-        if !full.is_stock {
-            return;
-        }
-        let Some((content_type, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, full.status)) else {
-            return;
-        };
-        full.content_type = content_type;
-        full.body = Cow::Owned(data.to_vec());
-        full.is_stock = false;
-        // it was made for the page that stood there; the site's own may use styles and scripts of the site
-        full.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("content-security-policy"));
     }
 
     fn error_with(
@@ -232,13 +108,100 @@ impl Site {
                     let all = 0..data.len();
                     Body::Shared(data, all)
                 };
-                return Served::other(status, body);
+                return other(status, body);
             }
         }
         let mut full = Full::error(status, refusal.word, refusal.message, audience);
         full.fields.extend(fields.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
         full.write(out, envelope);
-        Served::other(status, Body::None)
+        other(status, Body::None)
+    }
+}
+
+impl Pages for Site {
+    fn serve(&mut self, now: Now, request: &Request<'_>, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Served {
+        if let Err(status) = reads(request.method) {
+            let refusal = match status {
+                501 => Refusal { status, word: "not_implemented", message: "This server does not know that method." },
+                _ => Refusal { status, word: "method", message: "This can only be read: use GET, HEAD or OPTIONS." },
+            };
+            return self.error_with(now, &refusal, &[("Allow", ALLOW_READ)], Some(request), envelope, out);
+        }
+        if request.path == "*" {
+            start_head(out, 204, envelope);
+            push_field(out, "Allow", ALLOW_READ.as_bytes());
+            end_head(out);
+            return other(204, Body::None);
+        }
+        let key = match path::plain(request.path) {
+            Some(plain) => Cow::Borrowed(plain),
+            None => match path::decode(request.path) {
+                Ok(relative) if relative.is_dir && !relative.path.is_empty() => Cow::Owned(relative.path + "/"),
+                Ok(relative) => Cow::Owned(relative.path),
+                Err(NoPath::Nothing) => return self.error(now, &NOT_FOUND, Some(request), envelope, out),
+                Err(NoPath::Bad(what)) => {
+                    let refusal = Refusal { status: 400, word: "bad_request", message: what };
+                    return self.error(now, &refusal, Some(request), envelope, out);
+                }
+            },
+        };
+        let Some(folder) = &mut self.folder else {
+            let Some(page) = self.built_in.iter().find(|p| p.is_at(&key)) else {
+                return self.error(now, &NOT_FOUND, Some(request), envelope, out);
+            };
+            return serve_built_in(page, now, request, envelope, out);
+        };
+        match folder.find(now, &key, encoding::preferred(request)) {
+            Found::File(file, content) => {
+                let plan = plan(request, file, now.wall_ms / 1000, envelope, out);
+                of_file(file, plan, part(content, file.meta().len, plan.body))
+            }
+            Found::Directory => {
+                let mut location = path::encode(&key);
+                location.push('/');
+                if let Some(query) = request.query {
+                    location.push('?');
+                    location.push_str(query);
+                }
+                Full::redirect(301, location).write(out, envelope);
+                other(301, Body::None)
+            }
+            found @ (Found::Nothing | Found::Away) => {
+                let refusal = if matches!(found, Found::Away) { AWAY } else { NOT_FOUND };
+                match self.built_in.iter().find(|p| p.is_at(&key)) {
+                    Some(client) => serve_built_in(client, now, request, envelope, out),
+                    None => self.error(now, &refusal, Some(request), envelope, out),
+                }
+            }
+            Found::Forbidden => {
+                let message = "The server is not allowed to read that file: its owner can change that with chmod.";
+                self.error(now, &Refusal { status: 403, word: "forbidden", message }, Some(request), envelope, out)
+            }
+            Found::Trouble(e) => {
+                log::warn!("www: cannot read {}: {e}", Quoted(&key));
+                let refusal = match Obstacle::of(&e) {
+                    Obstacle::Exhausted => {
+                        Refusal { status: 503, word: "busy", message: "Too much at once; try again in a moment." }
+                    }
+                    _ => Refusal { status: 500, word: "io", message: "The file cannot be read; the log says why." },
+                };
+                self.error(now, &refusal, Some(request), envelope, out)
+            }
+        }
+    }
+
+    fn dress(&mut self, now: Now, full: &mut Full) {
+        if !full.is_stock {
+            return;
+        }
+        let Some((content_type, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, full.status)) else {
+            return;
+        };
+        full.content_type = content_type;
+        full.body = Cow::Owned(data.to_vec());
+        full.is_stock = false;
+        // it was made for the page that stood there; the site's own may use styles and scripts of the site
+        full.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("content-security-policy"));
     }
 }
 
@@ -278,7 +241,7 @@ fn serve_built_in(
 ) -> Served {
     let (file, content) = page.variant(request);
     let plan = plan(request, file, now.wall_ms / 1000, envelope, out);
-    Served::file(file, plan, part(content, file.meta().len, plan.body))
+    of_file(file, plan, part(content, file.meta().len, plan.body))
 }
 
 /// The range as indices of something `whole` bytes long; the plan has seen to it that it is within.

@@ -46,7 +46,7 @@ pub enum Address {
 #[derive(Debug)]
 pub enum Accept {
     /// A connection.
-    Stream(Stream),
+    Stream(Stream, PeerAddr),
     /// Nobody waits.
     Empty,
     /// No file descriptor or memory for another one: try again after [`Listener::PAUSE`], and now and then say why.
@@ -99,10 +99,8 @@ impl Listener {
         // A peer that gave up while it waited is an error of that connection only (accept(2)): the next one then.
         for _ in 0..Listener::BATCH {
             match socket::accept(self.fd.as_fd()) {
-                Ok((fd, Some(ip))) => {
-                    return Accept::Stream(Stream::new(fd, PeerAddr::canonical(ip), Kind::Tcp, self.port()));
-                }
-                Ok((fd, None)) => return Accept::Stream(Stream::new(fd, PeerAddr::Unix, Kind::Unix, 0)),
+                Ok((fd, Some(ip))) => return Accept::Stream(Stream::new(fd, Kind::Tcp), PeerAddr::canonical(ip)),
+                Ok((fd, None)) => return Accept::Stream(Stream::new(fd, Kind::Unix), PeerAddr::Unix),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Accept::Empty,
                 Err(e) if socket::is_peers_fault(&e) => continue,
                 Err(e) => return Accept::Pause(e),

@@ -15,7 +15,6 @@
 mod doors;
 mod orders;
 mod passwords;
-mod settle;
 mod supervisor;
 mod watch;
 
@@ -32,28 +31,30 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::diag::KEPT;
-use crate::hub;
-use crate::msg::KernelFeatures;
-use crate::msg::{CloseReason, ConnId, Decimal, LinkEnd, Moment, Now};
-use crate::net::conn::{Conn, Due, Protocol, SPARED_ALL, Stage};
-use crate::net::hear::hear;
+use crate::engine::connection::{Connection, Due, End, Next, SPARED_ALL};
+use crate::engine::shared::{Cx, Random, Shared, Start};
+use crate::hub::Input;
+use crate::msg::{CloseReason, ConnId, Decimal, KernelFeatures, LinkEnd, Moment, Now};
+use crate::net::conn::Conn;
+use crate::net::files::Site as Pages;
 use crate::net::listener::Listener;
-use crate::net::places::Origins;
 use crate::net::table::Table;
 use crate::net::timers::{Deadlined, Timers};
-use crate::net::world::World;
-use crate::net::{clock, effects, serve, verdict};
-use crate::routes::gate::Gate;
-use crate::secret::Input;
-use crate::sys::process::Signals;
+use crate::net::worker::Worker;
+use crate::net::{clock, effects, stderr, verdict};
+use crate::places::Origins;
+use crate::routes::gate::{Gate, Job, Outcome};
+use crate::secret::wipe;
+use crate::sys::process::{self, Signals};
 use crate::sys::socket;
 use crate::sys::tcp;
 use doors::{Door, Giving};
-use settle::Settled;
 use supervisor::Supervisor;
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
+/// Bytes read at once. Also the most that one connection is served before the others have their turn.
+const READ_MAX: usize = 16 * 1024;
 /// Bytes of output that may lie beside those of others until all of a turn are settled.
 const KEPT_BESIDE: u64 = 16 << 10;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
@@ -74,7 +75,11 @@ pub struct Server {
     giving: Giving,
     /// Of the connections, those that are being told that they are too many.
     turned_away: usize,
-    pub(super) world: World,
+    pub(super) shared: Shared,
+    /// The helper thread for passwords.
+    worker: Worker<Box<Job>, Outcome>,
+    /// Where every read goes first.
+    buffer: Vec<u8>,
     stopping: Option<Moment>,
     planned: Option<Moment>,
     /// The clock of the newest turn.
@@ -136,11 +141,14 @@ impl Server {
         let Entrance { web, devices, users, tokens } = entrance;
         let gate = Gate::new(users, config.auth.failures);
         let max = config.limits.connections as usize + config.devices.connections as usize;
-        let world = World::new(Rc::new(config), gate, tokens, features, waker, now)?;
+        let pages = Box::new(Pages::open(config.www.as_deref(), &config.types)?);
+        let hostname = process::host_name().unwrap_or_default();
+        let (config, random) = (Rc::new(config), Random::new(random));
+        let shared = Shared::new(Start { config, gate, tokens, features, pages, hostname, random }, now);
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;
         let mut doors = Vec::new();
         if !devices.is_empty() {
-            world.devices.warning().into_iter().for_each(|said| log::warn!("{said}"));
+            shared.devices.warning().into_iter().for_each(|said| log::warn!("{said}"));
         }
         let all = web.into_iter().map(|l| (l, false)).chain(devices.into_iter().map(|l| (l, true)));
         for ((listener, devices), n) in all.zip(FIRST_LISTENER..) {
@@ -148,7 +156,7 @@ impl Server {
             poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), token(id), Interest::READABLE)?;
             if listener.port() != 0 {
                 // inherited by every connection: saves six calls for each. What links need is set when one becomes a link
-                tcp::prepare_plain(listener.as_fd(), &world.times)?;
+                tcp::prepare_plain(listener.as_fd(), &shared.times)?;
                 socket::set_nodelay(listener.as_fd())?;
             }
             log::info!(target: KEPT, "listening addr={} kind={}", listener.address(), if devices { "devices" } else { "web" });
@@ -164,7 +172,9 @@ impl Server {
             origins: Origins::default(),
             giving: Giving::default(),
             turned_away: 0,
-            world,
+            shared,
+            worker: Worker::new("password", 1, waker, |job| job.run()), // whose turn is next is said late
+            buffer: vec![0; READ_MAX],
             stopping: None,
             planned: None,
             turned: now.mono,
@@ -177,24 +187,24 @@ impl Server {
 
     /// Which of the kernel's features are there, and the worst case that follows: one line for the log.
     pub fn kernel_line(&self) -> String {
-        let rules = &self.world.rules;
+        let rules = &self.shared.rules;
         let seconds = |d: Duration| format!("{} s", Decimal::seconds(d, 2));
         let stalled = match rules.worst_stalled() {
             Some(d) => format!("within {}", seconds(d)),
             None => "about as long again after it stopped (no TCP_RTO_MAX_MS, no CAP_NET_ADMIN)".into(),
         };
-        let profile = self.world.site.config.liveness.profile.word();
-        if !self.world.features.info() {
+        let profile = self.shared.site.config.liveness.profile.word();
+        if !self.shared.features.info() {
             // an emulated kernel (qemu-user answers with one int); every Linux since 2.6 says enough
             return format!(
                 "kernel {}; profile={profile}: TCP_INFO says too little; who vanished is noticed after minutes only, when the kernel gives up",
-                self.world.features
+                self.shared.features
             );
         }
         let worst = seconds(rules.worst());
         format!(
             "kernel {}; profile={profile}: vanished noticed within {worst}, one that had stopped reading {stalled}",
-            self.world.features
+            self.shared.features
         )
     }
 
@@ -224,7 +234,7 @@ impl Server {
                 for id in ids {
                     self.close(now, id, CloseReason::Shutdown); // it took too long; its end is told like every other
                 }
-                if let Some(at) = self.world.site.ration.due() {
+                if let Some(at) = self.shared.site.ration.due() {
                     self.say_left_out(Now { mono: at, ..now });
                 }
                 return Ok(Ended::Stopped);
@@ -237,8 +247,9 @@ impl Server {
         // as it was planned, not from now: a poll that was interrupted, by SIGCONT for one, comes here late
         let next = self.timers.next(&self.conns);
         let doors = self.listeners.iter().filter_map(|d| d.paused);
-        let said = self.world.site.ration.due().into_iter().chain(self.supervisor.due());
-        let earliest = doors.chain(next).chain(self.world.hub.view().deadline()).chain(self.stopping).chain(said).min();
+        let said = self.shared.site.ration.due().into_iter().chain(self.supervisor.due());
+        let earliest =
+            doors.chain(next).chain(self.shared.hub.view().deadline()).chain(self.stopping).chain(said).min();
         self.planned = earliest;
         if !self.ready.is_empty() || self.listeners.iter().any(|d| d.ready && d.paused.is_none()) {
             return Some(Duration::ZERO);
@@ -258,10 +269,11 @@ impl Server {
             return false;
         }
         let Some(conn) = self.conns.touch(id) else { return false };
-        conn.writable |= event.is_writable();
+        let ready = &mut conn.ready;
+        ready.writable |= event.is_writable();
         if event.is_readable() || event.is_read_closed() || event.is_error() {
-            conn.readable = true;
-            conn.read_on |= event.is_read_closed() || event.is_write_closed() || event.is_error();
+            ready.readable = true;
+            ready.read_on |= event.is_read_closed() || event.is_write_closed() || event.is_error();
         }
         queue(&mut self.ready, conn, id);
         false
@@ -272,6 +284,7 @@ impl Server {
         // Requests are served by a clock that goes on: a command that waited for its turn has grown older meanwhile. People
         // are judged by the turn's beginning, since what they have said after it may not be read yet.
         let mut clock = now;
+        self.shared.load.log_dropped = stderr::dropped();
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             self.serve(clock, id);
@@ -286,12 +299,12 @@ impl Server {
         while let Some((_, id)) = self.timers.pop_due(now.mono, &mut self.conns) {
             self.on_deadline(now, id);
             clock = self.look_in_long_turn(clock);
-            if self.conns.get(id).is_some_and(|conn| conn.output.kept() > KEPT_BESIDE) {
+            if self.conns.get(id).is_some_and(|conn| conn.state.output.kept() > KEPT_BESIDE) {
                 self.settle(now); // what it has missed need not lie beside what the next one has
             }
         }
-        if self.world.hub.view().deadline().is_some_and(|at| at <= now.mono) {
-            self.world.hub.handle(now, hub::Input::Tick, &mut self.world.fx);
+        if self.shared.hub.view().deadline().is_some_and(|at| at <= now.mono) {
+            self.shared.tell_hub(now, Input::Tick);
         }
         self.say_left_out(now);
         self.supervisor.turn(now.mono);
@@ -303,30 +316,61 @@ impl Server {
                 break;
             }
         }
-        debug_assert!(self.world.site.ledger.agrees(self.conns.iter().map(|(id, conn)| (id, conn.kept()))));
+        debug_assert!(self.shared.site.ledger.agrees(self.conns.iter().map(|(id, conn)| (id, conn.state.kept()))));
     }
 
     /// Serves one connection that is ready: one read, then it goes to the back of the queue.
     fn serve(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.queued = false;
-        if conn.held && conn.is_link() {
-            hear(conn, id, &mut self.world, now, &[]);
-        } else if conn.readable && !conn.is_full() {
+        if conn.state.held && conn.state.is_link() {
+            self.with(now, id, |state, cx| state.go_on(cx));
+        } else if conn.wants_read() {
             // what it means that a lost peer talks, the liveness rules say: they are due at once then
-            if let Err(e) = serve::read(conn, id, &mut self.world, now) {
+            if let Err(e) = self.read(now, id) {
                 return verdict::broken(self, now, id, &e);
             }
         }
         let Some(conn) = self.conns.touch(id) else { return };
-        if conn.held && conn.output.is_empty() && !conn.is_link() {
+        if conn.state.held && conn.state.output.is_empty() && !conn.state.is_link() {
             // also if nothing but FIN was read just now: what was asked before it is answered
-            serve::again(conn, id, &mut self.world, now);
+            self.with(now, id, |state, cx| state.go_on(cx));
         }
-        if conn.peer_closed {
+        let Some(conn) = self.conns.touch(id) else { return };
+        if conn.ready.fin {
             verdict::peer_closed(self, now, id);
-        } else if conn.readable && !conn.is_full() {
+        } else if conn.wants_read() {
             queue(&mut self.ready, conn, id);
+        }
+    }
+
+    /// Reads once, and lets the connection take what came.
+    pub(super) fn read(&mut self, now: Now, id: ConnId) -> io::Result<()> {
+        let Some(conn) = self.conns.touch(id) else { return Ok(()) };
+        let n = conn.read(&mut self.buffer)?;
+        if n > 0 {
+            let secret = !conn.state.is_link();
+            conn.state.received(&mut Cx { now, id, shared: &mut self.shared }, &self.buffer[..n]);
+            if secret {
+                wipe(&mut self.buffer[..n]); // a request's credentials, a device's token
+            }
+            self.prepare(id);
+        }
+        Ok(())
+    }
+
+    /// Lets something happen on the connection `id`, if it is still there.
+    pub(super) fn with(&mut self, now: Now, id: ConnId, happens: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        happens(&mut conn.state, &mut Cx { now, id, shared: &mut self.shared });
+        self.prepare(id);
+    }
+
+    /// Sets up the socket of a connection that has just become a link.
+    fn prepare(&mut self, id: ConnId) {
+        let Some(times) = self.shared.prepare.take() else { return };
+        if let Some(conn) = self.conns.get(id).filter(|conn| conn.state.is_tcp()) {
+            tcp::prepare_link(conn.stream.as_fd(), &times, &self.shared.features);
         }
     }
 
@@ -334,25 +378,25 @@ impl Server {
     /// processor's cache, the long `hello` of a new link before the next one's lies beside it. Other links wait for what
     /// all of this turn cause.
     fn push_out(&mut self, now: Now, id: ConnId) {
-        let opened = self.conns.get(id).is_some_and(|conn| conn.spared == SPARED_ALL);
+        let opened = self.conns.get(id).is_some_and(|conn| conn.state.spared == SPARED_ALL);
         if opened {
             effects::apply(self, now);
         }
-        if opened || self.conns.get(id).is_some_and(Conn::owes_answers) {
+        if opened || self.conns.get(id).is_some_and(|conn| conn.state.owes_answers()) {
             self.settle(now);
         }
     }
 
     fn on_deadline(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let Some((at, due)) = conn.deadline(&self.world.patience) else { return };
+        let Some((at, due)) = conn.state.deadline(&self.shared.patience) else { return };
         if at > now.mono {
             return; // it was moved meanwhile; settling arms it anew
         }
         match due {
             Due::Liveness => verdict::check(self, now, id),
-            Due::Unanswered => serve::unanswered(conn, id, &mut self.world, now),
-            Due::TooSlow(why) => serve::too_slow(conn, &mut self.world, now, why),
+            Due::Unanswered => self.with(now, id, |state, cx| state.waited(cx)),
+            Due::TooSlow(why) => self.with(now, id, |state, cx| state.too_slow(cx, why)),
             Due::Close(why) => {
                 if why != CloseReason::KeepAlive && why != CloseReason::Done {
                     // it takes nothing any more: what is owed is thrown away with it
@@ -363,26 +407,10 @@ impl Server {
         }
     }
 
-    /// A lost peer was heard again: it is told, so that its page comes back by a new connection.
-    pub(super) fn returned(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.conns.touch(id) else { return };
-        self.world.hub.handle(now, hub::Input::HeardAfterLost(id), &mut self.world.fx);
-        conn.parked = None;
-        if conn.closing.is_some() {
-            return;
-        }
-        if let Protocol::Link(link) = &conn.protocol {
-            let mut out = Vec::new();
-            link.farewell(CloseReason::Lost, &mut out);
-            conn.output.push(crate::engine::send_queue::Chunk::Bytes(out));
-        }
-        conn.close_after_output(now.mono, CloseReason::Lost);
-    }
-
     /// Settles whatever was touched, and closes what the ledger has no room for. Whether anything was touched.
     fn settle(&mut self, now: Now) -> bool {
         let mut any = self.settle_touched(now);
-        while let Some(id) = self.world.site.ledger.over() {
+        while let Some(id) = self.shared.site.ledger.over() {
             self.shed(now, id);
             any |= self.settle_touched(now);
         }
@@ -391,14 +419,15 @@ impl Server {
 
     /// Closes one that keeps too much memory: with a last word if a frame of it can still begin.
     fn shed(&mut self, now: Now, id: ConnId) {
-        self.world.site.metrics.shed += 1;
+        self.shared.site.metrics.shed += 1;
         let Some(conn) = self.conns.touch(id) else {
             debug_assert!(false, "the ledger knows one that is gone");
-            self.world.site.ledger.clear(id);
+            self.shared.site.ledger.clear(id);
             return;
         };
-        let says = conn.is_link() && conn.closing.is_none() && !conn.output.mid_chunk();
-        self.world.hub.handle(now, hub::Input::LinkEnded { conn: id, end: LinkEnd::Slow }, &mut self.world.fx);
+        let state = &conn.state;
+        let says = state.is_link() && state.closing.is_none() && !state.output.mid_chunk();
+        self.shared.tell_hub(now, Input::LinkEnded { conn: id, end: LinkEnd::Slow });
         if says {
             return effects::say_farewell(self, now, id, CloseReason::Slow);
         }
@@ -415,26 +444,34 @@ impl Server {
             }
             let Some((id, conn)) = self.conns.pop_touched() else { break };
             any = true;
-            let settled = settle::one(conn, &mut self.world, now);
-            let kept = conn.kept();
-            if kept > 0 || conn.in_ledger {
-                conn.in_ledger = kept > 0;
-                self.world.site.ledger.keeps(id, conn.party(), kept);
+            let settled = conn.settle(now, &mut self.shared.spare);
+            let state = &mut conn.state;
+            let kept = state.kept();
+            if kept > 0 || state.in_ledger {
+                state.in_ledger = kept > 0;
+                self.shared.site.ledger.keeps(id, state.party(), kept);
             }
-            match settled {
-                Settled::Stays { more } => {
+            let (next, written) = match settled {
+                Ok(done) => done,
+                Err(e) => {
+                    verdict::broken(self, now, id, &e);
+                    continue;
+                }
+            };
+            self.shared.site.metrics.bytes_out += written;
+            match next {
+                Next::Stay { more } => {
                     if more {
                         queue(&mut self.ready, conn, id);
                     }
-                    let stops = self.stopping.is_some() && conn.is_idle();
-                    let want = conn.deadline(&self.world.patience).map(|(at, _)| at);
+                    let stops = self.stopping.is_some() && conn.state.is_idle();
+                    let want = conn.state.deadline(&self.shared.patience).map(|(at, _)| at);
                     self.timers.arm(id, conn.armed_mut(), want);
                     if stops {
                         self.close(now, id, CloseReason::Shutdown);
                     }
                 }
-                Settled::Said(why) => self.said_all(now, id, why),
-                Settled::Broken(e) => verdict::broken(self, now, id, &e),
+                Next::Said(why) => self.said_all(now, id, why),
             }
         }
         any
@@ -443,46 +480,48 @@ impl Server {
     /// All is said on a connection that is closing: FIN. If its peer may still be talking, it is heard out first.
     fn said_all(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.touch(id) else { return };
-        // a request whose body was refused leaves its exchange behind: the peer may be sending it still
-        let in_step = match &conn.protocol {
-            Protocol::Http(Stage::Head, exchange) => why == CloseReason::Done && exchange.is_idle(&conn.input),
-            _ => false,
-        };
-        let silent = !conn.readable && conn.input.is_empty();
-        if conn.peer_closed || (in_step && silent) {
+        if conn.state.said(conn.ready, why) == End::Close {
             return self.close(now, id, why);
         }
-        if conn.is_link() {
-            self.world.hub.handle(now, hub::Input::LinkEnded { conn: id, end: LinkEnd::Closed }, &mut self.world.fx);
+        if conn.state.is_link() {
+            self.shared.tell_hub(now, Input::LinkEnded { conn: id, end: LinkEnd::Closed });
         }
         if conn.stream.shutdown_write().is_err() {
             return self.close(now, id, why);
         }
-        conn.protocol = Protocol::Draining;
-        conn.input = Input::default();
-        conn.since = now.mono;
-        conn.read_on = true;
+        conn.state.drain(now.mono);
+        conn.ready.read_on = true;
         queue(&mut self.ready, conn, id);
     }
 
     /// Ends a connection, now.
     pub(super) fn close(&mut self, now: Now, id: ConnId, why: CloseReason) {
         let Some(conn) = self.conns.remove(id) else { return };
-        let why = conn.closing.unwrap_or(why);
-        if conn.is_link() {
+        let state = &conn.state;
+        let why = state.closing.unwrap_or(why);
+        if state.is_link() {
             // a parked one is forgotten by this, too
-            self.world.hub.handle(now, hub::Input::LinkEnded { conn: id, end: LinkEnd::Closed }, &mut self.world.fx);
+            self.shared.tell_hub(now, Input::LinkEnded { conn: id, end: LinkEnd::Closed });
         }
-        if conn.device.is_some() {
-            self.world.devices.connections -= 1;
+        if state.is_devices() {
+            self.shared.devices.connections -= 1;
         } else {
-            self.turned_away -= usize::from(conn.closing == Some(CloseReason::Limit));
-            self.origins.leave(conn.stream.peer);
+            self.turned_away -= usize::from(state.closing == Some(CloseReason::Limit));
+            self.origins.leave(state.origin.peer);
         }
-        self.world.site.ledger.clear(id);
-        self.world.site.metrics.close(why);
-        self.world.load.connections = self.conns.len();
-        effects::log_close(&conn, id, &mut self.world.site, now, why);
+        self.shared.site.ledger.clear(id);
+        self.shared.site.metrics.close(why);
+        self.shared.load.connections = self.conns.len();
+        effects::log_close(state, id, &mut self.shared.site, now, why);
+    }
+}
+
+/// Fills all of it with the kernel's random bytes.
+fn random(bytes: &mut [u8]) {
+    if let Err(e) = process::getrandom(bytes) {
+        // without randomness there are no secrets: any cookie given out now could be guessed
+        log::error!("the kernel gives no random bytes: {e}; stopping");
+        stderr::exit_failed();
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Never does: waiting (every socket here is non-blocking), buffering, registering with the poller.
 
-use crate::msg::PeerAddr;
 use crate::sys::socket;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -20,18 +19,14 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Stream {
     fd: OwnedFd,
-    /// Where the peer is, in canonical form.
-    pub peer: PeerAddr,
     /// What carries it.
     pub kind: Kind,
-    /// The port that the peer connected to; 0 on a unix socket.
-    pub local_port: u16,
 }
 
 impl Stream {
     /// Takes over `fd`, which must be a connected stream socket in non-blocking mode.
-    pub fn new(fd: OwnedFd, peer: PeerAddr, kind: Kind, local_port: u16) -> Self {
-        Stream { fd, peer, kind, local_port }
+    pub fn new(fd: OwnedFd, kind: Kind) -> Self {
+        Stream { fd, kind }
     }
 
     /// Reads what is there: the number of bytes, 0 at the end of the stream (FIN). `WouldBlock` when there is

@@ -10,8 +10,9 @@ use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Input, Newcomer, SessionView};
 use crate::msg::LeftReason;
+use crate::routes::Refused;
 use crate::routes::gate::{Job, Key, Look, Verdict};
-use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, Reply, cookie_name, json, read_cookie, refusal};
+use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, cookie_name, json, read_cookie, refusal};
 use crate::shown::Excerpt;
 
 /// The challenge of every 401 (RFC 7617, section 2.1).
@@ -75,7 +76,7 @@ pub fn authenticate(
     audience: Audience,
     tab: bool,
     stops: bool,
-) -> Result<Caller, Reply> {
+) -> Result<Caller, Refused> {
     let given = given(ctx, request);
     let Shown { known, stale, ended } = shown(ctx, request, given.user());
     let over = ended.filter(|_| tab && known.is_none()).map(OnlyStops::Ended);
@@ -91,7 +92,7 @@ pub fn authenticate(
         (Some((_, cookie)), Given::Good(user)) => enter(ctx, request, user, Some(cookie)),
         (None, Given::Good(user)) => enter(ctx, request, user, stale),
         (known, Given::Unknown { key, basic }) => match (known, check(ctx, request, key, &basic)) {
-            (_, Err(job)) => return Err(Reply::Later(job)),
+            (_, Err(job)) => return Err(Refused::Later(job)),
             // bad ones beside a cookie are ignored
             (Some((view, _)), Ok(_)) => from_view(view),
             (None, Ok(Check::Foreign)) => return Err(stranger_page(audience).into()),
@@ -187,7 +188,7 @@ fn given(ctx: &Ctx<'_>, request: &Request<'_>) -> Given {
 
 /// Who gave no good credentials: a challenge, or, for the page client, a 403, because a challenge there would open
 /// a native prompt over the panel.
-fn stranger(ctx: &Ctx<'_>, audience: Audience, tab: bool, over: Option<OnlyStops>) -> Reply {
+fn stranger(ctx: &Ctx<'_>, audience: Audience, tab: bool, over: Option<OnlyStops>) -> Refused {
     if let Some(over) = over {
         return only_stops(over).into();
     }

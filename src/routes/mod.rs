@@ -30,6 +30,7 @@ use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Ask, Asked};
 use crate::msg::Role;
+use gate::Job;
 use reply::{Call, Caller, Ctx, Full, Reply, refusal};
 
 /// Every endpoint: method, path, what it takes to be let in, and who answers. A `*` stands for one part of a path.
@@ -133,12 +134,23 @@ impl Admitted {
     }
 }
 
-/// A request that is not let in: what to answer, and who asked if that is known (the answer may set a cookie).
-pub struct Refused {
-    /// The answer.
-    pub reply: Reply,
-    /// Who asked.
-    pub caller: Option<Caller>,
+/// A request that is not let in.
+pub enum Refused {
+    /// It is answered.
+    With {
+        /// The answer.
+        full: Full,
+        /// Who asked, if that is known: the answer may set a cookie.
+        caller: Option<Caller>,
+    },
+    /// Not yet: a password has to be checked first; ask again with the verdict.
+    Later(Box<Job>),
+}
+
+impl From<Full> for Refused {
+    fn from(full: Full) -> Self {
+        Refused::With { full, caller: None }
+    }
 }
 
 /// Decides about a request by its head, in the fixed order of refusals (see `access`), up to whether there is a
@@ -146,12 +158,11 @@ pub struct Refused {
 pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refused> {
     let audience = Audience::of(Some(request));
     let tab = request.query_value("tab").is_some();
-    let nobody = |full: Full| Refused { reply: full.into(), caller: None };
-    access::address_and_host(ctx, request, audience).map_err(nobody)?;
-    access::origin(ctx, request, audience).map_err(nobody)?;
+    access::address_and_host(ctx, request, audience).map_err(Refused::from)?;
+    access::origin(ctx, request, audience).map_err(Refused::from)?;
     let found = find(request);
     if is_open(&ctx.site.config.auth, request.path) {
-        return Ok(Admitted { route: found.map_err(nobody)?.map(|(i, _)| i), caller: None });
+        return Ok(Admitted { route: found.map_err(Refused::from)?.map(|(i, _)| i), caller: None });
     }
     if let Ok(Some((i, _))) = found {
         if ROUTES[i].need == Need::Nothing {
@@ -159,9 +170,8 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
         }
     }
     let stops = matches!(found, Ok(Some((i, _))) if ROUTES[i].need == Need::Stop);
-    let caller =
-        access::authenticate(ctx, request, audience, tab, stops).map_err(|reply| Refused { reply, caller: None })?;
-    let refuse = |reply: Full| Refused { reply: reply.into(), caller: Some(caller.clone()) };
+    let caller = access::authenticate(ctx, request, audience, tab, stops)?;
+    let refuse = |full: Full| Refused::With { full, caller: Some(caller.clone()) };
     let found = found.map_err(refuse)?;
     let Some((i, _)) = found else {
         return Ok(Admitted { route: None, caller: Some(caller) });
@@ -229,7 +239,7 @@ fn find<'r>(request: &Request<'r>) -> Result<Option<(usize, &'r str)>, Full> {
 
 /// Answers a complete request that was let in.
 pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, body: &[u8]) -> Reply {
-    let Some(i) = admitted.route else { return Reply::Page };
+    let Some(i) = admitted.route else { return refusal(404, "not_found", "there is no endpoint here").into() };
     let route = &ROUTES[i];
     if let Some(caller) = &admitted.caller {
         let asked = match route.need {

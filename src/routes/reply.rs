@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, EventId, LeftReason, Moment, Now, PeerAddr, Role, SessionId};
-use crate::routes::gate::{Gate, Job, Key, Verdict};
+use crate::routes::gate::{Gate, Key, Verdict};
 
 /// What the routes keep between requests.
 pub struct Site {
@@ -136,8 +136,6 @@ pub struct Call<'a> {
 pub enum Reply {
     /// A whole response.
     Full(Full),
-    /// Find the file; if there is one, take a seat for it ([`crate::routes::page_seat`]).
-    Page,
     /// This connection is a link from now on: a 200 with these headers, these first bytes, then events.
     Stream {
         /// How events are written.
@@ -165,8 +163,6 @@ pub enum Reply {
         /// Whether it carries a member, so that the liveness rules of links hold for it.
         carries: bool,
     },
-    /// Somebody has to check a password first; ask again with the verdict.
-    Later(Box<Job>),
 }
 
 /// A JSON object, written by `fill`.

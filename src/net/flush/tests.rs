@@ -1,6 +1,5 @@
 use super::*;
 use crate::engine::send_queue::Chunk;
-use crate::msg::PeerAddr;
 use crate::net::stream::Kind;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::fs::File;
@@ -15,16 +14,16 @@ fn pair() -> (Stream, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     theirs.set_nonblocking(true).unwrap();
-    (Stream::new(ours.into(), PeerAddr::Unix, Kind::Unix, 0), theirs)
+    (Stream::new(ours.into(), Kind::Unix), theirs)
 }
 
 fn tcp_pair() -> (Stream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (ours, peer) = listener.accept().unwrap();
+    let (ours, _) = listener.accept().unwrap();
     ours.set_nonblocking(true).unwrap();
     ours.set_nodelay(true).unwrap();
-    (Stream::new(ours.into(), PeerAddr::canonical(peer.ip()), Kind::Tcp, 0), theirs)
+    (Stream::new(ours.into(), Kind::Tcp), theirs)
 }
 
 /// All that can be read now.
@@ -156,7 +155,7 @@ fn tcp_behaves_the_same() {
 fn head_and_body_go_in_one_call() {
     // Datagrams keep the borders of calls.
     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::DGRAM, None).unwrap();
-    let stream = Stream::new(ours.into(), PeerAddr::Unix, Kind::Unix, 0);
+    let stream = Stream::new(ours.into(), Kind::Unix);
     let mut queue = SendQueue::new();
     queue.push(Chunk::Bytes(b"head ".to_vec()));
     queue.push(Chunk::Static(b"body"));

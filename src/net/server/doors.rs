@@ -6,12 +6,13 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use super::{Server, TURNED_AWAY_MAX, token};
+use crate::auth;
+use crate::engine::connection::{Connection, Engine, Origin};
 use crate::msg::{CloseReason, Moment, Now, PeerAddr};
 use crate::net::conn::Conn;
 use crate::net::listener::{Accept, Listener};
-use crate::net::places::{GivingWay, Occupant};
 use crate::net::stream::Stream;
-use crate::net::{devices, effects};
+use crate::places::{GivingWay, Occupant};
 
 /// A listener and what it waits for.
 pub(super) struct Door {
@@ -47,19 +48,27 @@ impl Server {
                     break;
                 }
                 match self.listeners[i].listener.accept() {
-                    Accept::Stream(stream) if self.listeners[i].devices => devices::welcome(self, now, stream),
-                    Accept::Stream(stream) => self.welcome(now, stream),
+                    Accept::Stream(stream, peer) => {
+                        let Door { devices, listener, .. } = &self.listeners[i];
+                        let port = (peer != PeerAddr::Unix).then(|| listener.port());
+                        let door = if *devices { auth::Door::Devices } else { auth::Door::Web };
+                        let origin = Origin { door, peer, port };
+                        match door {
+                            auth::Door::Web => self.welcome(now, stream, origin),
+                            auth::Door::Devices => self.welcome_device(now, stream, origin),
+                        }
+                    }
                     Accept::Empty => self.listeners[i].ready = false,
                     // the kernel wants a descriptor before it looks whether there is anybody to take it
                     Accept::Pause(_) if !self.listeners[i].listener.is_awaited() => self.listeners[i].ready = false,
                     Accept::Pause(_) if self.give_way_starved(now) => {}
                     Accept::Pause(e) => {
-                        if self.world.site.metrics.accept_pauses == 0 {
+                        if self.shared.site.metrics.accept_pauses == 0 {
                             log::warn!(
                                 "accept: {e}; raise the limit on open files (ulimit -n) or lower limits.connections"
                             );
                         }
-                        self.world.site.metrics.accept_pauses += 1;
+                        self.shared.site.metrics.accept_pauses += 1;
                         self.listeners[i].paused = Some(now.mono + Listener::PAUSE);
                         break;
                     }
@@ -69,14 +78,14 @@ impl Server {
     }
 
     /// A new connection: counted, limited, registered.
-    fn welcome(&mut self, now: Now, stream: Stream) {
-        let limits = &self.world.site.config.limits;
+    fn welcome(&mut self, now: Now, stream: Stream, origin: Origin) {
+        let limits = &self.shared.site.config.limits;
         let (max, per_address) = (limits.connections as usize, limits.per_address);
         let per_network = per_address.max(limits.connections / 2);
         // the last places are for those with a seat: others have theirs made free before they come to these
         let open = max.saturating_sub(crate::config::KEPT_FOR_SEATED as usize);
-        self.world.site.metrics.accepted += 1;
-        let peer = stream.peer;
+        self.shared.site.metrics.accepted += 1;
+        let peer = origin.peer;
         let others = self.origins.enter(peer);
         // all that come over a unix socket come from one proxy
         let mut many = peer != PeerAddr::Unix && others.at_address >= per_address;
@@ -94,46 +103,83 @@ impl Server {
             }
         }
         let inside = self.inside();
-        let phase = self.world.phase();
-        let mut conn = Conn::new(stream, &self.world.rules, now.mono, phase);
-        conn.reserve = inside >= open || wide;
+        let phase = self.shared.phase();
+        let mut state = Connection::new(origin, &self.shared.rules, now.mono, phase);
+        if let Engine::Http(http) = &mut state.engine {
+            http.reserve = inside >= open || wide;
+        }
         if many || inside >= max {
-            self.world.site.metrics.refused_limit += 1;
+            self.shared.site.metrics.refused_limit += 1;
             if self.turned_away >= TURNED_AWAY_MAX {
                 return self.origins.leave(peer);
             }
             self.turned_away += 1;
-            effects::turn_away(&mut conn, &mut self.world, now, many);
+            state.turn_away(&mut self.shared, now, many);
         }
-        if !self.register(now, conn) {
+        if !self.register(now, Conn::new(stream, state)) {
             self.origins.leave(peer);
+        }
+    }
+
+    /// A new connection at a device listener.
+    fn welcome_device(&mut self, now: Now, stream: Stream, origin: Origin) {
+        self.shared.site.metrics.accepted += 1;
+        let max = self.shared.site.config.devices.connections as usize;
+        let (mut inside, mut told) = (self.shared.devices.connections, 0);
+        if inside >= max {
+            // one that is being turned away has no place
+            let limit = |c: &Connection| c.is_devices() && c.closing == Some(CloseReason::Limit);
+            told = self.conns.iter().filter(|(_, c)| limit(&c.state)).count();
+            inside -= told;
+        }
+        let refused = if !self.shared.site.config.seats.allows(origin.peer) {
+            Some(("address", "this address may not come here: it is in none of the ranges of seats.allow"))
+        } else if inside >= max && !self.give_way(now, |o| o.device) {
+            Some(("busy", "too many devices are connected (devices.connections)"))
+        } else {
+            None
+        };
+        if refused.is_some() && told >= TURNED_AWAY_MAX {
+            self.shared.site.metrics.refused_limit += 1;
+            return; // so many are being told already that they may not come in
+        }
+        self.shared.site.metrics.refused_limit += u64::from(refused.is_some());
+        let phase = self.shared.phase();
+        let mut state = Connection::new(origin, &self.shared.devices.rules, now.mono, phase);
+        if let Some(said) = refused {
+            state.turn_device_away(&mut self.shared, now, CloseReason::Limit, said);
+        }
+        self.shared.devices.connections += 1;
+        if !self.register(now, Conn::new(stream, state)) {
+            self.shared.devices.connections -= 1;
         }
     }
 
     /// Connections at the listeners for browsers. One that is being turned away takes no place: else those from one
     /// address would fill the house.
     fn inside(&self) -> usize {
-        self.conns.len().saturating_sub(self.turned_away + self.world.devices.connections)
+        self.conns.len().saturating_sub(self.turned_away + self.shared.devices.connections)
     }
 
     /// Makes one place free, of those that `wanted` picks, if anything gives way (see [`Standing`]). What came in this
     /// turn could not be heard yet and stays.
     ///
-    /// [`Standing`]: crate::net::places::Standing
+    /// [`Standing`]: crate::places::Standing
     pub(in crate::net) fn give_way(&mut self, now: Now, wanted: impl Fn(&Occupant) -> bool) -> bool {
         if self.giving.way.is_none() {
-            let holds = |session| self.world.hub.view().holds_control(session);
-            let all = self.conns.iter().filter(|(_, conn)| conn.opened < now.mono).filter_map(|(id, conn)| {
-                let (standing, since) = conn.standing(holds)?;
-                let (device, from, user) = (conn.device.is_some(), conn.stream.peer, conn.user.clone());
+            let holds = |session| self.shared.hub.view().holds_control(session);
+            let all = self.conns.iter().filter(|(_, conn)| conn.state.opened < now.mono).filter_map(|(id, conn)| {
+                let (standing, since) = conn.state.standing(holds)?;
+                let (device, from) = (conn.state.is_devices(), conn.state.origin.peer);
+                let user = conn.state.user.clone().filter(|_| !device);
                 Some(Occupant { conn: id, device, standing, from, user, since })
             });
             let places =
-                if self.giving.starved { self.inside() } else { self.world.site.config.limits.connections as usize };
+                if self.giving.starved { self.inside() } else { self.shared.site.config.limits.connections as usize };
             self.giving.way = Some(GivingWay::new(all.collect(), places / 2));
         }
         let Some(id) = self.giving.way.as_mut().and_then(|giving| giving.next(wanted)) else { return false };
-        self.world.site.metrics.gave_way += 1;
+        self.shared.site.metrics.gave_way += 1;
         self.close(now, id, CloseReason::Limit);
         true
     }
@@ -160,11 +206,12 @@ impl Server {
             }
             Err(conn) => {
                 debug_assert!(false, "the table has room for all who are inside and all who are turned away");
-                self.turned_away -= usize::from(conn.device.is_none() && conn.closing == Some(CloseReason::Limit));
+                self.turned_away -=
+                    usize::from(!conn.state.is_devices() && conn.state.closing == Some(CloseReason::Limit));
                 false
             }
         };
-        self.world.load.connections = self.conns.len();
+        self.shared.load.connections = self.conns.len();
         inserted
     }
 }

@@ -7,6 +7,7 @@ use super::{Ended, Reloaded, Server};
 use crate::config::take_up;
 use crate::diag::KEPT;
 use crate::diag::ration::{LeftOut, PERIOD};
+use crate::engine::shared::settings;
 use crate::hub::Input;
 use crate::msg::{ConnId, Now};
 use crate::net::files::Site as Pages;
@@ -30,11 +31,11 @@ impl Server {
     }
 
     fn stop(&mut self, now: Now) {
-        log::info!(target: KEPT, "stopping drain_ms={}", self.world.site.config.drain.as_millis());
+        log::info!(target: KEPT, "stopping drain_ms={}", self.shared.site.config.drain.as_millis());
         self.supervisor.tell(now.mono, "STOPPING=1".into());
-        self.stopping = Some(now.mono + self.world.site.config.drain);
+        self.stopping = Some(now.mono + self.shared.site.config.drain);
         self.listeners.clear();
-        self.world.hub.handle(now, Input::Shutdown, &mut self.world.fx);
+        self.shared.tell_hub(now, Input::Shutdown);
         let ids: Vec<ConnId> = self.conns.ids().collect();
         for id in ids {
             let _ = self.conns.touch(id); // settling closes those that are idle
@@ -46,27 +47,27 @@ impl Server {
         self.supervisor.tell(now.mono, reloading);
         match self.read_again() {
             Ok((Reloaded { config, users, tokens }, pages, waiting)) => {
-                self.world.site.gate.allow(config.auth.failures);
-                for user in users.map(|users| self.world.site.gate.reload(users)).into_iter().flatten() {
-                    self.world.hub.handle(now, Input::UserChanged(user), &mut self.world.fx);
+                self.shared.site.gate.allow(config.auth.failures);
+                for user in users.map(|users| self.shared.site.gate.reload(users)).into_iter().flatten() {
+                    self.shared.tell_hub(now, Input::UserChanged(user));
                 }
-                for entry in self.world.site.gate.users().iter() {
+                for entry in self.shared.site.gate.users().iter() {
                     let role = config.role_of(&entry.name);
-                    self.world.hub.handle(
+                    self.shared.hub.handle(
                         now,
                         Input::RoleChanged { user: entry.name.clone(), role },
-                        &mut self.world.fx,
+                        &mut self.shared.fx,
                     );
                 }
-                let settings = crate::net::world::settings(&config, self.world.site.gate.users().len());
-                self.world.hub.handle(now, Input::Reloaded(Box::new(settings)), &mut self.world.fx);
-                for name in self.world.devices.reload(&config, tokens, &self.world.features) {
-                    self.world.hub.handle(now, Input::TokenChanged(name), &mut self.world.fx);
+                let hub = settings(&config, self.shared.site.gate.users().len());
+                self.shared.tell_hub(now, Input::Reloaded(Box::new(hub)));
+                for name in self.shared.devices.reload(&config, tokens, &self.shared.features) {
+                    self.shared.tell_hub(now, Input::TokenChanged(name));
                 }
-                self.world.reload(Rc::new(config), pages);
+                self.shared.reload(Rc::new(config), Box::new(pages));
                 for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
                     // connections that come from now on inherit it
-                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.world.times) {
+                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.shared.times) {
                         log::warn!("keepalive: {}: {e}", door.listener.address());
                     }
                 }
@@ -88,7 +89,7 @@ impl Server {
 
     /// What of the lines of strangers was left out, once it is time to say so.
     pub(super) fn say_left_out(&mut self, now: Now) {
-        let Some(LeftOut { lines, networks, most }) = self.world.site.ration.over(now.mono) else { return };
+        let Some(LeftOut { lines, networks, most }) = self.shared.site.ration.over(now.mono) else { return };
         let (from, of_these) = most.map_or(("many".into(), lines), |(from, n)| (from.to_string(), n));
         log::warn!(
             "left_out lines={lines} networks={networks} most_from={from} most={of_these} seconds={} (what strangers cause is rationed)",
@@ -99,7 +100,7 @@ impl Server {
     /// What is in force from now on, and which changed settings wait for a restart.
     fn read_again(&mut self) -> Result<(Reloaded, Pages, Vec<&'static str>), Vec<String>> {
         let Reloaded { config: read, users, tokens } = (self.reload)()?;
-        let (config, waiting) = take_up(&self.world.site.config, read);
+        let (config, waiting) = take_up(&self.shared.site.config, read);
         let pages = Pages::open(config.www.as_deref(), &config.types).map_err(|e| vec![format!("www: {e}")])?;
         Ok((Reloaded { config, users, tokens }, pages, waiting))
     }

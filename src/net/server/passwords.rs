@@ -5,39 +5,38 @@ use crate::auth::{Door, Key, Verdict};
 use crate::msg::{ConnId, Now};
 use crate::net::server::Server;
 use crate::net::worker::Submit;
-use crate::net::{devices, serve};
 use crate::routes::gate::Job;
 
 impl Server {
     /// Goes one step on: takes an outcome, tells one who gave way, or has the next one checked. Whether somebody was answered.
     pub(super) fn passwords(&mut self, now: Now) -> bool {
-        if let Some((door, check)) = self.world.checks.gave_way() {
+        if let Some((door, check)) = self.shared.checks.gave_way() {
             self.not_checked(now, door, check, Some(Verdict::GaveWay));
             return true;
         }
-        if let Some(outcome) = self.world.worker.fetch() {
-            let Some(Running { door, key, waiting }) = self.world.checks.done() else { return true };
-            let holds = self.world.gate(door).is_some_and(|gate| gate.settle(now.mono, &outcome));
+        if let Some(outcome) = self.worker.fetch() {
+            let Some(Running { door, key, waiting }) = self.shared.checks.done() else { return true };
+            let holds = self.shared.gate(door).is_some_and(|gate| gate.settle(now.mono, &outcome));
             let verdict = if outcome.good { Verdict::Good } else { Verdict::Bad };
             // an outcome by an older users file says nothing: they ask anew
             self.answer(now, (door, key), waiting, holds.then_some(verdict));
             return true;
         }
-        while let Some((door, mut check)) = self.world.checks.take_next() {
-            check.waiting.retain(|id| self.conns.get(*id).is_some_and(|conn| conn.waits_for(&check.key)));
+        while let Some((door, mut check)) = self.shared.checks.take_next() {
+            check.waiting.retain(|id| self.conns.get(*id).is_some_and(|conn| conn.state.waits_for(&check.key)));
             if check.waiting.is_empty() {
                 self.not_checked(now, door, check, None);
                 continue;
             }
-            if self.world.gate(door).is_none_or(|gate| gate.is_penalised(now.mono, &check.job)) {
+            if self.shared.gate(door).is_none_or(|gate| gate.is_penalised(now.mono, &check.job)) {
                 self.not_checked(now, door, check, None);
                 return true;
             }
             let Check { job, key, source, known, wrong, waiting } = check;
-            match self.world.worker.submit(job) {
+            match self.worker.submit(job) {
                 Submit::Accepted => {
-                    self.world.site.metrics.passwords += 1;
-                    self.world.checks.start(Running { door, key, waiting });
+                    self.shared.site.metrics.passwords += 1;
+                    self.shared.checks.start(Running { door, key, waiting });
                     return false;
                 }
                 Submit::Busy(job) | Submit::Failed(job, _) => {
@@ -52,22 +51,20 @@ impl Server {
 
     /// One is not checked: its waiters are told so, or ask anew.
     fn not_checked(&mut self, now: Now, door: Door, check: Check<Box<Job>>, verdict: Option<Verdict>) {
-        if let Some(gate) = self.world.gate(door) {
+        if let Some(gate) = self.shared.gate(door) {
             gate.not_asked(now.mono, &check.job);
         }
-        self.world.site.metrics.passwords_refused += u64::from(verdict.is_some());
+        self.shared.site.metrics.passwords_refused += u64::from(verdict.is_some());
         self.answer(now, (door, check.key), check.waiting, verdict);
     }
 
     /// Goes on with those who have waited.
-    fn answer(&mut self, now: Now, (door, key): (Door, Key), waiting: Vec<ConnId>, verdict: Option<Verdict>) {
+    fn answer(&mut self, now: Now, at: (Door, Key), waiting: Vec<ConnId>, verdict: Option<Verdict>) {
         for id in waiting {
-            let Some(conn) = self.conns.touch(id).filter(|conn| conn.waits_for(&key)) else { continue };
-            match door {
-                Door::Web => serve::resume(conn, id, &mut self.world, now, (key, verdict.unwrap_or(Verdict::Good))),
-                Door::Devices => devices::resume(conn, id, &mut self.world, now, verdict),
+            if self.conns.get(id).is_some_and(|conn| conn.state.waits_for(&at.1)) {
+                self.with(now, id, |state, cx| state.checked(cx, at, verdict));
+                self.push_out(now, id);
             }
-            self.push_out(now, id);
         }
     }
 }

@@ -26,22 +26,19 @@ impl Server {
         let late = self.planned.map(|at| now.mono.since(at.max(before)));
         let Some(late) = late.filter(|&late| late > OWN_STALL) else { return };
         log::warn!("own_stall ms={} (suspended, or the machine is overloaded)", late.as_millis());
-        self.world.site.metrics.own_stalls += 1;
+        self.shared.site.metrics.own_stalls += 1;
         let ids: Vec<ConnId> = self.conns.ids().collect();
         for id in ids {
             if let Some(conn) = self.conns.touch(id) {
-                conn.live.loop_gap(now.mono, late);
-                // nor may what could not be read or written meanwhile count as late
-                conn.since = conn.since + late;
-                conn.taken = conn.taken + late;
+                conn.state.stood_still(now.mono, late);
             }
         }
-        self.world.hub.handle(now, Input::StoodStill(late), &mut self.world.fx);
+        self.shared.tell_hub(now, Input::StoodStill(late));
     }
 
     /// If the board slept, what must not be done late is judged by that time too.
     pub(super) fn notice_sleep(&mut self, now: Now) {
-        if self.world.hub.view().devices_up() == 0 {
+        if self.shared.hub.view().devices_up() == 0 {
             return; // nobody commands anything; saves the reading of a clock
         }
         let asleep = clock::asleep();
@@ -49,7 +46,7 @@ impl Server {
         if gap >= NAP {
             self.asleep = asleep;
             log::warn!("slept ms={} (the whole board)", gap.as_millis());
-            self.world.hub.handle(now, Input::Slept(gap), &mut self.world.fx);
+            self.shared.tell_hub(now, Input::Slept(gap));
         }
     }
 
@@ -62,14 +59,14 @@ impl Server {
         }
         self.notice_sleep(now);
         self.looked = now.mono;
-        self.world.hub.handle(now, Input::Look, &mut self.world.fx);
+        self.shared.tell_hub(now, Input::Look);
         Some(now)
     }
 
     /// In the middle of a turn; by what clock it goes on. A turn that has just begun gets the time to read
     /// what has come meanwhile.
     pub(super) fn look_in_long_turn(&mut self, now: Now) -> Now {
-        if self.world.hub.view().devices_up() == 0 {
+        if self.shared.hub.view().devices_up() == 0 {
             return now; // there are no switches; saves the reading of a clock
         }
         let Some(now) = self.look(self.looked.max(self.turned)) else { return now };
@@ -82,7 +79,7 @@ impl Server {
     pub(super) fn look_before_writing(&mut self) -> Option<Now> {
         let newest = match self.conns.next_touched()? {
             conn if conn.tells_device() => self.looked,
-            _ if self.world.hub.view().devices_up() > 0 => self.looked.max(self.turned),
+            _ if self.shared.hub.view().devices_up() > 0 => self.looked.max(self.turned),
             _ => return None,
         };
         self.look(newest)

@@ -1,35 +1,75 @@
-//! What every connection shares: the hub, the routes' site, the pages, the helper thread, chance, the kernel's features.
+//! What every connection shares: the hub, the routes' site, the pages, whose password is next, chance, settings.
 
-use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::Door;
 use crate::auth::queue::{Check, Queue};
 use crate::config::users::Users;
 use crate::config::{Config, Seats};
 use crate::diag::ration::Ration;
+use crate::engine::device::Devices;
+use crate::engine::pages::Pages;
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};
 use crate::hub::{self, Hub, Seed, Settings};
 use crate::ledger::Ledger;
 use crate::liveness::Rules;
 use crate::metrics::Metrics;
-use crate::msg::KernelFeatures;
-use crate::msg::{ConnId, Effects, Epoch, Now, Times};
-use crate::net::conn::Patience;
-use crate::net::devices::Devices;
-use crate::net::files::Site as Pages;
-use crate::net::worker::Worker;
-use crate::routes::gate::{Gate, Job, Outcome};
+use crate::msg::{ConnId, Effects, Epoch, KernelFeatures, Now, Times};
+use crate::routes::gate::{Gate, Job};
 use crate::routes::reply::{Load, Site, cookie_name};
-use crate::sys::process;
 
-/// Bytes read at once. Also the most that one connection is served before the others have their turn.
-pub const READ_MAX: usize = 16 * 1024;
+/// One connection at the moment at which something happens on it.
+pub struct Cx<'a> {
+    /// The time.
+    pub now: Now,
+    /// Its name.
+    pub id: ConnId,
+    /// What it shares with all others.
+    pub shared: &'a mut Shared,
+}
+
+impl Cx<'_> {
+    /// Tells the hub what has happened.
+    pub fn tell_hub(&mut self, input: hub::Input) {
+        self.shared.tell_hub(self.now, input);
+    }
+}
+
+/// The limits in time that a connection without a link lives under (`[limits]`).
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a whole head, and for a new connection's first byte.
+    pub header: Duration,
+    /// For a whole body.
+    pub body: Duration,
+    /// For the next request.
+    pub keep_alive: Duration,
+    /// For a byte of a response to be taken.
+    pub send: Duration,
+}
+
+/// What there is at the start.
+pub struct Start {
+    /// The settings.
+    pub config: Rc<Config>,
+    /// The users.
+    pub gate: Gate,
+    /// The tokens of devices; `None` without a file.
+    pub tokens: Option<Users>,
+    /// What the kernel can do.
+    pub features: KernelFeatures,
+    /// The pages.
+    pub pages: Box<dyn Pages>,
+    /// The machine's own name.
+    pub hostname: String,
+    /// Chance.
+    pub random: Random,
+}
 
 /// Shared by all connections.
-pub struct World {
+pub struct Shared {
     /// Who is here.
     pub hub: Hub,
     /// What the hub wants done.
@@ -37,10 +77,8 @@ pub struct World {
     /// Settings, users, counters.
     pub site: Site,
     /// The files.
-    pub pages: Pages,
-    /// The helper thread for passwords.
-    pub worker: Worker<Box<Job>, Outcome>,
-    /// Whose password it checks, and whose are next.
+    pub pages: Box<dyn Pages>,
+    /// Whose password is being checked, and whose are next.
     pub checks: Queue<Box<Job>>,
     /// What the kernel can do for liveness.
     pub features: KernelFeatures,
@@ -56,13 +94,13 @@ pub struct World {
     pub devices: Devices,
     /// How busy we are.
     pub load: Load,
-    /// Where every read goes first.
-    pub buffer: Vec<u8>,
+    /// The connection that was just served has become a link: its socket is to be set up with these times.
+    pub prepare: Option<Times>,
     /// The buffer of an answer that has gone, for the next one; may be in use.
     pub spare: Vec<u8>,
     /// Scratch: header lines beside those of the answer itself.
     pub extra: Vec<u8>,
-    /// The port and the cookie that the line in [`World::extra`] is for.
+    /// The port and the cookie that the line in [`Shared::extra`] is for.
     pub extra_for: Option<(Option<u16>, [u8; 16])>,
     /// The newest beat as encoded for each kind of link: kind, number, bytes. As many as there are kinds.
     pub beats: Vec<(&'static str, u64, Rc<[u8]>)>,
@@ -72,25 +110,17 @@ pub struct World {
     date: (u64, HttpDate),
 }
 
-impl World {
-    /// A world by `config`. Errors: `www` cannot be opened.
-    pub fn new(
-        config: Rc<Config>,
-        gate: Gate,
-        tokens: Option<Users>,
-        features: KernelFeatures,
-        waker: Arc<mio::Waker>,
-        now: Now,
-    ) -> io::Result<World> {
-        let mut random = Random::default();
+impl Shared {
+    /// All of it, at `now`.
+    pub fn new(start: Start, now: Now) -> Shared {
+        let Start { config, gate, tokens, features, pages, hostname, mut random } = start;
         let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
         let times = config.liveness.times();
-        Ok(World {
+        Shared {
             devices: Devices::new(&config, tokens, &features),
             hub: Hub::new(settings(&config, gate.users().len()), seed, now),
             fx: Effects::new(),
-            pages: Pages::open(config.www.as_deref(), &config.types)?,
-            worker: Worker::new("password", 1, waker, |job| job.run()), // whose turn is next is said late
+            pages,
             checks: Queue::default(),
             rules: Rc::new(Rules::new(&times, features.rto_max, features.nudge)),
             features,
@@ -98,7 +128,7 @@ impl World {
             patience: patience(&config),
             heads: HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers },
             load: Load::default(),
-            buffer: vec![0; READ_MAX],
+            prepare: None,
             spare: Vec::new(),
             extra: Vec::new(),
             extra_for: None,
@@ -112,16 +142,16 @@ impl World {
                 gate,
                 metrics: Metrics::default(),
                 ration: Ration::default(),
-                hostname: process::host_name().unwrap_or_default().to_ascii_lowercase(),
+                hostname: hostname.to_ascii_lowercase(),
                 remarked: None,
                 started: now,
                 secret: None,
             },
-        })
+        }
     }
 
     /// Takes new settings: everything that does not belong to a connection that is already there.
-    pub fn reload(&mut self, config: Rc<Config>, pages: Pages) {
+    pub fn reload(&mut self, config: Rc<Config>, pages: Box<dyn Pages>) {
         self.pages = pages;
         self.times = config.liveness.times();
         self.rules = Rc::new(Rules::new(&self.times, self.features.rto_max, self.features.nudge));
@@ -129,6 +159,11 @@ impl World {
         self.site.ledger.resize(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
         self.site.config = config;
+    }
+
+    /// Tells the hub what has happened; what it wants done about that is in [`Shared::fx`] then.
+    pub fn tell_hub(&mut self, now: Now, input: hub::Input) {
+        self.hub.handle(now, input, &mut self.fx);
     }
 
     /// Who keeps the passwords of this door; nobody where devices come without tokens.
@@ -174,7 +209,7 @@ impl World {
         &self.cookie_name.1
     }
 
-    /// The parts of this world that a handler sees, borrowed apart.
+    /// The parts that a handler sees, borrowed apart.
     pub fn parts(&mut self) -> (&mut Site, &mut Hub, &mut Effects, &mut Random) {
         (&mut self.site, &mut self.hub, &mut self.fx, &mut self.random)
     }
@@ -207,23 +242,25 @@ fn patience(config: &Config) -> Patience {
 }
 
 /// Secret random bytes, fetched from the kernel some at a time so that a request costs no call of its own.
-#[derive(Default)]
 pub struct Random {
+    /// Fills all of it with random bytes. There is no second answer: without randomness there are no secrets.
+    fill: fn(&mut [u8]),
     pool: Vec<u8>,
 }
 
 impl Random {
     const AT_ONCE: usize = 256;
 
+    /// Bytes come from `fill`.
+    pub fn new(fill: fn(&mut [u8])) -> Random {
+        Random { fill, pool: Vec::new() }
+    }
+
     /// Sixteen bytes.
     pub fn bytes(&mut self) -> [u8; 16] {
         if self.pool.len() < 16 {
             self.pool.resize(Self::AT_ONCE, 0);
-            if let Err(e) = process::getrandom(&mut self.pool) {
-                // without randomness there are no secrets: any cookie given out now could be guessed
-                log::error!("the kernel gives no random bytes: {e}; stopping");
-                super::stderr::exit_failed();
-            }
+            (self.fill)(&mut self.pool);
         }
         let rest = self.pool.split_off(self.pool.len() - 16);
         let mut out = [0; 16];

@@ -1,0 +1,334 @@
+//! A device's connection: hello and its token, lines in and out, the last words.
+//!
+//! Never does: deciding what a line means for control or commands; that is the hub's.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::auth::{Door, Key, Verdict};
+use crate::codec::{Decoded, ProtoError};
+use crate::config::Config;
+use crate::config::users::Users;
+use crate::engine::connection::{Connection, Engine};
+use crate::engine::send_queue::Chunk;
+use crate::engine::shared::{Cx, Shared};
+use crate::hub::Input;
+use crate::link::lines::{self, Line, Lines};
+use crate::liveness::{Carrier, Rules};
+use crate::msg::{
+    CloseReason, DeviceEffect, DeviceHello, Effect, FromDevice, KernelFeatures, LinkEnd, Now, Times, ToDevice,
+};
+use crate::routes::gate::{Gate, Look};
+use crate::shown::{LogName, Quoted};
+
+/// A device says hello within so long.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// A ping so often whatever the profile: [`lines::HEARTBEAT_MS`] is promised, and a wake-up may come some milliseconds late.
+const PING_EVERY: Duration = Duration::from_millis(480);
+
+/// Bytes that a device may send while its token is being checked.
+const EARLY_MAX: usize = lines::LINE_MAX;
+
+/// About what a line with an emergency stop takes beside its arguments.
+const STOP_BYTES: usize = 512;
+
+/// What a device is told whose token cannot be checked now.
+const BUSY: &str = "too many tokens are being checked; try again in a moment";
+
+/// What all devices' connections share.
+pub struct Devices {
+    /// Their tokens; `None`: no file, so that only this machine's own programs may be devices.
+    pub gate: Option<Gate>,
+    /// Connections open, those without a hello included.
+    pub connections: usize,
+    times: Times,
+    /// The liveness rules of devices' links that begin now.
+    pub rules: Rc<Rules>,
+}
+
+/// A connection to a device.
+#[derive(Default)]
+pub struct Device {
+    lines: Lines,
+    stage: Stage,
+}
+
+/// How far it is.
+#[derive(Default)]
+enum Stage {
+    /// Its hello is awaited.
+    #[default]
+    Hello,
+    /// Its token is being checked.
+    Checking(Box<(Key, DeviceHello)>),
+    /// It is a device.
+    Up,
+}
+
+impl Device {
+    /// Whether it has been welcomed.
+    pub fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up)
+    }
+
+    /// Whether it waits for the check of these credentials.
+    pub fn waits_for(&self, key: &Key) -> bool {
+        matches!(&self.stage, Stage::Checking(checking) if checking.0 == *key)
+    }
+
+    /// Whether its hello is awaited.
+    pub fn is_awaited(&self) -> bool {
+        matches!(self.stage, Stage::Hello)
+    }
+}
+
+impl Devices {
+    /// By `config`, with these tokens.
+    pub fn new(config: &Config, tokens: Option<Users>, features: &KernelFeatures) -> Devices {
+        let times = config.devices.profile.values().times();
+        Devices {
+            gate: tokens.map(|tokens| Gate::new(tokens, config.auth.failures)),
+            connections: 0,
+            times,
+            rules: Rc::new(Rules::new(&times, features.rto_max, features.nudge)),
+        }
+    }
+
+    /// Takes new settings for links that come from now on. Returns the devices whose token has changed.
+    pub fn reload(&mut self, config: &Config, tokens: Option<Users>, features: &KernelFeatures) -> Vec<Rc<str>> {
+        self.times = config.devices.profile.values().times();
+        self.rules = Rc::new(Rules::new(&self.times, features.rto_max, features.nudge));
+        // whether tokens are asked for at all stays as it was at start: a file that is gone is no open door
+        let Some(gate) = &mut self.gate else { return Vec::new() };
+        gate.allow(config.auth.failures);
+        tokens.map(|tokens| gate.reload(tokens)).unwrap_or_default()
+    }
+
+    /// One sentence for the log at start, if devices may come without a token.
+    pub fn warning(&self) -> Option<&'static str> {
+        let said = "devices: no tokens file (devices.tokens): any program on this machine may be any device, and \
+                    nobody else may be one";
+        self.gate.is_none().then_some(said)
+    }
+}
+
+impl Connection {
+    /// Takes bytes of a device.
+    pub(super) fn take_lines(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
+        if self.closing.is_some() {
+            return;
+        }
+        if self.input.is_empty() {
+            let used = self.read_lines(cx, bytes);
+            self.input.extend_from_slice(&bytes[used..]);
+        } else {
+            self.input.extend_from_slice(bytes);
+            self.lines_again(cx);
+        }
+        if self.input.len() > EARLY_MAX && !self.is_link() {
+            self.refuse_device(cx, CloseReason::Protocol, "hello", "wait for the welcome before you say more");
+        }
+    }
+
+    /// Whole lines may lie in the input.
+    fn lines_again(&mut self, cx: &mut Cx<'_>) {
+        let mut input = std::mem::take(&mut self.input);
+        let used = self.read_lines(cx, &input);
+        if used < input.len() {
+            input.consume(used);
+            self.input = input;
+        }
+    }
+
+    /// Does what the lines in `input` say; how many bytes they took.
+    fn read_lines(&mut self, cx: &mut Cx<'_>, input: &[u8]) -> usize {
+        let mut used = 0;
+        while self.closing.is_none() {
+            let Engine::Device(device) = &mut self.engine else { break };
+            if matches!(device.stage, Stage::Checking(_)) {
+                break;
+            }
+            match device.lines.decode(&input[used..]) {
+                Ok(Decoded::Need) => return used,
+                Ok(Decoded::Got { msg, used: n }) => {
+                    used += n;
+                    self.line(cx, msg);
+                }
+                Err(e) => {
+                    self.broke(cx, &e);
+                    break;
+                }
+            }
+        }
+        if self.closing.is_some() { input.len() } else { used }
+    }
+
+    /// One line.
+    fn line(&mut self, cx: &mut Cx<'_>, line: Line) {
+        match (self.is_link(), line) {
+            (true, Ok(line)) => cx.tell_hub(Input::DeviceLine { conn: cx.id, line }),
+            (true, Err(bad)) => {
+                cx.shared.site.metrics.bad_lines += 1;
+                cx.tell_hub(Input::DeviceHeard(cx.id));
+                let line = ToDevice::Error { error: bad.error, message: bad.message.into() };
+                cx.shared.fx.push(Effect::Device(DeviceEffect::Tell { conn: cx.id, line }));
+            }
+            (false, Ok(FromDevice::Hello(hello))) => self.check(cx, hello),
+            (false, Ok(FromDevice::Blank)) => {}
+            (false, Ok(_)) => {
+                self.refuse_device(cx, CloseReason::Protocol, "hello", "the first line has to be the hello")
+            }
+            (false, Err(bad)) => self.refuse_device(cx, CloseReason::Protocol, bad.error, &bad.message),
+        }
+    }
+
+    /// Is its token good?
+    fn check(&mut self, cx: &mut Cx<'_>, hello: DeviceHello) {
+        let peer = self.origin.peer;
+        let Some(gate) = &mut cx.shared.devices.gate else {
+            if peer.is_local() {
+                return self.greet(cx, hello);
+            }
+            let said = "this server has no tokens file (devices.tokens), so that only its own machine's programs may be devices";
+            return self.refuse_device(cx, CloseReason::Protocol, "token", said);
+        };
+        let token = hello.token.clone().unwrap_or_default();
+        // no line break can be in a name, so that no two pairs of name and token run together
+        let key = gate.key_of(&[hello.name.as_bytes(), b"\n", &token]);
+        if gate.known(&key).is_some() {
+            return self.greet(cx, hello);
+        }
+        match gate.look(cx.now.mono, peer, key, &hello.name, &token) {
+            Look::Throttled(left) => {
+                let said = format!("too many wrong tokens; try again in {} s", left.as_secs() + 1);
+                self.refuse_device(cx, CloseReason::Protocol, "throttled", &said);
+            }
+            Look::Ask(job) => {
+                if !cx.shared.ask(Door::Devices, cx.now, job, cx.id) {
+                    return self.refuse_device(cx, CloseReason::Limit, "busy", BUSY);
+                }
+                if let Engine::Device(device) = &mut self.engine {
+                    device.stage = Stage::Checking(Box::new((key, hello)));
+                }
+            }
+        }
+    }
+
+    /// The token that this device waited for has been checked; `None`: it has to be looked at anew.
+    pub(super) fn token_checked(&mut self, cx: &mut Cx<'_>, verdict: Option<Verdict>) {
+        let Engine::Device(device) = &mut self.engine else { return };
+        let Stage::Checking(checking) = std::mem::take(&mut device.stage) else { return };
+        let (_, hello) = *checking;
+        match verdict {
+            None => self.check(cx, hello),
+            Some(Verdict::Good) => self.greet(cx, hello),
+            Some(Verdict::Bad) => {
+                let said = "no such device, or not its token; make one with `boatswain passwd TOKENS NAME`";
+                self.refuse_device(cx, CloseReason::Protocol, "token", said);
+            }
+            Some(Verdict::GaveWay) => self.refuse_device(cx, CloseReason::Limit, "busy", BUSY),
+        }
+        self.lines_again(cx);
+    }
+
+    /// It is who it says it is.
+    fn greet(&mut self, cx: &mut Cx<'_>, mut hello: DeviceHello) {
+        hello.token = None; // it has done its work
+        let Engine::Device(device) = &mut self.engine else { return };
+        device.stage = Stage::Up;
+        self.user = Some(hello.name.clone());
+        let devices = &cx.shared.devices;
+        let carrier = if self.origin.port.is_some() { Carrier::Link } else { Carrier::Application };
+        self.live.become_link(carrier, &devices.rules, cx.now.mono, Some(PING_EVERY));
+        self.rules = Some(devices.rules.clone());
+        log::info!("device_link conn={} device={} addr={}", cx.id, LogName(&hello.name), self.origin.peer);
+        cx.tell_hub(Input::DeviceHello { conn: cx.id, hello });
+        cx.shared.prepare = Some(cx.shared.devices.times);
+    }
+
+    /// The peer sent bytes that are no lines.
+    fn broke(&mut self, cx: &mut Cx<'_>, error: &ProtoError) {
+        cx.shared.site.metrics.bad_lines += 1;
+        if !self.is_link() {
+            return self.refuse_device(cx, CloseReason::Protocol, "protocol", error.what);
+        }
+        self.say(&ToDevice::Error { error: "protocol", message: error.what.into() });
+        cx.tell_hub(Input::DeviceBroke(cx.id));
+    }
+
+    /// Says what is wrong, and closes.
+    fn refuse_device(&mut self, cx: &mut Cx<'_>, why: CloseReason, error: &'static str, message: &str) {
+        self.turn_device_away(cx.shared, cx.now, why, (error, message));
+    }
+
+    /// The same, also to a device that has no place yet.
+    pub fn turn_device_away(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        why: CloseReason,
+        (error, message): (&'static str, &str),
+    ) {
+        self.refused = true;
+        if shared.site.ration.takes(now.mono, self.origin.peer) {
+            log::info!("device_refused addr={} error={error} message={}", self.origin.peer, Quoted(message));
+        }
+        self.say(&ToDevice::Error { error, message: message.into() });
+        self.taken = now.mono;
+        self.close_after_output(now.mono, why);
+    }
+
+    /// It has said no hello in time.
+    pub(super) fn hello_late(&mut self, cx: &mut Cx<'_>, why: CloseReason) {
+        self.refuse_device(cx, why, "hello", "no hello came; a device says it within 5 s");
+    }
+
+    fn say(&mut self, line: &ToDevice) {
+        let mut out = Vec::new();
+        lines::encode(line, &mut out);
+        // `safe` takes back commands that are no emergency stops, and who held control
+        self.output.push(match line {
+            ToDevice::Command { anyone: true, by, .. } => {
+                let mut whose = DefaultHasher::new();
+                whose.write(by.as_bytes());
+                Chunk::Stop(out, whose.finish() as u32)
+            }
+            ToDevice::Command { .. } | ToDevice::Control { .. } => Chunk::Revocable(out),
+            _ => Chunk::Bytes(out),
+        });
+    }
+
+    /// Tells the device `line`.
+    pub fn told_line(&mut self, cx: &mut Cx<'_>, line: &ToDevice) {
+        if self.closing.is_some() || !matches!(self.engine, Engine::Device(_)) {
+            return;
+        }
+        let max = cx.shared.site.config.limits.link_queue as u64;
+        if matches!(line, ToDevice::Safe { .. }) {
+            // whatever it was still to do before this must not be done after it
+            let unsent = self.output.take_unsent();
+            self.say(line);
+            let stays = |chunk: &Chunk| !matches!(chunk, Chunk::Revocable(_));
+            unsent.into_iter().filter(stays).for_each(|chunk| self.output.push(chunk));
+        } else {
+            if let ToDevice::Command { anyone: true, args, .. } = line {
+                // stops without end do not cut it off: that would stop it, but nobody could start it
+                let dropped = self.output.give_way_to_stop((args.len() + STOP_BYTES) as u64, max / 2);
+                cx.shared.site.metrics.stops_dropped += dropped;
+            }
+            self.say(line);
+        }
+        if self.output.owed() > max {
+            cx.tell_hub(Input::LinkEnded { conn: cx.id, end: LinkEnd::Slow });
+        }
+    }
+
+    /// How often the device hears a ping: more often while somebody holds control.
+    pub fn pace(&mut self, cx: &mut Cx<'_>, fast: bool) {
+        let beat = if fast { crate::config::BEAT } else { cx.shared.site.config.liveness.beat() };
+        let rules = self.rules.clone().unwrap_or_else(|| cx.shared.rules.clone());
+        self.live.set_beat(&rules, cx.now.mono, Some(beat));
+    }
+}
