@@ -6,9 +6,9 @@
 //! of another user's), and for regular files, where nothing says beforehand how long the disk takes, only a thread that
 //! may wait can write.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::time::Duration;
 
@@ -30,6 +30,16 @@ pub struct Stderr(Way);
 /// It says that it takes something and takes nothing: look again after so long.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// What is behind the descriptor `fd`, opened a second time with `options`, so that nobody else's mode is changed and it
+/// never waits. `None`: it is neither a pipe nor a terminal or another character device, or that is refused.
+pub fn own(fd: RawFd, options: &mut OpenOptions) -> Option<File> {
+    let path = format!("/proc/self/fd/{fd}");
+    let kind = fs::metadata(&path).ok()?.file_type();
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let may = kind.is_fifo() || kind.is_char_device();
+    may.then(|| options.custom_flags(flags).open(path).ok()).flatten()
+}
+
 impl Stderr {
     /// Opens it. Call it while this process may still do what whoever started it may.
     pub fn open() -> Stderr {
@@ -39,12 +49,11 @@ impl Stderr {
         let kind = file.metadata().map(|meta| meta.file_type());
         Stderr(match kind {
             Ok(kind) if kind.is_socket() => Way::Send,
-            Ok(kind) if kind.is_fifo() || kind.is_char_device() => {
-                let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-                let own = File::options().write(true).custom_flags(flags).open("/proc/self/fd/2");
-                own.map_or(Way::Waiting(Some(file)), Way::Own)
-            }
-            Ok(_) | Err(_) => Way::Waiting(Some(file)),
+            Ok(_) => match own(libc::STDERR_FILENO, OpenOptions::new().write(true)) {
+                Some(own) => Way::Own(own),
+                None => Way::Waiting(Some(file)),
+            },
+            Err(_) => Way::Waiting(Some(file)),
         })
     }
 

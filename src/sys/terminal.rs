@@ -98,23 +98,25 @@ fn set(fd: BorrowedFd<'_>, termios: &libc::termios, when: libc::c_int) -> io::Re
     }
 }
 
+/// A terminal of our own: our end, and the end that a program has.
+#[cfg(test)]
+pub fn pair() -> (std::fs::File, std::fs::File) {
+    use std::os::fd::FromRawFd;
+    let (mut ours, mut theirs) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: two writable ints; no name, no termios and no size are passed.
+    let made = unsafe { libc::openpty(&mut ours, &mut theirs, null, null.cast(), null.cast()) };
+    assert_eq!(made, 0, "{}", io::Error::last_os_error());
+    // SAFETY: both were just opened and belong to nobody else.
+    unsafe { (std::fs::File::from_raw_fd(ours), std::fs::File::from_raw_fd(theirs)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::File;
     use std::io::{Read, Write};
-    use std::os::fd::{AsFd, FromRawFd};
-
-    /// A terminal of our own: our end, and the end that a program has.
-    fn pair() -> (File, File) {
-        let (mut ours, mut theirs) = (0, 0);
-        let null = std::ptr::null_mut();
-        // SAFETY: two writable ints; no name, no termios and no size are passed.
-        let made = unsafe { libc::openpty(&mut ours, &mut theirs, null, null.cast(), null.cast()) };
-        assert_eq!(made, 0, "{}", io::Error::last_os_error());
-        // SAFETY: both were just opened and belong to nobody else.
-        unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) }
-    }
+    use std::os::fd::AsFd;
 
     /// Types `keys` when asked; what was read, and what was shown.
     fn type_in(keys: &[u8]) -> (Typed, Vec<u8>) {
