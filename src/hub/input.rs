@@ -27,9 +27,9 @@ pub enum Input {
     Slept(Duration),
 
     // ---------------------------------------------------------------------------------------------- people
-    /// A request has shown this cookie, before [`View::session_by_cookie`](super::View::session_by_cookie) is asked for it:
-    /// the session is used, and its client keeps cookies.
-    CookieShown([u8; 16]),
+    /// A request has shown the cookie of this session: it is used, and its client keeps cookies. If its lifetime is over, it
+    /// is forgotten.
+    CookieShown(SessionId),
     /// A plain connection (no link) of the session was heard without a new request: a download that goes on. To be told
     /// before a verdict on a link of that session, so that one dead link does not end somebody who is being heard; there is
     /// no need to tell at every acknowledgement.
@@ -141,7 +141,7 @@ impl Hub {
             Input::Look => self.look_at_holders(now, fx),
             Input::StoodStill(gap) => self.stood_still(gap),
             Input::Slept(gap) => self.slept(now, gap),
-            Input::CookieShown(cookie) => self.cookie_shown(now, &cookie),
+            Input::CookieShown(session) => self.cookie_shown(now, session),
             Input::PlainHeard { session, at } => self.plain_heard(session, at),
             Input::PlainLost { others: true, .. } => {}
             Input::PlainLost { session, after, evidence, others: false } => {

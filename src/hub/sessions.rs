@@ -44,8 +44,7 @@ pub(super) struct Barred {
 }
 
 impl Hub {
-    pub(super) fn cookie_shown(&mut self, now: Now, cookie: &[u8; 16]) {
-        let Some(id) = self.sessions.by_cookie(cookie) else { return };
+    pub(super) fn cookie_shown(&mut self, now: Now, id: SessionId) {
         if self.forget_expired(now, id) {
             return;
         }

@@ -173,8 +173,9 @@ impl World {
 
     /// A request shows a cookie.
     pub(super) fn by_cookie(&mut self, cookie: &[u8; 16]) -> Option<SessionView> {
-        self.happens(Input::CookieShown(*cookie));
-        self.hub.view().session_by_cookie(self.now(), cookie)
+        let id = self.hub.view().session_by_cookie(cookie)?;
+        self.happens(Input::CookieShown(id));
+        self.hub.view().session(id)
     }
 
     pub(super) fn happens(&mut self, input: Input) {

@@ -54,11 +54,10 @@ impl<'a> View<'a> {
 
     // -------------------------------------------------------------------------------------------- sessions
 
-    /// The session with this cookie; `None` if there is none, or its lifetime is over.
-    pub fn session_by_cookie(self, now: Now, cookie: &[u8; 16]) -> Option<SessionView> {
-        let id = self.0.sessions.by_cookie(cookie)?;
-        let s = self.0.sessions.get(id)?;
-        if self.0.is_expired(now, s) { None } else { self.session(id) }
+    /// Whose cookie that is. Its lifetime may be over: to be believed it has to be told by
+    /// [`Input::CookieShown`](super::Input::CookieShown), and [`View::session`] to find it after that.
+    pub fn session_by_cookie(self, cookie: &[u8; 16]) -> Option<SessionId> {
+        self.0.sessions.by_cookie(cookie)
     }
 
     /// What the routes may know of a session.

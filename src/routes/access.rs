@@ -136,8 +136,7 @@ fn shown(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Option<&str>) -> Shown 
     }
     let name = cookie_name(ctx.peer.port);
     for cookie in cookies(request, &name).filter_map(read_cookie).take(COOKIES_MAX) {
-        ctx.hub.handle(ctx.now, Input::CookieShown(cookie), ctx.fx);
-        match ctx.hub.view().session_by_cookie(ctx.now, &cookie) {
+        match session_of(ctx, &cookie) {
             Some(view) if view.ended.is_none() => {
                 let wanted = user.is_none_or(|user| *view.user == *user);
                 if wanted || shown.known.is_none() {
@@ -154,6 +153,13 @@ fn shown(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Option<&str>) -> Shown 
         }
     }
     shown
+}
+
+/// The session that shows this cookie; `None` if there is none, or its lifetime is over.
+fn session_of(ctx: &mut Ctx<'_>, cookie: &[u8; 16]) -> Option<SessionView> {
+    let session = ctx.hub.view().session_by_cookie(cookie)?;
+    ctx.hub.handle(ctx.now, Input::CookieShown(session), ctx.fx);
+    ctx.hub.view().session(session)
 }
 
 /// What the `Authorization` field of a request says.
