@@ -9,12 +9,14 @@
 //! | `shared` | what all connections share |
 //! | `send_queue` | what is owed |
 //! | `readiness` | what is known of the socket |
+//! | `driver` | the loop, but for its waiting: readiness, time and effects become calls of the connections |
 //! | `pages` | the pages as a connection sees them |
 //!
 //! Never does: system calls, clocks, randomness. `net` owns the sockets and turns what is said here into calls.
 
 pub mod connection;
 pub mod device;
+pub mod driver;
 pub mod http;
 pub mod page;
 pub mod pages;

@@ -1,6 +1,6 @@
 //! What a connection still owes its peer: chunks in order, written with as few calls as can be.
 //!
-//! Never does: writing (`net::flush` does), deciding how much may be owed (its owner compares [`SendQueue::owed`] with its
+//! Never does: writing (`driver::flush` does), deciding how much may be owed (its owner compares [`SendQueue::owed`] with its
 //! limit), waiting. Holds no heap memory while it is empty.
 
 use std::collections::VecDeque;

@@ -2,7 +2,9 @@
 //!
 //! Never does: waiting (every socket here is non-blocking), buffering, registering with the poller.
 
-use crate::sys::socket;
+use crate::engine::driver::Socket;
+use crate::msg::{Evidence, KernelFeatures, TcpHealth, Times};
+use crate::sys::{socket, tcp};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -28,33 +30,53 @@ impl Stream {
     pub fn new(fd: OwnedFd, kind: Kind) -> Self {
         Stream { fd, kind }
     }
+}
 
-    /// Reads what is there: the number of bytes, 0 at the end of the stream (FIN). `WouldBlock` when there is
-    /// nothing yet; interruptions are retried.
-    pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        socket::recv(self.fd.as_fd(), buf)
+impl Socket for Stream {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        socket::recv(self.fd.as_fd(), buffer)
     }
 
-    /// Writes as much of `slices` as the socket takes, in one call that raises no SIGPIPE. With `more` the kernel
-    /// holds back a last partial segment for what follows at once (MSG_MORE, send(2)).
-    pub fn writev(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    // one call that raises no SIGPIPE; with `more` the kernel holds back a last partial segment (MSG_MORE, send(2))
+    fn writev(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         socket::send_vectored(self.fd.as_fd(), slices, more)
     }
 
-    /// Sends up to `len` bytes of `file` from `offset`, without moving the file's own position. 0: the file ends there.
-    pub fn sendfile(&self, file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usize> {
+    fn sendfile(&self, file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usize> {
         socket::sendfile(self.fd.as_fd(), file, offset, len)
     }
 
-    /// Says FIN: the peer reads the end after what was written. Reading goes on.
-    pub fn shutdown_write(&self) -> io::Result<()> {
+    fn shutdown_write(&self) -> io::Result<()> {
         socket::shutdown_write(self.fd.as_fd())
     }
 
-    /// From now on closing throws away what was not sent and says RST, and leaves nothing behind in the kernel
-    /// (SO_LINGER with zero seconds, socket(7)). Drop the stream after it. On a unix socket it changes nothing.
-    pub fn reset(&self) -> io::Result<()> {
-        socket::reset_on_close(self.fd.as_fd())
+    // SO_LINGER with zero seconds (socket(7)) leaves nothing behind in the kernel. On a unix socket it changes nothing.
+    fn reset(&self) {
+        let _ = socket::reset_on_close(self.fd.as_fd());
+    }
+
+    fn outq(&self) -> u32 {
+        tcp::outq(self.fd.as_fd()).unwrap_or(0)
+    }
+
+    fn health(&self) -> TcpHealth {
+        tcp::health(self.fd.as_fd()).unwrap_or_default()
+    }
+
+    fn nudge(&self) -> bool {
+        tcp::nudge(self.fd.as_fd()).is_ok()
+    }
+
+    fn prepare_link(&self, times: &Times, features: &KernelFeatures) {
+        tcp::prepare_link(self.fd.as_fd(), times, features);
+    }
+
+    fn prepare_response(&self, features: &KernelFeatures) {
+        tcp::prepare_response(self.fd.as_fd(), features);
+    }
+
+    fn evidence(error: &io::Error, outstanding: bool) -> Option<Evidence> {
+        tcp::evidence(error, outstanding)
     }
 }
 
@@ -69,3 +91,6 @@ impl AsRawFd for Stream {
         self.fd.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ impl Server {
     pub(super) fn on_signals(&mut self, now: Now) -> Option<Ended> {
         while let Some(signal) = self.signals.next() {
             match signal {
-                Signal::Stop if self.stopping.is_some() => {
+                Signal::Stop if self.driver.stopping.is_some() => {
                     log::warn!(target: KEPT, "stopping at once");
                     return Some(Ended::AtOnce);
                 }
@@ -31,14 +31,14 @@ impl Server {
     }
 
     fn stop(&mut self, now: Now) {
-        log::info!(target: KEPT, "stopping drain_ms={}", self.shared.site.config.drain.as_millis());
+        log::info!(target: KEPT, "stopping drain_ms={}", self.driver.shared.site.config.drain.as_millis());
         self.supervisor.tell(now.mono, "STOPPING=1".into());
-        self.stopping = Some(now.mono + self.shared.site.config.drain);
+        self.driver.stopping = Some(now.mono + self.driver.shared.site.config.drain);
         self.listeners.clear();
-        self.shared.tell_hub(now, Input::Shutdown);
-        let ids: Vec<ConnId> = self.conns.ids().collect();
+        self.driver.shared.tell_hub(now, Input::Shutdown);
+        let ids: Vec<ConnId> = self.driver.conns.ids().collect();
         for id in ids {
-            let _ = self.conns.touch(id); // settling closes those that are idle
+            let _ = self.driver.conns.touch(id); // settling closes those that are idle
         }
     }
 
@@ -47,27 +47,27 @@ impl Server {
         self.supervisor.tell(now.mono, reloading);
         match self.read_again() {
             Ok((Reloaded { config, users, tokens }, pages, waiting)) => {
-                self.shared.site.gate.allow(config.auth.failures);
-                for user in users.map(|users| self.shared.site.gate.reload(users)).into_iter().flatten() {
-                    self.shared.tell_hub(now, Input::UserChanged(user));
+                self.driver.shared.site.gate.allow(config.auth.failures);
+                for user in users.map(|users| self.driver.shared.site.gate.reload(users)).into_iter().flatten() {
+                    self.driver.shared.tell_hub(now, Input::UserChanged(user));
                 }
-                for entry in self.shared.site.gate.users().iter() {
+                for entry in self.driver.shared.site.gate.users().iter() {
                     let role = config.role_of(&entry.name);
-                    self.shared.hub.handle(
+                    self.driver.shared.hub.handle(
                         now,
                         Input::RoleChanged { user: entry.name.clone(), role },
-                        &mut self.shared.fx,
+                        &mut self.driver.shared.fx,
                     );
                 }
-                let hub = settings(&config, self.shared.site.gate.users().len());
-                self.shared.tell_hub(now, Input::Reloaded(Box::new(hub)));
-                for name in self.shared.devices.reload(&config, tokens, &self.shared.features) {
-                    self.shared.tell_hub(now, Input::TokenChanged(name));
+                let hub = settings(&config, self.driver.shared.site.gate.users().len());
+                self.driver.shared.tell_hub(now, Input::Reloaded(Box::new(hub)));
+                for name in self.driver.shared.devices.reload(&config, tokens, &self.driver.shared.features) {
+                    self.driver.shared.tell_hub(now, Input::TokenChanged(name));
                 }
-                self.shared.reload(Rc::new(config), Box::new(pages));
+                self.driver.shared.reload(Rc::new(config), Box::new(pages));
                 for door in self.listeners.iter().filter(|d| d.listener.port() != 0) {
                     // connections that come from now on inherit it
-                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.shared.times) {
+                    if let Err(e) = tcp::prepare_plain(door.listener.as_fd(), &self.driver.shared.times) {
                         log::warn!("keepalive: {}: {e}", door.listener.address());
                     }
                 }
@@ -89,7 +89,7 @@ impl Server {
 
     /// What of the lines of strangers was left out, once it is time to say so.
     pub(super) fn say_left_out(&mut self, now: Now) {
-        let Some(LeftOut { lines, networks, most }) = self.shared.site.ration.over(now.mono) else { return };
+        let Some(LeftOut { lines, networks, most }) = self.driver.shared.site.ration.over(now.mono) else { return };
         let (from, of_these) = most.map_or(("many".into(), lines), |(from, n)| (from.to_string(), n));
         log::warn!(
             "left_out lines={lines} networks={networks} most_from={from} most={of_these} seconds={} (what strangers cause is rationed)",
@@ -100,7 +100,7 @@ impl Server {
     /// What is in force from now on, and which changed settings wait for a restart.
     fn read_again(&mut self) -> Result<(Reloaded, Pages, Vec<&'static str>), Vec<String>> {
         let Reloaded { config: read, users, tokens } = (self.reload)()?;
-        let (config, waiting) = take_up(&self.shared.site.config, read);
+        let (config, waiting) = take_up(&self.driver.shared.site.config, read);
         let pages = Pages::open(config.www.as_deref(), &config.types).map_err(|e| vec![format!("www: {e}")])?;
         Ok((Reloaded { config, users, tokens }, pages, waiting))
     }

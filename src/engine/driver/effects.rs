@@ -1,33 +1,30 @@
 //! Doing what the hub wants done, and the log line of every connection's end.
 
-use std::os::fd::AsFd;
-
 use crate::engine::connection::Connection;
+use crate::engine::driver::{Driver, Host, Socket};
 use crate::engine::page::Encoded;
 use crate::engine::shared::Cx;
 use crate::msg::{CloseReason, ConnId, DeviceEffect, Effect, Message, Now, What};
-use crate::net::server::Server;
 use crate::routes;
 use crate::routes::reply::Site;
 use crate::shown::LogName;
-use crate::sys::tcp;
 
 /// Does what the hub wants done, in order. Whether there was anything.
-pub(super) fn apply(server: &mut Server, now: Now) -> bool {
+pub(super) fn apply<H: Host>(driver: &mut Driver<H>, now: Now) -> bool {
     let mut any = false;
-    while !server.shared.fx.is_empty() {
+    while !driver.shared.fx.is_empty() {
         any = true;
-        for effect in std::mem::take(&mut server.shared.fx) {
+        for effect in std::mem::take(&mut driver.shared.fx) {
             match effect {
-                Effect::Deliver { to, message } => deliver(server, now, &to, &message),
-                Effect::Close { conn, why } => say_farewell(server, now, conn, why),
+                Effect::Deliver { to, message } => deliver(driver, now, &to, &message),
+                Effect::Close { conn, why } => say_farewell(driver, now, conn, why),
                 Effect::Park { conn, until } => {
-                    if let Some(conn) = server.conns.touch(conn) {
+                    if let Some(conn) = driver.conns.touch(conn) {
                         conn.state.output.drop_unsent();
                         conn.state.parked = Some(until);
                     }
                 }
-                Effect::Device(effect) => device(server, now, effect),
+                Effect::Device(effect) => device(driver, now, effect),
             }
         }
     }
@@ -35,45 +32,45 @@ pub(super) fn apply(server: &mut Server, now: Now) -> bool {
 }
 
 /// Puts `message` into the output of each link: encoded once for each kind of link, shared by all.
-fn deliver(server: &mut Server, now: Now, to: &[ConnId], message: &Message) {
+fn deliver<H: Host>(driver: &mut Driver<H>, now: Now, to: &[ConnId], message: &Message) {
     let mut encoded = Encoded::default();
     for &id in to {
-        let Some(conn) = server.conns.touch(id) else { continue };
+        let Some(conn) = driver.conns.touch(id) else { continue };
         let shares = (to.len() > 1).then_some(&mut encoded);
-        let fd = conn.stream.as_fd();
-        let unacknowledged = || tcp::outq(fd).is_ok_and(|bytes| bytes > 0);
-        let mut cx = Cx { now, id, shared: &mut server.shared };
+        let socket = &conn.socket;
+        let unacknowledged = || socket.outq() > 0;
+        let mut cx = Cx { now, id, shared: &mut driver.shared };
         conn.state.told(&mut cx, message, shares, unacknowledged);
     }
 }
 
 /// Says on a link why it ends, and ends it.
-pub(super) fn say_farewell(server: &mut Server, now: Now, id: ConnId, why: CloseReason) {
-    if let Some(conn) = server.conns.touch(id) {
+pub(super) fn say_farewell<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId, why: CloseReason) {
+    if let Some(conn) = driver.conns.touch(id) {
         conn.state.farewell(now.mono, why);
     }
 }
 
 /// Does what the hub wants done about a device.
-fn device(server: &mut Server, now: Now, effect: DeviceEffect) {
+fn device<H: Host>(driver: &mut Driver<H>, now: Now, effect: DeviceEffect) {
     match effect {
         DeviceEffect::Tell { conn, line } => {
-            server.with(now, conn, |state, cx| state.told_line(cx, &line));
+            driver.with(now, conn, |state, cx| state.told_line(cx, &line));
         }
-        DeviceEffect::Close { conn, why } => say_farewell(server, now, conn, why),
+        DeviceEffect::Close { conn, why } => say_farewell(driver, now, conn, why),
         DeviceEffect::Reset { conn: id } => {
-            if let Some(conn) = server.conns.touch(id) {
+            if let Some(conn) = driver.conns.touch(id) {
                 // what the kernel still holds for it must not arrive once the network is back
-                let _ = conn.stream.reset();
-                server.close(now, id, CloseReason::Lost);
+                conn.socket.reset();
+                driver.close(now, id, CloseReason::Lost);
             }
         }
         DeviceEffect::Pace { conn, fast } => {
-            server.with(now, conn, |state, cx| state.pace(cx, fast));
+            driver.with(now, conn, |state, cx| state.pace(cx, fast));
         }
         DeviceEffect::Answered { conn, answer } => {
             if let What::Answered { to, .. } = &answer.what {
-                server.with(now, conn, |state, cx| state.release(cx, *to, routes::devices::answered(&answer)));
+                driver.with(now, conn, |state, cx| state.release(cx, *to, routes::devices::answered(&answer)));
             }
         }
     }

@@ -4,8 +4,8 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 
+use super::Socket;
 use crate::engine::send_queue::{Next, SLICES_MAX, SendQueue};
-use crate::net::stream::Stream;
 
 /// How a [`flush`] ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,14 +23,19 @@ pub enum Flush {
 ///
 /// # Errors
 /// The socket's own, or `UnexpectedEof` when a file became shorter than it was when it was promised. They end the connection.
-pub fn flush(queue: &mut SendQueue, stream: &Stream, budget: usize, spare: &mut Vec<u8>) -> io::Result<(Flush, u64)> {
+pub fn flush(
+    queue: &mut SendQueue,
+    socket: &impl Socket,
+    budget: usize,
+    spare: &mut Vec<u8>,
+) -> io::Result<(Flush, u64)> {
     let mut written = 0u64;
     let mut left = budget;
     while !queue.is_empty() {
         if left == 0 {
             return Ok((Flush::Yield, written));
         }
-        match write(queue, stream, left) {
+        match write(queue, socket, left) {
             Ok((n, asked)) => {
                 queue.took(n as u64, spare);
                 written += n as u64;
@@ -48,23 +53,20 @@ pub fn flush(queue: &mut SendQueue, stream: &Stream, budget: usize, spare: &mut 
 }
 
 /// One call: how many bytes were taken, and how many were offered.
-fn write(queue: &SendQueue, stream: &Stream, budget: usize) -> io::Result<(usize, usize)> {
+fn write(queue: &SendQueue, socket: &impl Socket, budget: usize) -> io::Result<(usize, usize)> {
     match queue.next(budget) {
         Next::Nothing => Ok((0, 0)),
-        Next::One(bytes) => Ok((stream.writev(&[IoSlice::new(bytes)], false)?, bytes.len())),
+        Next::One(bytes) => Ok((socket.writev(&[IoSlice::new(bytes)], false)?, bytes.len())),
         Next::Many => {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let (count, asked, more) = queue.gather(&mut slices, budget);
             // `more` lets the head travel in the same segment as the beginning of the file
-            Ok((stream.writev(&slices[..count], more)?, asked))
+            Ok((socket.writev(&slices[..count], more)?, asked))
         }
         // a short count says nothing here (a hole in the page cache, the file's end): ask again
-        Next::File { fd, offset, len } => match stream.sendfile(fd, offset, len)? {
+        Next::File { fd, offset, len } => match socket.sendfile(fd, offset, len)? {
             0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "the file was cut while being sent")),
             n => Ok((n, n)),
         },
     }
 }
-
-#[cfg(test)]
-mod tests;

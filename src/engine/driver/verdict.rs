@@ -2,60 +2,58 @@
 //! from the socket's own errors.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::engine::connection::Connection;
+use crate::engine::driver::{Driver, Host, Socket};
 use crate::engine::shared::Cx;
 use crate::hub::Input;
 use crate::liveness::{Ask, Outcome, Sample};
 use crate::msg::{CloseReason, ConnId, Evidence, LinkEnd, Now, SessionId};
-use crate::net::server::Server;
-use crate::sys::tcp;
 
 /// The liveness rules want a look at this connection.
-pub(super) fn check(server: &mut Server, now: Now, id: ConnId) {
-    let Some(conn) = server.conns.touch(id) else { return };
-    let rules = *conn.state.rules.as_deref().unwrap_or(&server.shared.rules);
+pub(super) fn check<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId) {
+    let Some(conn) = driver.conns.touch(id) else { return };
+    let rules = *conn.state.rules.as_deref().unwrap_or(&driver.shared.rules);
     let mut sample = conn.look();
     let outcome = loop {
-        let Some(conn) = server.conns.touch(id) else { return };
+        let Some(conn) = driver.conns.touch(id) else { return };
         let outcome = conn.state.live.check(&rules, now.mono, sample);
         match outcome.ask {
             None => break outcome,
-            Some(Ask::Info) => sample.info = Some(conn.health()),
+            Some(Ask::Info) => sample.info = Some(conn.socket.health()),
             Some(Ask::Drain) => {
                 // a FIN or an error that lies in the socket wins over any verdict
                 conn.ready.readable = true;
                 conn.ready.read_on = true;
-                if let Err(e) = server.read(now, id) {
-                    return broken(server, now, id, &e);
+                if let Err(e) = driver.read(now, id) {
+                    return broken(driver, now, id, &e);
                 }
-                let Some(conn) = server.conns.touch(id) else { return };
+                let Some(conn) = driver.conns.touch(id) else { return };
                 if conn.ready.fin {
-                    return peer_closed(server, now, id);
+                    return peer_closed(driver, now, id);
                 }
-                sample = Sample { info: Some(conn.health()), drained: true, ..conn.look() };
+                sample = Sample { info: Some(conn.socket.health()), drained: true, ..conn.look() };
             }
         }
     };
-    let Some(conn) = server.conns.touch(id) else { return };
+    let Some(conn) = driver.conns.touch(id) else { return };
     if conn.state.is_devices() {
         let waiting = conn.state.live.waiting(now.mono).map(|waited| now.mono - waited);
-        server.shared.tell_hub(now, Input::DeviceWaits { conn: id, since: waiting });
+        driver.shared.tell_hub(now, Input::DeviceWaits { conn: id, since: waiting });
     }
-    act(server, now, id, outcome);
+    act(driver, now, id, outcome);
 }
 
 /// Does what a check found.
-fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
-    let Some(conn) = server.conns.touch(id) else { return };
-    let shared = &mut server.shared;
-    if outcome.nudge && tcp::nudge(conn.stream.as_fd()).is_ok() {
+fn act<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId, outcome: Outcome) {
+    let Some(conn) = driver.conns.touch(id) else { return };
+    let shared = &mut driver.shared;
+    if outcome.nudge && conn.socket.nudge() {
         shared.site.metrics.nudges += 1;
     }
     if outcome.prepare && conn.state.is_tcp() {
-        tcp::prepare_response(conn.stream.as_fd(), &shared.features);
+        conn.socket.prepare_response(&shared.features);
     }
     if outcome.returned {
         shared.tell_hub(now, Input::HeardAfterLost(id));
@@ -70,22 +68,22 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
         if let (Some(pulse), true) = (outcome.pulse, conn.ready.writable) {
             if let Some(n) = conn.state.pulse(&mut Cx { now, id, shared }, pulse) {
                 // an error is met again by the next read
-                let written = conn.flush(n, now.mono, &mut server.shared.spare).map_or(0, |(_, n)| n);
-                server.shared.site.metrics.bytes_out += written;
+                let written = conn.flush(n, now.mono, &mut driver.shared.spare).map_or(0, |(_, n)| n);
+                driver.shared.site.metrics.bytes_out += written;
             }
         }
     }
     if !conn.state.is_link() {
         if let Some(LinkEnd::Lost { after, evidence }) = outcome.end {
-            plain_lost(server, now, id, after, evidence);
+            plain_lost(driver, now, id, after, evidence);
         }
         return;
     }
     if let (Some(LinkEnd::Lost { .. }), Some(session)) = (outcome.end, conn.state.session) {
-        heard_elsewhere(server, now, id, session);
+        heard_elsewhere(driver, now, id, session);
     }
-    let Some(conn) = server.conns.touch(id) else { return };
-    let shared = &mut server.shared;
+    let Some(conn) = driver.conns.touch(id) else { return };
+    let shared = &mut driver.shared;
     if let Some(change) = outcome.change {
         shared.tell_hub(now, Input::LinkChanged { conn: id, change });
     }
@@ -101,44 +99,44 @@ fn act(server: &mut Server, now: Now, id: ConnId, outcome: Outcome) {
 }
 
 /// A connection that is no link lost its peer: its session ends if nothing else carries it.
-fn plain_lost(server: &mut Server, now: Now, id: ConnId, after: Duration, evidence: Evidence) {
-    let Some(session) = server.conns.get(id).and_then(|c| c.state.session) else {
-        return server.close(now, id, CloseReason::Lost);
+fn plain_lost<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId, after: Duration, evidence: Evidence) {
+    let Some(session) = driver.conns.get(id).and_then(|c| c.state.session) else {
+        return driver.close(now, id, CloseReason::Lost);
     };
-    let others = carried_elsewhere(server, id, session);
-    server.shared.tell_hub(now, Input::PlainLost { session, after, evidence, others });
-    if let Some(conn) = server.conns.touch(id) {
+    let others = carried_elsewhere(driver, id, session);
+    driver.shared.tell_hub(now, Input::PlainLost { session, after, evidence, others });
+    if let Some(conn) = driver.conns.touch(id) {
         // nobody is there to hear the rest
-        let _ = conn.stream.reset();
+        conn.socket.reset();
     }
-    server.close(now, id, CloseReason::Lost);
+    driver.close(now, id, CloseReason::Lost);
 }
 
 /// Tells the hub when a session was last heard on its connections that are no links, such as a download: one dead link
 /// does not end somebody who is being heard.
-fn heard_elsewhere(server: &mut Server, now: Now, id: ConnId, session: SessionId) {
+fn heard_elsewhere<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId, session: SessionId) {
     let of_session =
-        server.conns.iter().filter(|(other, c)| *other != id && c.state.session == Some(session) && !c.state.is_link());
+        driver.conns.iter().filter(|(other, c)| *other != id && c.state.session == Some(session) && !c.state.is_link());
     let heard = of_session.map(|(_, c)| now.mono - c.state.live.silent_for(now.mono)).max();
     if let Some(at) = heard {
-        server.shared.tell_hub(now, Input::PlainHeard { session, at });
+        driver.shared.tell_hub(now, Input::PlainHeard { session, at });
     }
 }
 
-fn carried_elsewhere(server: &Server, id: ConnId, session: SessionId) -> bool {
+fn carried_elsewhere<H: Host>(driver: &Driver<H>, id: ConnId, session: SessionId) -> bool {
     let carries = |c: &Connection| c.session == Some(session) && c.closing.is_none();
-    server.conns.iter().any(|(other, conn)| other != id && carries(&conn.state))
+    driver.conns.iter().any(|(other, conn)| other != id && carries(&conn.state))
 }
 
 /// The socket reported an error: what it says of the peer, and the end of the connection.
-pub(super) fn broken(server: &mut Server, now: Now, id: ConnId, error: &io::Error) {
-    let Some(conn) = server.conns.touch(id) else { return };
+pub(super) fn broken<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId, error: &io::Error) {
+    let Some(conn) = driver.conns.touch(id) else { return };
     if !conn.state.is_tcp() {
         // a local program that closes with our bytes unread is reported as a reset: it has closed, no more and no less
         log::debug!("broken conn={id} addr={} error={error}", conn.state.origin.peer);
-        return server.close(now, id, CloseReason::Closed);
+        return driver.close(now, id, CloseReason::Closed);
     }
-    let evidence = tcp::evidence(error, conn.state.live.waiting(now.mono).is_some());
+    let evidence = H::Socket::evidence(error, conn.state.live.waiting(now.mono).is_some());
     let after = conn.state.live.silent_for(now.mono);
     let why = match evidence {
         Some(Evidence::Reset) => CloseReason::Reset,
@@ -149,21 +147,21 @@ pub(super) fn broken(server: &mut Server, now: Now, id: ConnId, error: &io::Erro
     match (conn.state.is_link() && conn.state.parked.is_none(), evidence) {
         (true, Some(evidence)) => {
             let end = LinkEnd::Lost { after, evidence };
-            server.shared.tell_hub(now, Input::LinkEnded { conn: id, end });
+            driver.shared.tell_hub(now, Input::LinkEnded { conn: id, end });
             conn.state.parked = Some(now.mono); // the hub has been told; the socket is of no use any more
         }
         // a reset of a plain connection says nothing of the person: browsers drop connections at will
         (false, Some(evidence)) if evidence != Evidence::Reset && conn.state.parked.is_none() => {
-            return plain_lost(server, now, id, after, evidence);
+            return plain_lost(driver, now, id, after, evidence);
         }
         _ => {}
     }
-    server.close(now, id, why);
+    driver.close(now, id, why);
 }
 
 /// The peer said FIN.
-pub(super) fn peer_closed(server: &mut Server, now: Now, id: ConnId) {
-    if server.conns.get(id).is_some_and(|conn| conn.state.ends_with_fin()) {
-        server.close(now, id, CloseReason::Closed);
+pub(super) fn peer_closed<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId) {
+    if driver.conns.get(id).is_some_and(|conn| conn.state.ends_with_fin()) {
+        driver.close(now, id, CloseReason::Closed);
     }
 }

@@ -1,24 +1,22 @@
 //! A socket and the connection on it.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use crate::engine::connection::{Connection, Next};
+use crate::engine::driver::Socket;
+use crate::engine::driver::flush::{Flush, flush};
+use crate::engine::driver::timers::{Armed, Deadlined};
 use crate::engine::readiness::Readiness;
 use crate::liveness::Sample;
-use crate::msg::{Moment, Now, TcpHealth};
-use crate::net::flush::{Flush, flush};
-use crate::net::stream::{Kind, Stream};
-use crate::net::timers::{Armed, Deadlined};
-use crate::sys::tcp;
+use crate::msg::{Moment, Now};
 
 /// Bytes written to one connection in one turn: a large download takes its turns like everybody else.
 const WRITE_BUDGET: usize = 256 * 1024;
 
 /// One accepted socket, and what is said on it.
-pub struct Conn {
+pub struct Conn<S> {
     /// The socket.
-    pub stream: Stream,
+    pub socket: S,
     /// What is known of it without a call.
     pub ready: Readiness,
     /// What is said on it.
@@ -28,15 +26,15 @@ pub struct Conn {
     armed: Armed,
 }
 
-impl Conn {
-    /// The connection `state` on `stream`.
-    pub fn new(stream: Stream, state: Connection) -> Conn {
-        Conn { stream, ready: Readiness::new(), state, queued: false, armed: Armed::default() }
+impl<S: Socket> Conn<S> {
+    /// The connection `state` on `socket`.
+    pub fn new(socket: S, state: Connection) -> Conn<S> {
+        Conn { socket, ready: Readiness::new(), state, queued: false, armed: Armed::default() }
     }
 
     /// Reads once. How many bytes came; 0 if none did. Errors end the connection.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.stream.read(buffer);
+        let got = self.socket.read(buffer);
         self.ready.after_read(got, buffer.len())
     }
 
@@ -55,7 +53,7 @@ impl Conn {
     /// # Errors
     /// Those of [`flush`]; they end the connection.
     pub fn flush(&mut self, budget: usize, now: Moment, spare: &mut Vec<u8>) -> io::Result<(Flush, u64)> {
-        let (flush, n) = flush(&mut self.state.output, &self.stream, budget, spare)?;
+        let (flush, n) = flush(&mut self.state.output, &self.socket, budget, spare)?;
         if n > 0 {
             self.state.wrote(now, n);
         }
@@ -72,8 +70,8 @@ impl Conn {
         let state = &mut self.state;
         state.spared = state.spared.min(state.output.owed());
         if !state.output.is_empty() && self.ready.writable {
-            let fd = self.stream.as_fd();
-            let window = || (tcp::health(fd).ok().and_then(|h| h.send_window), tcp::outq(fd).unwrap_or(0));
+            let socket = &self.socket;
+            let window = || (socket.health().send_window, socket.outq());
             let budget = state.allowance(now.mono, window).min(WRITE_BUDGET);
             let (flush, n) = self.flush(budget, now.mono, spare)?;
             written = n;
@@ -84,39 +82,20 @@ impl Conn {
 
     /// One look at what its peer has not acknowledged.
     pub fn look(&self) -> Sample {
-        let outq = match self.stream.kind {
-            Kind::Tcp => tcp::outq(self.stream.as_fd()).unwrap_or(0),
-            Kind::Unix if self.ready.writable => 0,
-            Kind::Unix => u32::try_from(self.state.output.owed()).unwrap_or(u32::MAX),
+        let outq = match self.state.is_tcp() {
+            true => self.socket.outq(),
+            false if self.ready.writable => 0,
+            false => u32::try_from(self.state.output.owed()).unwrap_or(u32::MAX),
         };
         Sample { outq, info: None, drained: false }
     }
-
-    /// What the kernel knows of its peer.
-    pub fn health(&self) -> TcpHealth {
-        tcp::health(self.stream.as_fd()).unwrap_or_default()
-    }
 }
 
-impl Deadlined for Conn {
+impl<S> Deadlined for Conn<S> {
     fn armed(&self) -> &Armed {
         &self.armed
     }
     fn armed_mut(&mut self) -> &mut Armed {
         &mut self.armed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idle_connection_is_small() {
-        let size = size_of::<Conn>();
-        println!("a connection is {size} bytes");
-        // with its slot, its timer and what malloc adds (which rounds up to 656 from 633 on) an idle connection costs some
-        // 670 bytes of the process's memory
-        assert!(size <= 648, "{size}");
     }
 }

@@ -5,7 +5,7 @@
 //! they come up, or swept when they are more than the living. Only this module can write an [`Armed`], and whatever
 //! comes up is touched here, so a connection cannot lose its deadline and entries cannot pile up.
 
-use super::table::Table;
+use crate::engine::driver::table::Table;
 use crate::msg::{ConnId, Moment};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::Server;
+use crate::engine::driver::{Driver, Host, effects};
 use crate::hub::Input;
 use crate::msg::{ConnId, Moment, Now};
-use crate::net::{clock, effects};
 
 /// So much later than planned, and this server itself did not run: nobody may be blamed for that time.
 const OWN_STALL: Duration = Duration::from_millis(250);
@@ -18,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Shorter differences between the clocks are their own.
 const NAP: Duration = Duration::from_millis(100);
 
-impl Server {
+impl<H: Host> Driver<H> {
     /// If we slept longer than planned, nobody may be judged by that time.
     pub(super) fn own_stall(&mut self, now: Now) {
         let before = std::mem::replace(&mut self.turned, now.mono);
@@ -41,7 +40,7 @@ impl Server {
         if self.shared.hub.view().devices_up() == 0 {
             return; // nobody commands anything; saves the reading of a clock
         }
-        let asleep = clock::asleep();
+        let asleep = self.host.asleep();
         let gap = asleep.saturating_sub(self.asleep);
         if gap >= NAP {
             self.asleep = asleep;
@@ -53,7 +52,7 @@ impl Server {
     /// Looks at the dead man's switches if the newest look is [`LOOK_EVERY`] before now, by a clock read here. Other
     /// deadlines wait for the end of the turn: people are judged only when all that has come was read.
     pub(super) fn look(&mut self, newest: Moment) -> Option<Now> {
-        let now = clock::read();
+        let now = self.host.now();
         if now.mono.since(newest) < LOOK_EVERY {
             return None;
         }

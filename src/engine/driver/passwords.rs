@@ -2,19 +2,18 @@
 
 use crate::auth::queue::{Check, Running};
 use crate::auth::{Door, Key, Verdict};
+use crate::engine::driver::{Driver, Host};
 use crate::msg::{ConnId, Now};
-use crate::net::server::Server;
-use crate::net::worker::Submit;
 use crate::routes::gate::Job;
 
-impl Server {
+impl<H: Host> Driver<H> {
     /// Goes one step on: takes an outcome, tells one who gave way, or has the next one checked. Whether somebody was answered.
     pub(super) fn passwords(&mut self, now: Now) -> bool {
         if let Some((door, check)) = self.shared.checks.gave_way() {
             self.not_checked(now, door, check, Some(Verdict::GaveWay));
             return true;
         }
-        if let Some(outcome) = self.worker.fetch() {
+        if let Some(outcome) = self.host.checked() {
             let Some(Running { door, key, waiting }) = self.shared.checks.done() else { return true };
             let holds = self.shared.gate(door).is_some_and(|gate| gate.settle(now.mono, &outcome));
             let verdict = if outcome.good { Verdict::Good } else { Verdict::Bad };
@@ -33,13 +32,13 @@ impl Server {
                 return true;
             }
             let Check { job, key, source, known, wrong, waiting } = check;
-            match self.worker.submit(job) {
-                Submit::Accepted => {
+            match self.host.check(job) {
+                Ok(()) => {
                     self.shared.site.metrics.passwords += 1;
                     self.shared.checks.start(Running { door, key, waiting });
                     return false;
                 }
-                Submit::Busy(job) | Submit::Failed(job, _) => {
+                Err(job) => {
                     let check = Check { job, key, source, known, wrong, waiting };
                     self.not_checked(now, door, check, Some(Verdict::GaveWay));
                     return true;

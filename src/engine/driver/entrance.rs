@@ -1,0 +1,160 @@
+//! Who comes in: new connections are counted, limited and watched.
+
+use crate::engine::connection::{Connection, Engine, Origin};
+use crate::engine::driver::conn::Conn;
+use crate::engine::driver::{Driver, Host, TURNED_AWAY_MAX};
+use crate::msg::{CloseReason, Now, PeerAddr};
+use crate::places::{GivingWay, Occupant};
+
+/// Who gives way to those who come in this turn.
+#[derive(Default)]
+pub(super) struct Giving {
+    /// If that had to be found out.
+    way: Option<GivingWay>,
+    /// There was no descriptor for one who came.
+    starved: bool,
+}
+
+impl<H: Host> Driver<H> {
+    /// Those who come now belong together: who gives way to them is found out once.
+    pub fn new_batch(&mut self) {
+        self.giving = Giving::default();
+    }
+
+    /// A new connection: counted, limited, registered.
+    pub fn welcome(&mut self, now: Now, socket: H::Socket, origin: Origin) {
+        let limits = &self.shared.site.config.limits;
+        let (max, per_address) = (limits.connections as usize, limits.per_address);
+        let per_network = per_address.max(limits.connections / 2);
+        // the last places are for those with a seat: others have theirs made free before they come to these
+        let open = max.saturating_sub(crate::config::KEPT_FOR_SEATED as usize);
+        self.shared.site.metrics.accepted += 1;
+        let peer = origin.peer;
+        let others = self.origins.enter(peer);
+        // all that come over a unix socket come from one proxy
+        let mut many = peer != PeerAddr::Unix && others.at_address >= per_address;
+        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
+        let mut wide = others.in_network >= per_network;
+        if many {
+            many = !self.give_way(now, |o| !o.device && o.from == peer);
+        } else if wide {
+            wide = !self.give_way(now, |o| !o.device && o.from.network() == peer.network());
+        }
+        for _ in 0..2 {
+            // two for one, so that the last places are soon free again
+            if many || self.inside() < open || !self.give_way(now, |o| !o.device) {
+                break;
+            }
+        }
+        let inside = self.inside();
+        let phase = self.shared.phase();
+        let mut state = Connection::new(origin, &self.shared.rules, now.mono, phase);
+        if let Engine::Http(http) = &mut state.engine {
+            http.reserve = inside >= open || wide;
+        }
+        if many || inside >= max {
+            self.shared.site.metrics.refused_limit += 1;
+            if self.turned_away >= TURNED_AWAY_MAX {
+                return self.origins.leave(peer);
+            }
+            self.turned_away += 1;
+            state.turn_away(&mut self.shared, now, many);
+        }
+        if !self.register(now, Conn::new(socket, state)) {
+            self.origins.leave(peer);
+        }
+    }
+
+    /// A new connection at a device listener.
+    pub fn welcome_device(&mut self, now: Now, socket: H::Socket, origin: Origin) {
+        self.shared.site.metrics.accepted += 1;
+        let max = self.shared.site.config.devices.connections as usize;
+        let (mut inside, mut told) = (self.shared.devices.connections, 0);
+        if inside >= max {
+            // one that is being turned away has no place
+            let limit = |c: &Connection| c.is_devices() && c.closing == Some(CloseReason::Limit);
+            told = self.conns.iter().filter(|(_, c)| limit(&c.state)).count();
+            inside -= told;
+        }
+        let refused = if !self.shared.site.config.seats.allows(origin.peer) {
+            Some(("address", "this address may not come here: it is in none of the ranges of seats.allow"))
+        } else if inside >= max && !self.give_way(now, |o| o.device) {
+            Some(("busy", "too many devices are connected (devices.connections)"))
+        } else {
+            None
+        };
+        if refused.is_some() && told >= TURNED_AWAY_MAX {
+            self.shared.site.metrics.refused_limit += 1;
+            return; // so many are being told already that they may not come in
+        }
+        self.shared.site.metrics.refused_limit += u64::from(refused.is_some());
+        let phase = self.shared.phase();
+        let mut state = Connection::new(origin, &self.shared.devices.rules, now.mono, phase);
+        if let Some(said) = refused {
+            state.turn_device_away(&mut self.shared, now, CloseReason::Limit, said);
+        }
+        self.shared.devices.connections += 1;
+        if !self.register(now, Conn::new(socket, state)) {
+            self.shared.devices.connections -= 1;
+        }
+    }
+
+    /// Connections at the listeners for browsers. One that is being turned away takes no place: else those from one
+    /// address would fill the house.
+    fn inside(&self) -> usize {
+        self.conns.len().saturating_sub(self.turned_away + self.shared.devices.connections)
+    }
+
+    /// Makes one place free, of those that `wanted` picks, if anything gives way (see [`Standing`]). What came in this
+    /// turn could not be heard yet and stays.
+    ///
+    /// [`Standing`]: crate::places::Standing
+    fn give_way(&mut self, now: Now, wanted: impl Fn(&Occupant) -> bool) -> bool {
+        if self.giving.way.is_none() {
+            let holds = |session| self.shared.hub.view().holds_control(session);
+            let all = self.conns.iter().filter(|(_, conn)| conn.state.opened < now.mono).filter_map(|(id, conn)| {
+                let (standing, since) = conn.state.standing(holds)?;
+                let (device, from) = (conn.state.is_devices(), conn.state.origin.peer);
+                let user = conn.state.user.clone().filter(|_| !device);
+                Some(Occupant { conn: id, device, standing, from, user, since })
+            });
+            let places =
+                if self.giving.starved { self.inside() } else { self.shared.site.config.limits.connections as usize };
+            self.giving.way = Some(GivingWay::new(all.collect(), places / 2));
+        }
+        let Some(id) = self.giving.way.as_mut().and_then(|giving| giving.next(wanted)) else { return false };
+        self.shared.site.metrics.gave_way += 1;
+        self.close(now, id, CloseReason::Limit);
+        true
+    }
+
+    /// The same where there are fewer descriptors than places: of all that are open, at whatever listener.
+    pub fn give_way_starved(&mut self, now: Now) -> bool {
+        if !self.giving.starved {
+            self.giving = Giving { way: None, starved: true };
+        }
+        self.give_way(now, |_| true)
+    }
+
+    /// Takes a connection into the table and has the poller watch it. Whether there was room.
+    fn register(&mut self, now: Now, conn: Conn<H::Socket>) -> bool {
+        let inserted = match self.conns.insert(conn) {
+            Ok(id) => {
+                let watched = self.conns.get(id).map_or(Ok(()), |conn| self.host.watch(id, &conn.socket));
+                if let Err(e) = watched {
+                    log::warn!("poll: {e}");
+                    self.close(now, id, CloseReason::Error);
+                }
+                true
+            }
+            Err(conn) => {
+                debug_assert!(false, "the table has room for all who are inside and all who are turned away");
+                self.turned_away -=
+                    usize::from(!conn.state.is_devices() && conn.state.closing == Some(CloseReason::Limit));
+                false
+            }
+        };
+        self.shared.load.connections = self.conns.len();
+        inserted
+    }
+}
