@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 /// send; more than that is a flood.
 const WAITING_MAX: usize = 256 * 1024;
 
+/// Lines that wait at most: each that comes is compared with all of them.
+const LINES_MAX: usize = 1024;
+
 /// What a line is, as far as its order matters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -78,7 +81,8 @@ impl Inbox {
         }
         let urgent = matches!(kind, Kind::Safe | Kind::Down);
         let waiting: usize = self.lines.iter().map(|w| w.line.len()).sum();
-        if self.deaf || (!urgent && waiting + line.len() > WAITING_MAX) {
+        let full = waiting + line.len() > WAITING_MAX || self.lines.len() >= LINES_MAX;
+        if self.deaf || (!urgent && full) {
             dropped.extend(id(kind));
             return dropped;
         }
@@ -181,6 +185,18 @@ mod tests {
 
     fn stop(id: &str) -> Kind {
         Kind::Command { id: id.into(), anyone: true }
+    }
+
+    #[test]
+    fn short_lines_without_end_are_as_bounded_as_long_ones() {
+        let mut inbox = Inbox::default();
+        for _ in 0..3 * LINES_MAX {
+            inbox.put(Kind::Other, b"{}");
+        }
+        assert_eq!(inbox.lines.len(), LINES_MAX);
+        assert_eq!(inbox.put(command("1"), b"c1"), ["1"]);
+        assert!(inbox.put(Kind::Safe, b"safe").is_empty());
+        assert_eq!(inbox.next(false), Some(&b"safe\n"[..]));
     }
 
     /// Everything that is handed over, in order, to a program that reads at once.

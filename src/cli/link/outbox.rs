@@ -14,8 +14,8 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that the kernel has not taken yet, from which on telemetry is merged instead of queued.
 const CALM: usize = 4 * 1024;
 
-/// Bytes that the kernel has not taken yet, from which on pings and pongs are dropped: the server is not reading, and
-/// hears from us as soon as it does.
+/// Bytes that the kernel has not taken yet, from which on pings and pongs are dropped and answers stay where they are
+/// bounded: the server is not reading, and hears from us as soon as it does.
 const FULL: usize = 128 * 1024;
 
 /// Names of telemetry that are kept while it cannot be sent; a device with more is a mistake.
@@ -100,9 +100,7 @@ impl Outbox {
             self.answers.pop_front();
             all_kept = false;
         }
-        if self.up {
-            self.write_answers();
-        }
+        self.write_answers();
         all_kept
     }
 
@@ -159,10 +157,13 @@ impl Outbox {
         if self.sent >= self.bytes.len() {
             self.bytes = Vec::new();
             self.sent = 0;
-            self.write_values();
         } else if self.sent > CALM {
             self.bytes.drain(..self.sent);
             self.sent = 0;
+        }
+        if self.waiting() < CALM {
+            self.write_answers();
+            self.write_values();
         }
     }
 
@@ -185,8 +186,14 @@ impl Outbox {
     }
 
     fn write_answers(&mut self) {
+        if !self.up {
+            return;
+        }
         let mut answers = std::mem::take(&mut self.answers);
         for answer in answers.iter_mut().filter(|a| !a.written) {
+            if self.waiting() >= FULL {
+                break;
+            }
             self.say(&answer.line);
             answer.written = true;
         }
@@ -284,6 +291,21 @@ mod tests {
             outbox.answer("k-1", &long);
         }
         assert!(outbox.answer_bytes() <= ANSWER_BYTES_MAX);
+    }
+
+    #[test]
+    fn answers_without_end_are_bounded_also_while_the_link_is_up_and_go_on_once_it_takes_them() {
+        let mut outbox = Outbox::default();
+        outbox.open("k");
+        let answer = |n: usize| format!(r#"{{"answer":"k-{n}","result":"{}"}}"#, "x".repeat(1000));
+        for n in 0..1000 {
+            outbox.answer(&format!("k-{n}"), answer(n).as_bytes());
+        }
+        assert!(outbox.next().len() < FULL + 2 * LINE_MAX, "{}", outbox.next().len());
+        let begun = outbox.next().len() - 7;
+        outbox.sent(begun);
+        let rest = said(&mut outbox);
+        assert!(rest.contains(&answer(999)), "{rest:?}");
     }
 
     #[test]
