@@ -501,7 +501,12 @@ fn the_watchdog_of_systemd_is_told_from_the_loop_and_not_if_it_is_meant_for_anot
     let server = setup().env("WATCHDOG_PID", "1").start();
     assert_eq!(heard(SOON).as_deref(), Some("READY=1"));
     assert_eq!(heard(Duration::from_millis(600)), None);
-    drop(server);
+    drop((server, socket));
+    let mut server = setup().start();
+    server.wait_log("notify: ");
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), Some(0));
+    assert_eq!(server.whole_log().matches("notify: ").count(), 1, "said once: {}", server.whole_log());
     let _ = fs::remove_dir_all(dir);
 }
 

@@ -197,6 +197,23 @@ fn a_full_pipe_of_another_users_holds_nothing_either() {
 }
 
 #[test]
+fn what_is_wrong_at_the_start_ends_the_program_also_if_nobody_reads_it() {
+    for arguments in [&["serve", "-c", "/nonexistent.toml"][..], &["serve", "--nonsense"], &["link"]] {
+        let (from, to) = full_pipe();
+        let mut command = Command::new(SERVER);
+        let child = command.args(arguments).stdin(Stdio::null()).stderr(to).spawn().unwrap();
+        assert_eq!(Process(child).status(), Some(2), "{arguments:?}");
+        drop(from);
+        let (to, from) = pipe::new().unwrap();
+        to.set_nonblocking(false).unwrap();
+        let to = Stdio::from(to.as_fd().try_clone_to_owned().unwrap());
+        let child = Command::new(SERVER).args(arguments).stdin(Stdio::null()).stderr(to).spawn().unwrap();
+        read_until(&from, "boatswain: ");
+        assert_eq!(Process(child).status(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_log_in_a_file_has_every_line_in_order_and_the_last_one_too() {
     let dir = folder();
     let file = dir.join("log");

@@ -6,8 +6,8 @@
 //! user's will wait; and because so nobody who logs needs a loop.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +39,9 @@ static LOG: OnceLock<Stream> = OnceLock::new();
 
 /// Lines that nobody took.
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whoever reads standard error has taken nothing before there was a log.
+static IS_STUCK: AtomicBool = AtomicBool::new(false);
 
 struct Stream {
     filter: Filter,
@@ -90,8 +93,9 @@ pub fn tell(what: &str) {
     line.push('\n');
     match LOG.get() {
         Some(stream) => stream.put(&mut stream.desk(), &line, "", true),
-        // Nobody is left to tell when stderr is gone.
-        None => drop(io::stderr().write_all(line.as_bytes())),
+        None if IS_STUCK.load(Ordering::Relaxed) => {}
+        // Nobody is left to tell when stderr is gone, or stuck.
+        None => IS_STUCK.store(Stderr::open().write_or_give_up(line.as_bytes()).is_err(), Ordering::Relaxed),
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Stderr(Way);
 /// It says that it takes something and takes nothing: look again after so long.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// So often: a second.
+const TRIES: u32 = 20;
+
 /// What is behind the descriptor `fd`, opened a second time with `options`, so that nobody else's mode is changed and it
 /// never waits. `None`: it is neither a pipe nor a terminal or another character device, or that is refused.
 pub fn own(fd: RawFd, options: &mut OpenOptions) -> Option<File> {
@@ -74,6 +77,41 @@ impl Stderr {
             Way::Own(file) => (&*file).write(bytes),
             Way::Waiting(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    /// Writes all of `bytes`, for whoever has no log yet; it is given up if nothing is taken for a second. Errors: that, or
+    /// nobody reads it.
+    pub fn write_or_give_up(&self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut tries = 0;
+        while !bytes.is_empty() {
+            let outcome = match &self.0 {
+                Way::Waiting(None) => return Err(io::ErrorKind::NotConnected.into()),
+                Way::Waiting(Some(file)) => self.takes_some().and_then(|takes| match takes {
+                    // what poll(2) calls writable takes so much without waiting (PIPE_BUF)
+                    true => (&*file).write(bytes.get(..libc::PIPE_BUF).unwrap_or(bytes)),
+                    false => Err(io::ErrorKind::WouldBlock.into()),
+                }),
+                Way::Send | Way::Own(_) => self.write_now(bytes),
+            };
+            match outcome {
+                Ok(n) if n > 0 => (bytes, tries) = (&bytes[n..], 0),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && tries < TRIES => {
+                    tries += 1;
+                    wait(&mut [], Some(LOOK_AGAIN))?;
+                }
+                Ok(_) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether poll(2) says that it takes something now.
+    fn takes_some(&self) -> io::Result<bool> {
+        let mut one = [Watch::write(&libc::STDERR_FILENO)];
+        wait(&mut one, Some(Duration::ZERO))?;
+        Ok(one[0].ready)
     }
 
     /// Writes some of `bytes`, however long that takes. For a thread that has nothing else to do. Errors: nobody reads it.

@@ -20,6 +20,8 @@ pub(super) struct Supervisor {
     again: Option<Moment>,
     /// Half of the period in which it wants to hear of us, and when it does next.
     watchdog: Option<(Duration, Moment)>,
+    /// The newest complaint: each is said once.
+    complaint: Option<String>,
 }
 
 impl Supervisor {
@@ -29,7 +31,8 @@ impl Supervisor {
             log::warn!("{what}");
             None
         });
-        Supervisor { owed: VecDeque::new(), again: None, watchdog: period.map(|period| (period / 2, now)) }
+        let watchdog = period.map(|period| (period / 2, now));
+        Supervisor { owed: VecDeque::new(), again: None, watchdog, complaint: None }
     }
 
     /// Tells it `state`.
@@ -50,33 +53,35 @@ impl Supervisor {
         if self.again.is_some_and(|at| at <= now) {
             self.go_on(now);
         }
-        if let Some((every, next)) = &mut self.watchdog {
-            if *next <= now {
-                *next = now + if tell("WATCHDOG=1") { *every } else { AGAIN };
-            }
+        if let Some((every, _)) = self.watchdog.filter(|(_, next)| *next <= now) {
+            self.watchdog = Some((every, now + if self.send("WATCHDOG=1") { every } else { AGAIN }));
         }
     }
 
     fn go_on(&mut self, now: Moment) {
         self.again = None;
-        while let Some(state) = self.owed.front() {
-            if !tell(state) {
+        while let Some(state) = self.owed.pop_front() {
+            if !self.send(&state) {
+                self.owed.push_front(state);
                 self.again = Some(now + AGAIN);
                 return;
             }
-            self.owed.pop_front();
         }
     }
-}
 
-/// Whether there is no use in saying it again.
-fn tell(state: &str) -> bool {
-    match process::notify(state) {
-        Ok(()) => true,
-        Err(e) if e.kind() == ErrorKind::WouldBlock => false,
-        Err(e) => {
-            log::warn!("notify: {e}");
-            true
+    /// Whether there is no use in saying it again.
+    fn send(&mut self, state: &str) -> bool {
+        let complaint = match process::notify(state) {
+            Ok(()) => None,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
+            Err(e) => Some(e.to_string()),
+        };
+        if complaint != self.complaint {
+            if let Some(e) = &complaint {
+                log::warn!("notify: {e}; is NOTIFY_SOCKET right?");
+            }
+            self.complaint = complaint;
         }
+        true
     }
 }
