@@ -1,10 +1,10 @@
-//! The door for what happened. Read [`Input`] first: it is the list of everything that this house reacts to, beside what
+//! The door for what happened. Read [`Input`] first: it is the list of everything that the hub reacts to, beside what
 //! somebody wants ([`Ask`](super::Ask)).
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::seats::Cue;
+use super::session_state::Trigger;
 use super::{Hub, Settings};
 use crate::msg::{Change, ConnId, DeviceHello, Effects, Evidence, FromDevice, LinkEnd, Moment, Now, Role, SessionId};
 
@@ -145,7 +145,7 @@ impl Hub {
             Input::PlainHeard { session, at } => self.plain_heard(session, at),
             Input::PlainLost { others: true, .. } => {}
             Input::PlainLost { session, after, evidence, others: false } => {
-                self.cue(now, session, Cue::PlainVanished { last: now.mono - after, evidence }, fx);
+                self.advance(now, session, Trigger::PlainVanished { last: now.mono - after, evidence }, fx);
             }
             Input::LinkEnded { conn, end } => self.link_ended(now, conn, end, fx),
             Input::LinkChanged { conn, change } => self.link_changed(now, conn, change, fx),

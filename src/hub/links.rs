@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::roster::{Link, Page};
-use super::seats::{Cue, Stand};
+use super::session_state::{SessionState, Trigger};
 use super::{BeatAnswer, Denied, Hub, LinkSpec, NoSeat};
 use crate::ask::Beat;
 use crate::msg::{
@@ -37,7 +37,7 @@ impl Hub {
         debug_assert!(!self.links.contains_key(&conn), "{conn:?} is a link already");
         self.forget_expired(now, id);
         let s = self.sessions.get(id).ok_or(NoSeat::Unknown)?;
-        if let Stand::Ended(reason) = s.stand {
+        if let SessionState::Ended(reason) = s.state {
             return Err(NoSeat::Ended(reason).into());
         }
         if self.stopping {
@@ -71,7 +71,7 @@ impl Hub {
             s.html = false;
             (s.used, s.asked, s.heard) = (now.mono, now.mono, now.mono);
         }
-        self.cue(now, id, Cue::Opened, fx);
+        self.advance(now, id, Trigger::Opened, fx);
         self.refresh(now, id, fx);
         self.greet(id, conn, types, spec.last.as_deref(), fx);
         self.pace(id, fx);
@@ -133,7 +133,7 @@ impl Hub {
             LinkEnd::Closed | LinkEnd::Protocol => {
                 s.heard = now.mono;
                 if !carried_on {
-                    self.cue(now, id, Cue::Closed, fx);
+                    self.advance(now, id, Trigger::Closed, fx);
                 }
             }
             LinkEnd::Lost { after, evidence } => {
@@ -144,7 +144,7 @@ impl Hub {
                     self.park(now, conn, link, fx);
                 }
                 if !carried_on {
-                    self.cue(now, id, Cue::Vanished { last, evidence }, fx);
+                    self.advance(now, id, Trigger::Vanished { last, evidence }, fx);
                 }
             }
             LinkEnd::Slow if !carried_on => self.end(now, id, LeftReason::Slow, fx),
@@ -175,7 +175,7 @@ impl Hub {
     pub(super) fn link_heard_after_lost(&mut self, now: Now, conn: ConnId) {
         let Some(parked) = self.parked.remove(&conn) else { return };
         if let Some(s) = self.sessions.get_mut(parked.session) {
-            if let Stand::Lost { until } = &mut s.stand {
+            if let SessionState::Lost { until } = &mut s.state {
                 *until = (*until).max(now.mono + COMEBACK);
             }
         }

@@ -8,8 +8,8 @@
 //! | `input` | what can happen: the first door |
 //! | `ask` | what somebody may want, and how it is answered: the second |
 //! | `view` | what may be read |
-//! | `seats` | the state machine of one session, and who may sit, over plain values |
-//! | `seating` | who sits down, who gives way, who is turned away |
+//! | `session_state` | the state machine of one session, over plain values |
+//! | `admission` | who gets a seat, who gives way, who is turned away |
 //! | `session_table` | what is remembered of each session, and how it is found |
 //! | `sessions` | which request belongs to which session; the end of sessions |
 //! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
@@ -29,6 +29,7 @@
 //!
 //! A connection that is not a link is unknown here: the loop tells of it by [`Input::PlainLost`].
 
+mod admission;
 mod ask;
 mod chat;
 mod commands;
@@ -40,8 +41,7 @@ mod event_log;
 mod input;
 mod links;
 mod roster;
-mod seating;
-mod seats;
+mod session_state;
 mod session_table;
 mod sessions;
 mod settings;
@@ -69,7 +69,7 @@ use crate::msg::{
 };
 use crate::shown::{Excerpt, LogName, TEXT_SHOWN};
 use event_log::EventLog;
-use seats::{Cue, Facts, Stand, Tell};
+use session_state::{Announcement, Facts, SessionState, Trigger};
 
 /// The unit in which beats are numbered, and their period to pages that hold control. Others may get only every so
 /// many of these numbers.
@@ -111,7 +111,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// An empty house.
+    /// A hub with nobody.
     pub fn new(settings: Settings, seed: Seed, now: Now) -> Hub {
         let settings = sane(settings);
         Hub {
@@ -158,7 +158,7 @@ impl Hub {
             } else if past(self.idle_at(s)) {
                 self.end(now, id, LeftReason::Idle, fx);
             } else {
-                self.cue(now, id, Cue::Tick, fx);
+                self.advance(now, id, Trigger::Tick, fx);
             }
         }
         self.tick_devices(now, fx);
@@ -176,7 +176,7 @@ impl Hub {
         let seated: Vec<SessionId> = self.sessions.seated().collect();
         for id in seated {
             if let Some(s) = self.sessions.get_mut(id) {
-                s.stand = s.stand.later(gap);
+                s.state = s.state.later(gap);
             }
         }
         for link in self.links.values_mut() {
@@ -202,7 +202,7 @@ impl Hub {
         let seated: Vec<SessionId> = self.sessions.seated().collect();
         for id in seated {
             if let Some(s) = self.sessions.get_mut(id) {
-                s.stand = Stand::Unseated;
+                s.state = SessionState::Unseated;
             }
             self.sessions.unseat(id);
         }
@@ -210,7 +210,7 @@ impl Hub {
     }
 
     /// Moves the state machine of `id`, and does what follows for its seat.
-    fn cue(&mut self, now: Now, id: SessionId, cue: Cue, fx: &mut Effects) {
+    fn advance(&mut self, now: Now, id: SessionId, trigger: Trigger, fx: &mut Effects) {
         let Some(s) = self.sessions.get_mut(id) else { return };
         let facts = Facts {
             now: now.mono,
@@ -223,12 +223,12 @@ impl Hub {
             html: s.html,
             cookieless: !s.has_shown_cookie,
         };
-        let (next, tell) = s.stand.next(cue, &facts);
-        let (was, is) = (s.stand.deadline(), next.deadline());
-        s.stand = next;
-        match tell {
-            Tell::Nothing => {}
-            Tell::Joined { returned } => {
+        let (next, announcement) = s.state.next(trigger, &facts);
+        let (was, is) = (s.state.deadline(), next.deadline());
+        s.state = next;
+        match announcement {
+            Announcement::Nothing => {}
+            Announcement::Joined { returned } => {
                 self.sessions.seat(id);
                 if let Some(s) = self.sessions.get_mut(id) {
                     s.since_ms = now.wall_ms;
@@ -241,7 +241,7 @@ impl Hub {
                     self.record(now, What::Joined { member, returned }, fx);
                 }
             }
-            Tell::Left(reason) => {
+            Announcement::Left(reason) => {
                 let member = self.member(id);
                 self.sessions.unseat(id);
                 self.counters.left[reason as usize] += 1;
@@ -250,7 +250,7 @@ impl Hub {
                 }
                 self.holder_gone(now, id, ControlReason::Left, None, fx);
             }
-            Tell::Lost { last, evidence } => {
+            Announcement::Lost { last, evidence } => {
                 let member = self.member(id);
                 self.sessions.unseat(id);
                 let after_ms = roster::millis(now.mono.since(last));
@@ -265,13 +265,17 @@ impl Hub {
             }
         }
         self.holder_moved(now, id, fx);
-        if matches!(cue, Cue::Asked(_)) && tell == Tell::Nothing && was.is_some() == is.is_some() && was <= is {
+        if matches!(trigger, Trigger::Asked(_))
+            && announcement == Announcement::Nothing
+            && was.is_some() == is.is_some()
+            && was <= is
+        {
             return; // everything is due later than it was, if at all: that is seen when the time comes
         }
         let due = self.sessions.get(id).and_then(|s| self.due(s));
         self.arm(due);
         if self.sessions.taken() == 0 {
-            // An empty house sleeps without a timer, but for its devices.
+            // With nobody here it sleeps without a timer, but for its devices.
             self.next = self.devices_due();
         }
     }
@@ -306,7 +310,7 @@ impl Hub {
     fn due(&self, s: &session_table::Session) -> Option<Moment> {
         s.seat?;
         let pages = s.links.iter().filter_map(|c| self.links.get(c)?.page_due(self.settings.page_after)).min();
-        [s.stand.deadline(), self.expires_at(s), self.idle_at(s), pages].into_iter().flatten().min()
+        [s.state.deadline(), self.expires_at(s), self.idle_at(s), pages].into_iter().flatten().min()
     }
 
     fn expires_at(&self, s: &session_table::Session) -> Option<Moment> {

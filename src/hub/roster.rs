@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Hub;
-use super::seats::Stand;
+use super::session_state::SessionState;
 use crate::msg::{ConnId, Effect, Effects, Layer, Member, Message, Moment, Now, Passing, Presence, SessionId, Types};
 
 /// One link, as far as the hub cares.
@@ -148,7 +148,7 @@ impl Hub {
     pub(super) fn refresh(&mut self, now: Now, id: SessionId, fx: &mut Effects) {
         let Some(s) = self.sessions.get(id) else { return };
         // In doubt it looks as it did: the news comes with the end of the doubt.
-        if s.seat.is_none() || matches!(s.stand, Stand::Doubt { .. }) {
+        if s.seat.is_none() || matches!(s.state, SessionState::Doubt { .. }) {
             return;
         }
         let was = s.shown;

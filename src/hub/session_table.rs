@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::Newcomer;
 use super::chat::Bucket;
 use super::roster::Shown;
-use super::seats::Stand;
+use super::session_state::SessionState;
 use crate::fnv::KeyedMap;
 use crate::msg::{ConnId, Moment, Now, PeerAddr, Role, SessionId};
 
@@ -35,7 +35,7 @@ pub(super) struct Session {
     pub(super) stale: Option<[u8; 16]>,
     /// It has shown its cookie: a browser, not curl.
     pub(super) has_shown_cookie: bool,
-    pub(super) stand: Stand,
+    pub(super) state: SessionState,
     /// Some exactly while `stand` is a seated one.
     pub(super) seat: Option<u16>,
     /// Wall clock: since it has the seat, or began.
@@ -83,7 +83,7 @@ impl Session {
             cookie: who.random,
             stale: who.stale,
             has_shown_cookie: false,
-            stand: Stand::Unseated,
+            state: SessionState::Unseated,
             seat: None,
             since_ms: now.wall_ms,
             links: Vec::new(),
@@ -317,7 +317,7 @@ impl Sessions {
         seats.sort_unstable();
         assert!(seats.iter().eq(self.seats.keys()), "no seat twice: {seats:?}");
         for (id, s) in &self.all {
-            assert_eq!(s.seat.is_some(), s.stand.is_seated(), "{id:?} {:?}", s.stand);
+            assert_eq!(s.seat.is_some(), s.state.is_seated(), "{id:?} {:?}", s.state);
             assert!(s.seat.is_none_or(|seat| self.seats[&seat] == *id));
             assert!(s.seat.is_some() || (s.queued && s.links.is_empty()), "{id:?} would never be forgotten");
             assert!(self.cookies[&s.cookie] == *id && s.tabs.len() <= TABS_MAX);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::seats::{Cue, Stand};
+use super::session_state::{SessionState, Trigger};
 use super::session_table::Session;
 use super::{EvictError, Hub};
 use crate::msg::{
@@ -48,7 +48,7 @@ impl Hub {
         if self.forget_expired(now, id) {
             return;
         }
-        if let Some(s) = self.sessions.get_mut(id).filter(|s| !matches!(s.stand, Stand::Ended(_))) {
+        if let Some(s) = self.sessions.get_mut(id).filter(|s| !matches!(s.state, SessionState::Ended(_))) {
             s.used = now.mono;
             s.has_shown_cookie = true;
         }
@@ -103,7 +103,7 @@ impl Hub {
             return false;
         }
         let same = |s: &Session| &*s.user == who.user && s.addr == who.addr && fits(s);
-        self.sessions.get(id).is_some_and(|s| same(s) && !matches!(s.stand, Stand::Ended(_)))
+        self.sessions.get(id).is_some_and(|s| same(s) && !matches!(s.state, SessionState::Ended(_)))
     }
 
     /// Sessions without a seat cost no timer: their lifetime is looked at when they are looked up.
@@ -193,7 +193,7 @@ impl Hub {
             fx.push(Effect::Close { conn, why });
         }
         self.close_parked(|p| p.session == id, why, fx);
-        self.cue(now, id, Cue::End(reason), fx);
+        self.advance(now, id, Trigger::End(reason), fx);
     }
 }
 

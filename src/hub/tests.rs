@@ -409,8 +409,14 @@ impl Hub {
         for id in self.sessions.seated() {
             seated += 1;
             let s = self.sessions.get(id).expect("a seat of nobody");
-            assert!(s.stand.is_seated() && s.seat.is_some(), "{id:?} has a seat but stands as {:?}", s.stand);
-            assert_eq!(s.stand == Stand::Linked, !s.links.is_empty(), "{id:?}: {:?} with {:?}", s.stand, s.links);
+            assert!(s.state.is_seated() && s.seat.is_some(), "{id:?} has a seat but stands as {:?}", s.state);
+            assert_eq!(
+                s.state == SessionState::Linked,
+                !s.links.is_empty(),
+                "{id:?}: {:?} with {:?}",
+                s.state,
+                s.links
+            );
             for c in &s.links {
                 let link = self.links.get(c).expect("a session's link that is none");
                 assert!(link.session == id && link.greeted, "{c:?}");

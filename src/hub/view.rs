@@ -1,13 +1,13 @@
-//! What may be read of the house, by the routes for their answers and by the loop for its timer. Changes nothing.
+//! What may be read of the hub, by the routes for their answers and by the loop for its timer. Changes nothing.
 
 use std::rc::Rc;
 
 use super::event_log::{self, EVENT_BYTES, Slice};
-use super::seats::Stand;
+use super::session_state::SessionState;
 use super::{Counters, Hub, NoSeat, commands, devices};
 use crate::msg::{DeviceView, EventId, LeftReason, Member, Moment, Now, Passing, PeerAddr, Role, SessionId, Types};
 
-/// The house as it is, to be read.
+/// The hub as it is, to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a>(&'a Hub);
 
@@ -63,8 +63,8 @@ impl<'a> View<'a> {
     /// What the routes may know of a session.
     pub fn session(self, id: SessionId) -> Option<SessionView> {
         let s = self.0.sessions.get(id)?;
-        let ended = match s.stand {
-            Stand::Ended(reason) => Some(reason),
+        let ended = match s.state {
+            SessionState::Ended(reason) => Some(reason),
             _ => None,
         };
         let (user, role, addr) = (s.user.clone(), s.role, s.addr);

@@ -1,21 +1,20 @@
-//! The state machine of one session, written as one function over plain values, and who may sit.
+//! The state machine of one session, written as one function over plain values.
 //!
-//! Never does: looks anything up, tells anybody. [`Stand::next`] is the whole of the seat rules in time; its test
-//! has one row for each of them. [`admits`] is the whole of them in number.
+//! Never does: looks anything up, tells anybody. [`SessionState::next`] is the whole of the seat rules in time; its test
+//! has one row for each of them.
 
 use std::time::Duration;
 
-use super::{Asked, NoSeat};
-use crate::config::Seats;
-use crate::msg::{Evidence, LeftReason, Moment, Role};
+use super::Asked;
+use crate::msg::{Evidence, LeftReason, Moment};
 
 /// After a reset nothing is announced for so long: a reloading browser may reset its old connection a moment before
 /// its next request is read (measured: 25 to 100 ms), and is not gone. Far below what any profile promises.
 pub const RESET_GRACE: Duration = Duration::from_millis(200);
 
-/// How a session stands.
+/// The state of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stand {
+pub enum SessionState {
     /// Known, without a seat.
     Unseated,
     /// Seated, carried by a link.
@@ -48,9 +47,9 @@ pub enum Stand {
     Ended(LeftReason),
 }
 
-/// What happens to a session.
+/// What moves it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cue {
+pub enum Trigger {
     /// A complete request. If it needs a seat, there is one.
     Asked(Asked),
     /// A link was opened. If it needs a seat, there is one.
@@ -100,9 +99,9 @@ pub struct Facts {
     pub cookieless: bool,
 }
 
-/// What the others have to be told.
+/// What the others have to be told of a transition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tell {
+pub enum Announcement {
     /// Nothing: the same member, or still none.
     Nothing,
     /// It takes a seat.
@@ -121,130 +120,143 @@ pub enum Tell {
     },
 }
 
-impl Stand {
+impl SessionState {
     /// Whether it has a seat.
     pub fn is_seated(self) -> bool {
-        !matches!(self, Stand::Unseated | Stand::Lost { .. } | Stand::Ended(_))
+        !matches!(self, SessionState::Unseated | SessionState::Lost { .. } | SessionState::Ended(_))
     }
 
     /// When time itself changes it.
     pub fn deadline(self) -> Option<Moment> {
         match self {
-            Stand::Lingering { until } | Stand::Plain { until } | Stand::Doubt { until, .. } => Some(until),
+            SessionState::Lingering { until } | SessionState::Plain { until } | SessionState::Doubt { until, .. } => {
+                Some(until)
+            }
             _ => None,
         }
     }
 
     /// `by` later, because the server itself stood still for so long.
-    pub fn later(self, by: Duration) -> Stand {
+    pub fn later(self, by: Duration) -> SessionState {
         match self {
-            Stand::Lingering { until } => Stand::Lingering { until: until + by },
-            Stand::Plain { until } => Stand::Plain { until: until + by },
-            Stand::Doubt { until, last, evidence } => Stand::Doubt { until: until + by, last, evidence },
+            SessionState::Lingering { until } => SessionState::Lingering { until: until + by },
+            SessionState::Plain { until } => SessionState::Plain { until: until + by },
+            SessionState::Doubt { until, last, evidence } => SessionState::Doubt { until: until + by, last, evidence },
             other => other,
         }
     }
 
-    /// Where `cue` leads, and what the others are told.
-    pub fn next(self, cue: Cue, f: &Facts) -> (Stand, Tell) {
-        match cue {
-            Cue::End(reason) => self.ended(reason),
-            Cue::Tick => self.ticked(f),
-            Cue::Asked(asked) => self.asked(asked, f),
-            Cue::Opened => match self {
-                Stand::Ended(_) => (self, Tell::Nothing),
-                Stand::Unseated => (Stand::Linked, Tell::Joined { returned: false }),
-                Stand::Lost { until } => (Stand::Linked, Tell::Joined { returned: f.now <= until }),
-                _ => (Stand::Linked, Tell::Nothing),
+    /// Where `trigger` leads, and what the others are told.
+    pub fn next(self, trigger: Trigger, f: &Facts) -> (SessionState, Announcement) {
+        match trigger {
+            Trigger::End(reason) => self.ended(reason),
+            Trigger::Tick => self.ticked(f),
+            Trigger::Asked(asked) => self.asked(asked, f),
+            Trigger::Opened => match self {
+                SessionState::Ended(_) => (self, Announcement::Nothing),
+                SessionState::Unseated => (SessionState::Linked, Announcement::Joined { returned: false }),
+                SessionState::Lost { until } => {
+                    (SessionState::Linked, Announcement::Joined { returned: f.now <= until })
+                }
+                _ => (SessionState::Linked, Announcement::Nothing),
             },
-            Cue::Closed if self == Stand::Linked => (f.without_links(), Tell::Nothing),
-            Cue::Vanished { last, evidence: Evidence::Reset } if self == Stand::Linked => {
+            Trigger::Closed if self == SessionState::Linked => (f.without_links(), Announcement::Nothing),
+            Trigger::Vanished { last, evidence: Evidence::Reset } if self == SessionState::Linked => {
                 // The machine is there and says that it does not know the connection. With a page asked for since
                 // then, that page carries the session; otherwise wait a moment for it.
                 if f.html {
-                    (f.without_links(), Tell::Nothing)
+                    (f.without_links(), Announcement::Nothing)
                 } else {
-                    (Stand::Doubt { until: f.now + RESET_GRACE, last, evidence: Evidence::Reset }, Tell::Nothing)
+                    (
+                        SessionState::Doubt { until: f.now + RESET_GRACE, last, evidence: Evidence::Reset },
+                        Announcement::Nothing,
+                    )
                 }
             }
-            Cue::Vanished { last, evidence } if self == Stand::Linked => {
+            Trigger::Vanished { last, evidence } if self == SessionState::Linked => {
                 self.vanished(last, evidence, f.without_links(), f)
             }
             // A reset plain connection is a download given up, a curl interrupted: no news of the person.
-            Cue::PlainVanished { evidence: Evidence::Reset, .. } => (self, Tell::Nothing),
-            Cue::PlainVanished { last, evidence } if self.is_seated() && self != Stand::Linked => {
+            Trigger::PlainVanished { evidence: Evidence::Reset, .. } => (self, Announcement::Nothing),
+            Trigger::PlainVanished { last, evidence } if self.is_seated() && self != SessionState::Linked => {
                 self.vanished(last, evidence, self, f)
             }
-            Cue::Closed | Cue::Vanished { .. } | Cue::PlainVanished { .. } => (self, Tell::Nothing),
+            Trigger::Closed | Trigger::Vanished { .. } | Trigger::PlainVanished { .. } => (self, Announcement::Nothing),
         }
     }
 
-    fn asked(self, asked: Asked, f: &Facts) -> (Stand, Tell) {
+    fn asked(self, asked: Asked, f: &Facts) -> (SessionState, Announcement) {
         let html = matches!(asked, Asked::Page { html: true });
-        let plain = Stand::Plain { until: f.now + f.plain };
+        let plain = SessionState::Plain { until: f.now + f.plain };
         // A request of a page whose link has ended keeps the seat warm for its next link, no longer: else the
         // last words of a closed tab would hold the seat for a minute. A page asked for, or curl, is a visit.
-        let linger = Stand::Lingering { until: f.now + f.linger };
+        let linger = SessionState::Lingering { until: f.now + f.linger };
         let carried = if html || (f.cookieless && asked != Asked::Link) { plain } else { linger };
         match self {
-            Stand::Linked | Stand::Ended(_) => (self, Tell::Nothing),
-            Stand::Plain { .. } => (plain, Tell::Nothing),
-            Stand::Lingering { .. } | Stand::Doubt { .. } => (carried, Tell::Nothing),
-            Stand::Unseated | Stand::Lost { .. } if asked == Asked::Read => (self, Tell::Nothing),
-            Stand::Unseated | Stand::Lost { .. } => {
-                let returned = matches!(self, Stand::Lost { until } if f.now <= until);
-                (if asked == Asked::Link { linger } else { plain }, Tell::Joined { returned })
+            SessionState::Linked | SessionState::Ended(_) => (self, Announcement::Nothing),
+            SessionState::Plain { .. } => (plain, Announcement::Nothing),
+            SessionState::Lingering { .. } | SessionState::Doubt { .. } => (carried, Announcement::Nothing),
+            SessionState::Unseated | SessionState::Lost { .. } if asked == Asked::Read => (self, Announcement::Nothing),
+            SessionState::Unseated | SessionState::Lost { .. } => {
+                let returned = matches!(self, SessionState::Lost { until } if f.now <= until);
+                (if asked == Asked::Link { linger } else { plain }, Announcement::Joined { returned })
             }
         }
     }
 
     /// A verdict on the last connection that carried it, whose last sign of life was at `last`. `alone`: where it
     /// stands if only that connection died.
-    fn vanished(self, last: Moment, evidence: Evidence, alone: Stand, f: &Facts) -> (Stand, Tell) {
+    fn vanished(
+        self,
+        last: Moment,
+        evidence: Evidence,
+        alone: SessionState,
+        f: &Facts,
+    ) -> (SessionState, Announcement) {
         let silence = f.now.since(last);
         // A living connection is heard with every heartbeat. If the person was heard when this one had missed
         // a whole one and more, the connection died alone.
         let alone_after = (f.beat * 2).min(silence / 2);
         if f.heard > last + alone_after {
-            (alone, Tell::Nothing)
+            (alone, Announcement::Nothing)
         } else if f.heard > last {
             // Heard between two heartbeats: the same silence has to run from there.
-            (Stand::Doubt { until: f.heard + silence, last: f.heard, evidence }, Tell::Nothing)
+            (SessionState::Doubt { until: f.heard + silence, last: f.heard, evidence }, Announcement::Nothing)
         } else {
-            (Stand::Lost { until: f.now + f.returned_within }, Tell::Lost { last, evidence })
+            (SessionState::Lost { until: f.now + f.returned_within }, Announcement::Lost { last, evidence })
         }
     }
 
-    fn ticked(self, f: &Facts) -> (Stand, Tell) {
+    fn ticked(self, f: &Facts) -> (SessionState, Announcement) {
         match self {
-            Stand::Lingering { until } | Stand::Plain { until } if until <= f.now => {
-                (Stand::Unseated, Tell::Left(LeftReason::Closed))
+            SessionState::Lingering { until } | SessionState::Plain { until } if until <= f.now => {
+                (SessionState::Unseated, Announcement::Left(LeftReason::Closed))
             }
-            Stand::Doubt { until, last, evidence } if until <= f.now => {
-                (Stand::Lost { until: f.now + f.returned_within }, Tell::Lost { last, evidence })
+            SessionState::Doubt { until, last, evidence } if until <= f.now => {
+                (SessionState::Lost { until: f.now + f.returned_within }, Announcement::Lost { last, evidence })
             }
-            _ => (self, Tell::Nothing),
+            _ => (self, Announcement::Nothing),
         }
     }
 
-    fn ended(self, reason: LeftReason) -> (Stand, Tell) {
-        let next = if is_final(reason) { Stand::Ended(reason) } else { Stand::Unseated };
+    fn ended(self, reason: LeftReason) -> (SessionState, Announcement) {
+        let next = if is_final(reason) { SessionState::Ended(reason) } else { SessionState::Unseated };
         match self {
-            Stand::Ended(_) => (self, Tell::Nothing),
-            _ if self.is_seated() => (next, Tell::Left(reason)),
-            _ => (next, Tell::Nothing),
+            SessionState::Ended(_) => (self, Announcement::Nothing),
+            _ if self.is_seated() => (next, Announcement::Left(reason)),
+            _ => (next, Announcement::Nothing),
         }
     }
 }
 
 impl Facts {
     /// Where a seated session stands after its last link ended in order.
-    fn without_links(&self) -> Stand {
+    fn without_links(&self) -> SessionState {
         let linger = self.now + self.linger;
         if self.html {
-            Stand::Plain { until: linger.max(self.asked + self.plain) }
+            SessionState::Plain { until: linger.max(self.asked + self.plain) }
         } else {
-            Stand::Lingering { until: linger }
+            SessionState::Lingering { until: linger }
         }
     }
 }
@@ -255,27 +267,6 @@ pub fn is_final(reason: LeftReason) -> bool {
         LeftReason::Logout | LeftReason::Evicted | LeftReason::Idle | LeftReason::Replaced => true,
         LeftReason::Closed | LeftReason::Slow | LeftReason::Stalled | LeftReason::Expired => false,
     }
-}
-
-/// Who sits already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Taken {
-    /// All together.
-    pub all: u16,
-    /// Of these: admins.
-    pub admins: u16,
-    /// Of these: the same user's.
-    pub of_user: u16,
-}
-
-/// Whether one more of `role` may sit.
-pub fn admits(seats: &Seats, taken: Taken, role: Role) -> Result<(), NoSeat> {
-    if seats.per_user > 0 && taken.of_user >= seats.per_user {
-        return Err(NoSeat::PerUser);
-    }
-    let free = seats.max.saturating_sub(taken.all);
-    let kept = if role == Role::Admin { 0 } else { seats.reserved.saturating_sub(taken.admins) };
-    if free > kept { Ok(()) } else { Err(NoSeat::Full) }
 }
 
 #[cfg(test)]

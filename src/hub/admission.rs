@@ -1,10 +1,11 @@
-//! Who sits down, who gives way, who is turned away.
+//! Who gets a seat, who gives way, who is turned away.
 
 use std::time::Duration;
 
-use super::seats::{self, Cue, Stand, Taken};
+use super::session_state::{SessionState, Trigger};
 use super::session_table::Session;
 use super::{Asked, Hub, NoSeat};
+use crate::config::Seats;
 use crate::msg::{Effects, LeftReason, Moment, Now, PeerAddr, Presence, Role, SessionId, What};
 
 /// An address is told of in `turned_away` at most once in so long.
@@ -13,6 +14,27 @@ const TURNED_AWAY_EVERY: Duration = Duration::from_secs(60);
 /// Addresses remembered for that; of more than so many in a minute the rest is not told of: one line tells of a
 /// crowd as well as a thousand.
 const TURNED_AWAY_MAX: usize = 256;
+
+/// Who sits already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Taken {
+    /// All together.
+    all: u16,
+    /// Of these: admins.
+    admins: u16,
+    /// Of these: the same user's.
+    of_user: u16,
+}
+
+/// Whether one more of `role` may sit.
+fn has_room(seats: &Seats, taken: Taken, role: Role) -> Result<(), NoSeat> {
+    if seats.per_user > 0 && taken.of_user >= seats.per_user {
+        return Err(NoSeat::PerUser);
+    }
+    let free = seats.max.saturating_sub(taken.all);
+    let kept = if role == Role::Admin { 0 } else { seats.reserved.saturating_sub(taken.admins) };
+    if free > kept { Ok(()) } else { Err(NoSeat::Full) }
+}
 
 impl Hub {
     /// A complete request of session `id`: takes a seat if it needs one and has none. Returns the seat that it has.
@@ -29,7 +51,7 @@ impl Hub {
     ) -> Result<Option<u16>, NoSeat> {
         self.forget_expired(now, id);
         let s = self.sessions.get_mut(id).ok_or(NoSeat::Unknown)?;
-        if let Stand::Ended(reason) = s.stand {
+        if let SessionState::Ended(reason) = s.state {
             return Err(NoSeat::Ended(reason));
         }
         if self.stopping {
@@ -46,7 +68,7 @@ impl Hub {
             }
             s.html |= asked == Asked::Page { html: true };
         }
-        self.cue(now, id, Cue::Asked(asked), fx);
+        self.advance(now, id, Trigger::Asked(asked), fx);
         self.refresh(now, id, fx);
         Ok(self.sessions.get(id).and_then(|s| s.seat))
     }
@@ -54,7 +76,7 @@ impl Hub {
     /// See [`View::seat_available`](super::View::seat_available).
     pub(super) fn seat_available(&self, now: Now, id: SessionId) -> Result<(), NoSeat> {
         let s = self.sessions.get(id).filter(|s| !self.is_expired(now, s)).ok_or(NoSeat::Unknown)?;
-        if let Stand::Ended(reason) = s.stand {
+        if let SessionState::Ended(reason) = s.state {
             return Err(NoSeat::Ended(reason));
         }
         if self.stopping {
@@ -95,7 +117,7 @@ impl Hub {
             taken.admins += u16::from(other.role == Role::Admin);
             taken.of_user += u16::from(other.user == s.user);
         }
-        seats::admits(&self.settings.seats, taken, s.role)
+        has_room(&self.settings.seats, taken, s.role)
     }
 
     /// Who gives way to `id`, for which there is no seat: the newcomer's own session that is suspect or whose page
@@ -132,6 +154,38 @@ impl Hub {
             self.turned_away.push((addr, now.mono));
             self.counters.turned_away += 1;
             self.record(now, What::TurnedAway { addr, user }, fx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn who_may_sit_down() {
+        let seats = |max, per_user, reserved| Seats { max, per_user, reserved, ..Config::default().seats };
+        let taken = |all, admins, of_user| Taken { all, admins, of_user };
+        let rows = [
+            // settings, taken (all, admins, own), role, answer
+            (seats(2, 0, 0), taken(1, 0, 0), Role::Viewer, Ok(())),
+            (seats(2, 0, 0), taken(2, 0, 0), Role::Viewer, Err(NoSeat::Full)),
+            (seats(2, 0, 0), taken(2, 0, 0), Role::Admin, Err(NoSeat::Full)),
+            (seats(2, 0, 1), taken(1, 0, 0), Role::Operator, Err(NoSeat::Full)),
+            (seats(2, 0, 1), taken(1, 0, 0), Role::Admin, Ok(())),
+            (seats(2, 0, 1), taken(1, 1, 0), Role::Operator, Ok(())),
+            (seats(4, 0, 2), taken(2, 1, 0), Role::Operator, Ok(())),
+            (seats(4, 0, 2), taken(2, 0, 0), Role::Operator, Err(NoSeat::Full)),
+            (seats(4, 0, 2), taken(3, 2, 0), Role::Operator, Ok(())),
+            (seats(9, 1, 0), taken(1, 0, 1), Role::Operator, Err(NoSeat::PerUser)),
+            (seats(9, 2, 0), taken(1, 0, 1), Role::Operator, Ok(())),
+            (seats(1, 1, 0), taken(1, 0, 1), Role::Operator, Err(NoSeat::PerUser)),
+            // After `max` was lowered.
+            (seats(1, 0, 0), taken(3, 0, 0), Role::Admin, Err(NoSeat::Full)),
+        ];
+        for (s, t, role, answer) in rows {
+            assert_eq!(has_room(&s, t, role), answer, "{s:?} {t:?} {role}");
         }
     }
 }
