@@ -11,7 +11,9 @@ use std::time::Duration;
 use boatswain::ask::Beat;
 use boatswain::config::Config;
 use boatswain::describe::{Args, Describe};
-use boatswain::hub::{Ask, BeatAnswer, Denied, Done, Hub, Input, LinkSpec, Newcomer, Order, Seed, Tab, Take, Wish};
+use boatswain::hub::{
+    Ask, BeatAnswer, CommandRequest, ControlAction, Denied, Done, Hub, Input, LinkSpec, Seed, SignIn, Tab, Take,
+};
 use boatswain::msg::{
     Change, ConnId, DeviceEffect, DeviceHello, Effect, Effects, Epoch, Evidence, FromDevice, LinkEnd, Moment, Now,
     PeerAddr, Role, SessionId, ToDevice, Types,
@@ -128,7 +130,7 @@ impl House {
         house.pass(5_000); // no beat is older than the clock
         for (n, user) in (1..).zip(USERS) {
             let role = if user == "eve" { Role::Admin } else { Role::Operator };
-            let who = Newcomer {
+            let who = SignIn {
                 user,
                 role,
                 addr: PeerAddr::Ip([10, 0, 0, n].into()),
@@ -137,7 +139,7 @@ impl House {
                 last: None,
                 random: [n; 16],
             };
-            let (id, _) = house.hub.enter(house.now(), who);
+            let (id, _) = house.hub.sign_in(house.now(), who);
             let person = Person { id, link: None, tab: 0, suspect: false, newest: None, sent: BTreeMap::new() };
             house.people.push(person);
         }
@@ -244,12 +246,12 @@ impl House {
             11..=13 => self.beat(who, with),
             14 | 15 => self.take(who, m, with),
             16 => {
-                let done = self.ask(who, Ask::Control { device: DEVICES[m], wish: Wish::Release });
+                let done = self.ask(who, Ask::Control { device: DEVICES[m], action: ControlAction::Release });
                 assert!(done.is_err() || self.machines[m].holding.is_some_and(|h| h.who == who));
             }
             17 => {
                 let to = self.people[usize::from(with / 4) % USERS.len()].id;
-                let _ = self.ask(who, Ask::Control { device: DEVICES[m], wish: Wish::Give(to) });
+                let _ = self.ask(who, Ask::Control { device: DEVICES[m], action: ControlAction::Give(to) });
             }
             18 | 19 => self.command(who, m, with),
             20 => self.hello(m),
@@ -359,8 +361,8 @@ impl House {
         let take = Take { lease, force: with & 4 != 0 };
         let was = self.machines[m].holding;
         let over = was.and_then(|h| h.lease).is_some_and(|(until, _)| until <= boot);
-        let wish = Wish::Take(take);
-        let Ok(Done::Controlled(done)) = self.ask(who, Ask::Control { device: DEVICES[m], wish }) else { return };
+        let action = ControlAction::Take(take);
+        let Ok(Done::Controlled(done)) = self.ask(who, Ask::Control { device: DEVICES[m], action }) else { return };
         let length = done.lease.map(millis);
         let lease = length.map(|length| (boot + length, length));
         let fresh = Holding { who, sign: boot, lease, newest: None, quiet: 0, looked: 0, beyond: 0, counted: self.ms };
@@ -380,7 +382,7 @@ impl House {
         let beat = self.people[who].newest.map(|newest| newest - u64::from(with & 7));
         let args = Args::default();
         let command = if with & 8 == 0 { "start" } else { "stop" };
-        let order = Order { device: DEVICES[m], command, args: &args, beat, reference: None, waiter: None };
+        let order = CommandRequest { device: DEVICES[m], command, args: &args, beat, reference: None, waiter: None };
         if self.ask(who, Ask::Command(&order)).is_err() || command == "stop" {
             return;
         }

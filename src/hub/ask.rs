@@ -20,7 +20,7 @@ pub enum Ask<'a> {
     /// To hear on the connection `conn` what happens; takes a seat if it has none. On success that link is told, in this
     /// order, `hello`, the replay if one was asked for and is possible, and from then on what happens. Its own `joined` lies
     /// before `hello`: `hello.id` and `hello.members` contain it, and the link hears it only as a part of a replay. Older
-    /// links of the same page are closed as `replaced`. [`Done::Nothing`], or [`Denied::Seat`] or [`Denied::Ghost`]: nothing
+    /// links of the same page are closed as `replaced`. [`Done::Nothing`], or [`Denied::Seat`] or [`Denied::Superseded`]: nothing
     /// is remembered of `conn` then.
     Link {
         /// The connection.
@@ -45,20 +45,20 @@ pub enum Ask<'a> {
         /// Which beat, and the devices that the page controls.
         beat: &'a Beat,
     },
-    /// That a device does something. [`Done::Ordered`]: it is in the log, and the device will hear it; or
+    /// That a device does something. [`Done::Issued`]: it is in the log, and the device will hear it; or
     /// [`Denied::Command`].
-    Command(&'a Order<'a>),
+    Command(&'a CommandRequest<'a>),
     /// Something about control of a device. [`Done::Controlled`], or [`Denied::Control`].
     Control {
         /// The device's name.
         device: &'a str,
         /// What about it.
-        wish: Wish,
+        action: ControlAction,
     },
     /// As an admin: that this member gives its seat back. Its user is refused from that address for
-    /// `BARRED_FOR` (`sessions`). [`Done::Nothing`], or [`Denied::Evict`].
+    /// `EVICTED_FOR` (`sessions`). [`Done::Nothing`], or [`Denied::Evict`].
     Evict(SessionId),
-    /// The page says goodbye to its connections up to number `n` (`pagehide`): they end in order. Requests of that page with
+    /// The page says goodbye to its connections up to number `n` (`pagehide`): they end in request. Requests of that page with
     /// such a number that come later are ghosts. [`Done::Nothing`].
     Bye(&'a Tab),
     /// The page at the end of this link says goodbye on it: it ends in order, and with it what the same page had opened
@@ -80,7 +80,7 @@ pub enum Done {
     /// What the answer was worth.
     Beat(BeatAnswer),
     /// The command.
-    Ordered(Ordered),
+    Issued(Issued),
     /// What became of control.
     Controlled(Controlled),
 }
@@ -90,7 +90,7 @@ impl Done {
     pub fn id(&self) -> Option<EventId> {
         match self {
             Done::Said(id) => Some(*id),
-            Done::Ordered(ordered) => Some(ordered.id),
+            Done::Issued(issued) => Some(issued.id),
             Done::Nothing | Done::Served(_) | Done::Beat(_) | Done::Controlled(_) => None,
         }
     }
@@ -103,7 +103,7 @@ pub enum Denied {
     Seat(NoSeat),
     /// A request that its page has given up long ago: that page has a newer link, or said goodbye. To be told
     /// `closing` `replaced` and closed.
-    Ghost,
+    Superseded,
     /// It was not said.
     Say(SayError),
     /// The device was not asked.
@@ -132,12 +132,12 @@ impl Hub {
             Ask::Say(text) => self.say(now, session, text, fx).map(Done::Said).map_err(Denied::Say),
             Ask::Beat { tab, beat } => Ok(Done::Beat(self.beat_answer(now, session, tab, beat, fx))),
             Ask::LinkBeat { conn, beat } => Ok(Done::Beat(self.link_beat_answer(now, conn, beat, fx))),
-            Ask::Command(order) => self.command(now, session, order, fx).map(Done::Ordered).map_err(Denied::Command),
-            Ask::Control { device, wish } => {
-                let done = match wish {
-                    Wish::Take(take) => self.take_control(now, session, device, take, fx),
-                    Wish::Release => self.release_control(now, session, device, fx),
-                    Wish::Give(to) => self.give_control(now, session, device, to, fx),
+            Ask::Command(request) => self.command(now, session, request, fx).map(Done::Issued).map_err(Denied::Command),
+            Ask::Control { device, action } => {
+                let done = match action {
+                    ControlAction::Take(take) => self.take_control(now, session, device, take, fx),
+                    ControlAction::Release => self.release_control(now, session, device, fx),
+                    ControlAction::Give(to) => self.give_control(now, session, device, to, fx),
                 };
                 done.map(Done::Controlled).map_err(Denied::Control)
             }
@@ -253,9 +253,9 @@ pub enum EvictError {
     Nobody,
 }
 
-/// What somebody wants about control of a device.
+/// What is to become of control of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wish {
+pub enum ControlAction {
     /// To hold it, or to go on holding it.
     Take(Take),
     /// To let go of it.
@@ -306,9 +306,9 @@ pub enum ControlError {
     CannotHold,
 }
 
-/// A wish to be carried out by a device.
+/// What a device is to do.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Order<'a> {
+pub struct CommandRequest<'a> {
     /// The device's name.
     pub device: &'a str,
     /// The command's name.
@@ -325,7 +325,7 @@ pub struct Order<'a> {
 
 /// A command that is on its way, or was already.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Ordered {
+pub struct Issued {
     /// The event by which it is answered.
     pub id: EventId,
     /// The answer, if there was one already.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::devices::Device;
 use super::stops::Further;
-use super::{CommandError, ControlError, Hub, Order, Ordered};
+use super::{CommandError, CommandRequest, ControlError, Hub, Issued};
 use crate::msg::{
     CommandId, ConnId, DeviceEffect, DeviceState, Effect, Effects, Event, EventId, Json, Member, Moment, Now, Presence,
     Ref, Role, SessionId, ToDevice, What,
@@ -112,7 +112,7 @@ impl Named {
 /// A command that may be sent.
 struct Checked<'a> {
     session: SessionId,
-    order: &'a Order<'a>,
+    request: &'a CommandRequest<'a>,
     device: Rc<str>,
     args: Json,
     /// It is an emergency stop.
@@ -151,15 +151,15 @@ impl Hub {
         &mut self,
         now: Now,
         id: SessionId,
-        order: &Order<'_>,
+        request: &CommandRequest<'_>,
         fx: &mut Effects,
-    ) -> Result<Ordered, CommandError> {
-        if let Some(known) = self.known_ref(now, id, order) {
+    ) -> Result<Issued, CommandError> {
+        if let Some(known) = self.known_ref(now, id, request) {
             return Ok(known);
         }
-        let checked = self.check_command(now, id, order, fx)?;
+        let checked = self.check_command(now, id, request, fx)?;
         if let Some(id) = self.known_stop(now, &checked, fx) {
-            return Ok(Ordered { id, answer: None });
+            return Ok(Issued { id, answer: None });
         }
         self.has_room_for(&checked)?;
         Ok(self.send(now, checked, fx))
@@ -170,13 +170,13 @@ impl Hub {
         &mut self,
         now: Now,
         id: SessionId,
-        order: &'a Order<'a>,
+        request: &'a CommandRequest<'a>,
         fx: &mut Effects,
     ) -> Result<Checked<'a>, CommandError> {
-        let d = self.devices.get(order.device).ok_or(CommandError::NoDevice)?;
+        let d = self.devices.get(request.device).ok_or(CommandError::NoDevice)?;
         let spec = d
             .describe
-            .command(order.command)
+            .command(request.command)
             .ok_or_else(|| CommandError::NoCommand { known: d.describe.names().collect::<Vec<_>>().join(", ") })?;
         let (anyone, device, describe) = (spec.anyone, d.name.clone(), d.describe.clone());
         if !anyone {
@@ -195,24 +195,24 @@ impl Hub {
                 ControlError::Role => CommandError::Role,
                 _ => CommandError::NoControl(None),
             })?;
-            self.check_age(now, id, order.beat)?;
+            self.check_age(now, id, request.beat)?;
         }
-        if let Some(spec) = describe.command(order.command) {
-            spec.check(order.args).map_err(CommandError::Args)?;
+        if let Some(spec) = describe.command(request.command) {
+            spec.check(request.args).map_err(CommandError::Args)?;
         }
-        Ok(Checked { session: id, order, device, args: order.args.text(), anyone })
+        Ok(Checked { session: id, request, device, args: request.args.text(), anyone })
     }
 
     /// An emergency stop that is on its way already, or for which its session and user have no ration left: the event
     /// under which it stands, if there is one.
     fn known_stop(&mut self, now: Now, stop: &Checked<'_>, fx: &mut Effects) -> Option<EventId> {
-        let Checked { session, order, device, args, anyone: true } = stop else { return None };
+        let Checked { session, request, device, args, anyone: true } = stop else { return None };
         let d = self.devices.get_mut(device)?;
         // pressed again: it is on its way, if nothing was commanded after it that it has to stop
         let moved = d.moved;
-        let same = |p: &&mut Pending| p.anyone && p.id.seq > moved && *p.command == *order.command && p.args == *args;
+        let same = |p: &&mut Pending| p.anyone && p.id.seq > moved && *p.command == *request.command && p.args == *args;
         if let Some(pending) = d.pending.iter_mut().find(same) {
-            order.waiter.into_iter().for_each(|conn| pending.wait(conn));
+            request.waiter.into_iter().for_each(|conn| pending.wait(conn));
             pending.due = true;
             let known = pending.id;
             self.tell_stops(now, device, fx);
@@ -224,7 +224,7 @@ impl Hub {
         if self.ration.take(now.mono, &mut session.stops, &user, args.len()) {
             return None;
         }
-        let stop = Further { device, user: &user, command: order.command, args, waiter: order.waiter };
+        let stop = Further { device, user: &user, command: request.command, args, waiter: request.waiter };
         self.stop_again(now, &stop, fx)
     }
 
@@ -235,19 +235,19 @@ impl Hub {
         }
         let d = self.devices.get(&command.device).ok_or(CommandError::NoDevice)?;
         let busy = d.pending.iter().filter(|p| !p.anyone).count() >= PENDING_MAX;
-        if busy || (command.order.reference.is_some() && !self.has_room_for_ref(command.session, REFS_MAX)) {
+        if busy || (command.request.reference.is_some() && !self.has_room_for_ref(command.session, REFS_MAX)) {
             return Err(CommandError::Busy);
         }
         Ok(())
     }
 
-    fn send(&mut self, now: Now, command: Checked<'_>, fx: &mut Effects) -> Ordered {
-        let Checked { session: id, order, device, args, anyone } = command;
+    fn send(&mut self, now: Now, command: Checked<'_>, fx: &mut Effects) -> Issued {
+        let Checked { session: id, request, device, args, anyone } = command;
         if anyone {
             self.give_up_oldest_stop(now, &device, fx);
         }
         let by = self.somebody(id);
-        let command: Rc<str> = order.command.into();
+        let command: Rc<str> = request.command.into();
         if let Some(s) = self.sessions.get_mut(id) {
             s.active = now.mono;
         }
@@ -256,7 +256,7 @@ impl Hub {
         self.counters.commands += 1;
         self.tell_stops_first(now, &device, !anyone, fx);
         let event = self.record_event(now, what, anyone, fx).id;
-        let waiters = order.waiter.into_iter().collect();
+        let waiters = request.waiter.into_iter().collect();
         if let Some(d) = self.devices.get_mut(&device) {
             if let Some(conn) = d.conn() {
                 let (command, args, by) = (command.clone(), args.clone(), by.user.clone());
@@ -276,7 +276,7 @@ impl Hub {
             self.stop_told(now, &device, &by.user, &command, event);
         }
         let places = if anyone { REFS_OF_STOPS } else { REFS_MAX };
-        if let (Some(reference), true) = (order.reference, self.has_room_for_ref(id, places)) {
+        if let (Some(reference), true) = (request.reference, self.has_room_for_ref(id, places)) {
             self.refs.push_back(Named {
                 session: id,
                 user: by.user.clone(),
@@ -293,7 +293,7 @@ impl Hub {
             self.renew_control(now, &device);
         }
         self.arm_device(&device);
-        Ordered { id: event, answer: None }
+        Issued { id: event, answer: None }
     }
 
     /// Makes room for one more emergency stop.
@@ -315,24 +315,24 @@ impl Hub {
 
     /// What this session's reference means already. That of an emergency stop means nothing else, though something else
     /// was named by it: a script that names all its commands alike stops the machine all the same.
-    fn known_ref(&mut self, now: Now, id: SessionId, order: &Order<'_>) -> Option<Ordered> {
+    fn known_ref(&mut self, now: Now, id: SessionId, request: &CommandRequest<'_>) -> Option<Issued> {
         while self.refs.front().is_some_and(|r| now.mono.since(r.at) >= REF_FOR) {
             self.refs.pop_front();
         }
-        let reference = order.reference?;
-        let anyone = self.is_for_anyone(order.device, order.command);
-        let args = digest(&order.args.text());
-        let same = |r: &&Named| *r.device == *order.device && *r.command == *order.command && r.args == args;
+        let reference = request.reference?;
+        let anyone = self.is_for_anyone(request.device, request.command);
+        let args = digest(&request.args.text());
+        let same = |r: &&Named| *r.device == *request.device && *r.command == *request.command && r.args == args;
         let mut named = self.refs.iter().filter(|r| r.session == id && r.reference == *reference);
         let known = named.find(|r| !anyone || same(r))?;
-        let ordered = Ordered { id: known.id, answer: known.answer() };
-        if ordered.answer.is_none() {
+        let issued = Issued { id: known.id, answer: known.answer() };
+        if issued.answer.is_none() {
             let all = self.devices.values_mut().flat_map(|d| &mut d.pending);
-            for pending in all.filter(|p| p.id == ordered.id) {
-                order.waiter.into_iter().for_each(|conn| pending.wait(conn));
+            for pending in all.filter(|p| p.id == issued.id) {
+                request.waiter.into_iter().for_each(|conn| pending.wait(conn));
             }
         }
-        Some(ordered)
+        Some(issued)
     }
 
     /// Whether the beat that a command names is young enough. Sessions with a page have to name one.

@@ -44,7 +44,7 @@ impl Hub {
             return Err(NoSeat::Stopping.into());
         }
         if spec.tab.as_ref().is_some_and(|tab| tab.n < s.lowest_of(&tab.name)) {
-            return Err(Denied::Ghost);
+            return Err(Denied::Superseded);
         }
         self.ensure_seat(now, id, fx)?;
         if let Some(tab) = &spec.tab {

@@ -25,7 +25,7 @@
 //! | `settings`, `counters` | what the hub is made with, what it counts |
 //!
 //! Two doors lead in: [`Hub::handle`] for what happened, [`Hub::ask`] for what somebody wants and is answered at once.
-//! [`Hub::enter`] stands beside them, since who has no session yet cannot ask. What may be read is in [`View`].
+//! [`Hub::sign_in`] stands beside them, since who has no session yet cannot ask. What may be read is in [`View`].
 //!
 //! A connection that is not a link is unknown here: the loop tells of it by [`Input::PlainLost`].
 
@@ -54,7 +54,7 @@ pub use counters::{Counters, TimesSeen};
 pub use devices::bytes_of_all;
 pub use event_log::Slice;
 pub use input::Input;
-pub use sessions::Newcomer;
+pub use sessions::SignIn;
 pub use settings::{Seed, Settings};
 pub use view::{SessionView, View};
 
@@ -96,7 +96,7 @@ pub struct Hub {
     /// Which emergency stops are events.
     ration: stops::Ration,
     log: EventLog,
-    barred: Vec<sessions::Barred>,
+    evictions: Vec<sessions::Eviction>,
     turned_away: Vec<(PeerAddr, Moment)>,
     counters: Counters,
     names: u64,
@@ -124,7 +124,7 @@ impl Hub {
             device_conns: BTreeMap::new(),
             refs: VecDeque::new(),
             ration: stops::Ration::default(),
-            barred: Vec::new(),
+            evictions: Vec::new(),
             turned_away: Vec::new(),
             counters: Counters::default(),
             names: seed.names,

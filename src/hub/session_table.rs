@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::Newcomer;
+use super::SignIn;
 use super::chat::Bucket;
 use super::roster::Shown;
 use super::session_state::SessionState;
@@ -73,7 +73,7 @@ pub(super) struct TabSeen {
 
 impl Session {
     /// A session without a seat.
-    pub(super) fn new(now: Now, who: &Newcomer<'_>, agent: &str) -> Session {
+    pub(super) fn new(now: Now, who: &SignIn<'_>, agent: &str) -> Session {
         let t = now.mono;
         Session {
             user: Rc::from(who.user),

@@ -11,14 +11,14 @@ use crate::msg::{
 };
 
 /// How long an evicted user is refused from the address they were evicted at.
-pub const BARRED_FOR: Duration = Duration::from_secs(60);
+pub const EVICTED_FOR: Duration = Duration::from_secs(60);
 
 /// Evictions remembered for that: an admin who clicks faster than four a second opens the oldest door again.
-const BARRED_MAX: usize = 256;
+const EVICTIONS_MAX: usize = 256;
 
 /// Somebody with good credentials and without a session's cookie.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Newcomer<'a> {
+pub struct SignIn<'a> {
     /// User name.
     pub user: &'a str,
     /// What that user may do.
@@ -37,7 +37,7 @@ pub struct Newcomer<'a> {
 
 /// An evicted user and where.
 #[derive(Debug)]
-pub(super) struct Barred {
+pub(super) struct Eviction {
     user: Rc<str>,
     addr: PeerAddr,
     until: Moment,
@@ -57,7 +57,7 @@ impl Hub {
     /// The session of somebody with good credentials, and its cookie for the answer: one that the request may join,
     /// or a new one, without a seat yet. A door of its own: who has no session yet has no name to ask by, and the request
     /// goes on with the answer.
-    pub fn enter(&mut self, now: Now, who: Newcomer<'_>) -> (SessionId, [u8; 16]) {
+    pub fn sign_in(&mut self, now: Now, who: SignIn<'_>) -> (SessionId, [u8; 16]) {
         let agent = cut(who.agent, Member::AGENT_MAX);
         if let Some(id) = self.join_for(now, &who, agent) {
             if let Some(s) = self.sessions.get_mut(id) {
@@ -78,7 +78,7 @@ impl Hub {
     /// One client's requests come in parallel, before the first answer has brought the cookie. The same unknown
     /// cookie says that they are one client's; else the same user, address and agent do, unless a cookie says
     /// otherwise. On a unix listener all clients have one address and often one agent.
-    fn join_for(&mut self, now: Now, who: &Newcomer<'_>, agent: &str) -> Option<SessionId> {
+    fn join_for(&mut self, now: Now, who: &SignIn<'_>, agent: &str) -> Option<SessionId> {
         if let Some(stale) = &who.stale {
             let found = self.sessions.by_stale(who.user, who.addr, stale);
             if let Some(id) = found.filter(|&id| self.may_join(now, id, |s| s.stale == Some(*stale), who)) {
@@ -98,7 +98,7 @@ impl Hub {
     }
 
     /// The hash has only found it; what it stands for decides.
-    fn may_join(&mut self, now: Now, id: SessionId, fits: impl Fn(&Session) -> bool, who: &Newcomer<'_>) -> bool {
+    fn may_join(&mut self, now: Now, id: SessionId, fits: impl Fn(&Session) -> bool, who: &SignIn<'_>) -> bool {
         if self.forget_expired(now, id) {
             return false;
         }
@@ -134,12 +134,12 @@ impl Hub {
         }
     }
 
-    /// Whether this user was evicted at this address less than [`BARRED_FOR`] ago.
-    pub(super) fn barred(&self, now: Now, user: &str, addr: PeerAddr) -> bool {
-        self.barred.iter().any(|b| b.until > now.mono && b.addr == addr && &*b.user == user)
+    /// Whether this user was evicted at this address less than [`EVICTED_FOR`] ago.
+    pub(super) fn is_evicted(&self, now: Now, user: &str, addr: PeerAddr) -> bool {
+        self.evictions.iter().any(|b| b.until > now.mono && b.addr == addr && &*b.user == user)
     }
 
-    /// An admin takes the seat of `id` away; its user is refused from that address for [`BARRED_FOR`].
+    /// An admin takes the seat of `id` away; its user is refused from that address for [`EVICTED_FOR`].
     ///
     /// # Errors
     /// `by` is no admin; nobody of that name has a seat.
@@ -149,11 +149,11 @@ impl Hub {
         }
         let Some(s) = self.sessions.get(id).filter(|s| s.seat.is_some()) else { return Err(EvictError::Nobody) };
         let (user, addr) = (s.user.clone(), s.addr);
-        self.barred.retain(|b| b.until > now.mono);
-        if self.barred.len() >= BARRED_MAX {
-            self.barred.remove(0);
+        self.evictions.retain(|b| b.until > now.mono);
+        if self.evictions.len() >= EVICTIONS_MAX {
+            self.evictions.remove(0);
         }
-        self.barred.push(Barred { user, addr, until: now.mono + BARRED_FOR });
+        self.evictions.push(Eviction { user, addr, until: now.mono + EVICTED_FOR });
         self.end(now, id, LeftReason::Evicted, fx);
         Ok(())
     }

@@ -144,21 +144,21 @@ impl World {
 
     // Who comes.
 
-    pub(super) fn newcomer<'a>(&mut self, user: &'a str, addr: PeerAddr, agent: &'a str) -> Newcomer<'a> {
+    pub(super) fn newcomer<'a>(&mut self, user: &'a str, addr: PeerAddr, agent: &'a str) -> SignIn<'a> {
         self.secret += 1;
         let role = match user {
             "admin" => Role::Admin,
             "vic" => Role::Viewer,
             _ => Role::Operator,
         };
-        Newcomer { user, role, addr, agent, stale: None, last: None, random: self.secret.to_le_bytes() }
+        SignIn { user, role, addr, agent, stale: None, last: None, random: self.secret.to_le_bytes() }
     }
 
     /// A browser of its own that has shown its cookie.
     pub(super) fn browser(&mut self, user: &str, addr: PeerAddr) -> SessionId {
         let agent = format!("Browser {}", self.secret);
         let who = self.newcomer(user, addr, &agent);
-        let (id, cookie) = self.hub.enter(self.now(), who);
+        let (id, cookie) = self.hub.sign_in(self.now(), who);
         assert_eq!(self.by_cookie(&cookie).map(|v| v.id), Some(id));
         self.settle();
         id
@@ -166,7 +166,7 @@ impl World {
 
     pub(super) fn curl(&mut self, user: &str, addr: PeerAddr) -> SessionId {
         let who = self.newcomer(user, addr, "curl/8");
-        self.hub.enter(self.now(), who).0
+        self.hub.sign_in(self.now(), who).0
     }
 
     // What they do.

@@ -27,7 +27,7 @@ pub struct SessionView {
     /// Wall-clock milliseconds: since it has the seat, or else since it began.
     pub since_ms: u64,
     /// Over for good, and why: `evicted`, `idle`, `logout` or `replaced`. Its cookie opens nothing any more:
-    /// `tab=` requests get 403, others need good credentials and then [`Hub::enter`].
+    /// `tab=` requests get 403, others need good credentials and then [`Hub::sign_in`].
     pub ended: Option<LeftReason>,
 }
 
@@ -71,9 +71,9 @@ impl<'a> View<'a> {
         Some(SessionView { id, user, role, addr, seat: s.seat, since_ms: s.since_ms, ended })
     }
 
-    /// Whether this user was evicted at this address less than `BARRED_FOR` (`sessions`) ago.
+    /// Whether this user was evicted at this address less than `EVICTED_FOR` (`sessions`) ago.
     pub fn is_evicted(self, now: Now, user: &str, addr: PeerAddr) -> bool {
-        self.0.barred(now, user, addr)
+        self.0.is_evicted(now, user, addr)
     }
 
     /// Whether [`Ask::Serve`](super::Ask::Serve) would find a seat; tells nobody. For the check before a body is read.

@@ -8,7 +8,7 @@ use crate::http::auth::{Basic, COOKIES_MAX, basic, cookies};
 use crate::http::host::{Authority, Host, origin_of};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
-use crate::hub::{Input, Newcomer, SessionView};
+use crate::hub::{Input, SessionView, SignIn};
 use crate::msg::LeftReason;
 use crate::routes::Refused;
 use crate::routes::gate::{Job, Key, Look, Verdict};
@@ -251,8 +251,8 @@ fn enter(ctx: &mut Ctx<'_>, request: &Request<'_>, user: Rc<str>, stale: Option<
     // a new session takes the secret; most requests join one, and leave it for the next
     let random = ctx.site.secret.take().unwrap_or_else(|| (ctx.random)());
     let newcomer =
-        Newcomer { user: &user, role, addr: ctx.peer.addr, agent: &agent, stale, last: ctx.peer.session, random };
-    let (session, cookie) = ctx.hub.enter(ctx.now, newcomer);
+        SignIn { user: &user, role, addr: ctx.peer.addr, agent: &agent, stale, last: ctx.peer.session, random };
+    let (session, cookie) = ctx.hub.sign_in(ctx.now, newcomer);
     if cookie != random {
         ctx.site.secret = Some(random);
     }

@@ -57,7 +57,7 @@ pub(super) fn told(ctx: &Ctx<'_>, device: &str, command: &str, why: Denied) -> R
         Denied::Evict(EvictError::Nobody) => {
             Refusal::new(404, "not_found", "there is no member with that session; see /api/roster")
         }
-        Denied::Seat(_) | Denied::Ghost => unsaid(ctx, SayError::NoSeat),
+        Denied::Seat(_) | Denied::Superseded => unsaid(ctx, SayError::NoSeat),
     }
 }
 

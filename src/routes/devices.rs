@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ask;
 use crate::config::parse_duration;
-use crate::hub::{Ask, Asked, Done, Order, Ordered, Take, Wish};
+use crate::hub::{Ask, Asked, CommandRequest, ControlAction, Done, Issued, Take};
 use crate::json;
 use crate::msg::{ConnId, Event, EventId, Role, SessionId, What};
 use crate::routes::denied::{Refusal, told};
@@ -31,7 +31,7 @@ const ACTIONS: &str = r#"`action` has to be "take", "release", "give" or "force"
 pub(super) fn control(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let done = ask::control(call.param, call.body)
         .map_err(Refusal::shape)
-        .and_then(|wish| change_control(ctx, call.caller.session, &wish));
+        .and_then(|control| change_control(ctx, call.caller.session, &control));
     match done {
         Ok(done) => json(200, |o| {
             o.text("device", call.param);
@@ -52,25 +52,25 @@ pub(super) fn control(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 /// # Errors
 /// What to tell whoever asked.
 pub fn change_control(ctx: &mut Ctx<'_>, session: SessionId, control: &ask::Control) -> Result<Done, Refusal> {
-    let wish = wish(control)?;
+    let action = action(control)?;
     let device = &*control.device;
-    ctx.ask(session, Ask::Control { device, wish }).map_err(|why| told(ctx, device, "", why))
+    ctx.ask(session, Ask::Control { device, action }).map_err(|why| told(ctx, device, "", why))
 }
 
-fn wish(control: &ask::Control) -> Result<Wish, Refusal> {
+fn action(control: &ask::Control) -> Result<ControlAction, Refusal> {
     let force = match control.action.as_str() {
         "take" => false,
         "force" => true,
-        "release" => return Ok(Wish::Release),
+        "release" => return Ok(ControlAction::Release),
         "give" => {
             let to = control.to.as_deref().and_then(|to| to.parse().ok());
-            return to.map(Wish::Give).ok_or(Refusal::shape("`to` has to name a session; see /api/roster"));
+            return to.map(ControlAction::Give).ok_or(Refusal::shape("`to` has to name a session; see /api/roster"));
         }
         _ => return Err(Refusal::shape(ACTIONS)),
     };
     match control.lease.as_deref().map(parse_duration) {
-        None => Ok(Wish::Take(Take { lease: None, force })),
-        Some(Ok(lease)) => Ok(Wish::Take(Take { lease: Some(lease), force })),
+        None => Ok(ControlAction::Take(Take { lease: None, force })),
+        Some(Ok(lease)) => Ok(ControlAction::Take(Take { lease: Some(lease), force })),
         Some(Err(fault)) => Err(Refusal::new(400, "shape", format!("`lease`: {fault}"))),
     }
 }
@@ -85,8 +85,8 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         Some(Err(fault)) => return super::bad_query("wait", &fault),
     };
     // who may is decided before what the body says; only it says whether everybody may
-    let order = ask::command(call.param, call.body);
-    if order.as_ref().is_ok_and(|order| is_stop(ctx, order)) {
+    let command = ask::command(call.param, call.body);
+    if command.as_ref().is_ok_and(|command| is_stop(ctx, command)) {
         // a sign of life; a stop passes whatever has become of its session meanwhile
         let _ = ctx.ask(call.caller.session, Ask::Serve(Asked::Read));
     } else {
@@ -106,11 +106,11 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
         }
     }
     let conn = ctx.peer.conn;
-    let done = order.map_err(Refusal::shape);
-    let done = done.and_then(|order| send(ctx, call.caller.session, &order, wait.map(|_| conn)));
+    let done = command.map_err(Refusal::shape);
+    let done = done.and_then(|command| send(ctx, call.caller.session, &command, wait.map(|_| conn)));
     match (wait, done) {
-        (Some(_), Ok(Done::Ordered(Ordered { answer: Some(answer), .. }))) => answered(&answer).into(),
-        (Some(wait), Ok(Done::Ordered(Ordered { id, .. }))) => Reply::Hold { command: id, until: ctx.now.mono + wait },
+        (Some(_), Ok(Done::Issued(Issued { answer: Some(answer), .. }))) => answered(&answer).into(),
+        (Some(wait), Ok(Done::Issued(Issued { id, .. }))) => Reply::Hold { command: id, until: ctx.now.mono + wait },
         (_, Ok(done)) => json(202, |o| {
             if let Some(id) = done.id() {
                 o.shown("id", id);
@@ -123,8 +123,8 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 
 /// Whether it is an emergency stop, which everybody with a name may give at any time: the device's description says so.
 /// Asked once for each carrier, before anything else is; the hub goes by the same word of the description.
-fn is_stop(ctx: &Ctx<'_>, order: &ask::Command) -> bool {
-    ctx.hub.view().is_for_anyone(&order.device, &order.command)
+fn is_stop(ctx: &Ctx<'_>, request: &ask::Command) -> bool {
+    ctx.hub.view().is_for_anyone(&request.device, &request.command)
 }
 
 /// Sends the command; for every carrier. `waiter`: the connection whose request waits for the answer.
@@ -140,7 +140,7 @@ pub fn send(
     if let (Some(flaw), false) = (ask.flaw, is_stop(ctx, ask)) {
         return Err(Refusal::shape(flaw));
     }
-    let order = Order {
+    let request = CommandRequest {
         device: &ask.device,
         command: &ask.command,
         args: &ask.args,
@@ -148,7 +148,7 @@ pub fn send(
         reference: ask.reference.as_ref(),
         waiter,
     };
-    let done = ctx.ask(session, Ask::Command(&order));
+    let done = ctx.ask(session, Ask::Command(&request));
     done.map_err(|why| told(ctx, &ask.device, &ask.command, why))
 }
 

@@ -35,7 +35,7 @@ pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: 
     link.opening(&mut opening);
     match ctx.ask(call.caller.session, Ask::Link { conn: ctx.peer.conn, spec }) {
         Ok(_) => {}
-        Err(Denied::Ghost) => {
+        Err(Denied::Superseded) => {
             let mut body = Vec::new();
             Sse::events(false).farewell(CloseReason::Replaced, &mut body);
             return Full::new(200, EVENT_STREAM, body).into();

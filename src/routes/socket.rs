@@ -26,7 +26,7 @@ pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     match ctx.ask(call.caller.session, Ask::Link { conn: ctx.peer.conn, spec }) {
         Ok(_) => {}
         // a page cannot see the status of a handshake: it is told over the socket
-        Err(Denied::Ghost) => ctx.fx.push(Effect::Close { conn: ctx.peer.conn, why: CloseReason::Replaced }),
+        Err(Denied::Superseded) => ctx.fx.push(Effect::Close { conn: ctx.peer.conn, why: CloseReason::Replaced }),
         Err(why) => return full::answer(ctx, request, why).into(),
     }
     Reply::Upgrade { link: Box::new(Ws::page()), accept, beats, carries: true }

@@ -9,7 +9,7 @@ use crate::msg::{Evidence, LinkEnd};
 fn enter(w: &mut World, user: &str, from: PeerAddr, agent: &str, stale: Option<u8>) -> SessionId {
     let mut who = w.newcomer(user, from, agent);
     who.stale = stale.map(|b| [b; 16]);
-    let id = w.hub.enter(w.now(), who).0;
+    let id = w.hub.sign_in(w.now(), who).0;
     w.settle();
     id
 }
@@ -236,7 +236,7 @@ fn a_page_has_one_link_and_its_ghosts_are_known() {
     assert_eq!(w.tab(ann, 1, "t", 5), Ok(()));
     assert_eq!(w.tab(ann, 2, "t", 6), Ok(()));
     w.expect_closed(&[(1, CloseReason::Replaced)]);
-    assert_eq!(w.tab(ann, 3, "t", 5), Err(Denied::Ghost));
+    assert_eq!(w.tab(ann, 3, "t", 5), Err(Denied::Superseded));
     assert_eq!(w.tab(ann, 4, "other", 1), Ok(()), "another page");
     // A browser that reconnects by itself asks with the same number.
     assert_eq!(w.tab(ann, 5, "t", 6), Ok(()));
@@ -260,7 +260,7 @@ fn after_goodbye_only_a_new_number_opens_a_link() {
     w.bye(ann, "t", 5);
     w.settle();
     w.expect_closed(&[(1, CloseReason::Closed)]);
-    assert_eq!(w.tab(ann, 2, "t", 5), Err(Denied::Ghost));
+    assert_eq!(w.tab(ann, 2, "t", 5), Err(Denied::Superseded));
     w.at(2_999).expect(9, &[]);
     assert_eq!(w.tab(ann, 3, "t", 6), Ok(()));
     w.fin(3).after(3_000).expect(9, &["left ann@2 closed"]);
@@ -283,5 +283,5 @@ fn of_too_many_pages_the_oldest_is_forgotten() {
         w.bye(ann, &format!("t{i}"), 5);
     }
     assert_eq!(w.tab(ann, 1, "t0", 1), Ok(()));
-    assert_eq!(w.tab(ann, 2, "t2", 1), Err(Denied::Ghost));
+    assert_eq!(w.tab(ann, 2, "t2", 1), Err(Denied::Superseded));
 }

@@ -470,9 +470,9 @@ fn the_session_of_the_request_before_on_a_connection_is_joined_only_by_the_same_
     let mut w = World::new();
     let first = w.curl("ann", addr(2));
     let enter = |w: &mut World, user: &str, addr, agent: &str, last| {
-        let who = Newcomer { last, ..w.newcomer(user, addr, agent) };
+        let who = SignIn { last, ..w.newcomer(user, addr, agent) };
         let now = w.now();
-        w.hub.enter(now, who).0
+        w.hub.sign_in(now, who).0
     };
     assert_eq!(enter(&mut w, "ann", addr(2), "curl/8", Some(first)), first);
     for (user, addr, agent) in [("bob", addr(2), "curl/8"), ("ann", addr(3), "curl/8"), ("ann", addr(2), "wget")] {

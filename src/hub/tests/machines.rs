@@ -157,11 +157,11 @@ impl World {
     }
 
     pub(super) fn take_by(&mut self, id: SessionId, device: &str, take: Take) -> Result<Controlled, ControlError> {
-        self.control(id, device, Wish::Take(take))
+        self.control(id, device, ControlAction::Take(take))
     }
 
-    fn control(&mut self, id: SessionId, device: &str, wish: Wish) -> Result<Controlled, ControlError> {
-        match self.wants(id, Ask::Control { device, wish }) {
+    fn control(&mut self, id: SessionId, device: &str, action: ControlAction) -> Result<Controlled, ControlError> {
+        match self.wants(id, Ask::Control { device, action }) {
             Ok(Done::Controlled(done)) => Ok(done),
             Err(Denied::Control(why)) => Err(why),
             other => panic!("{other:?}"),
@@ -173,16 +173,16 @@ impl World {
     }
 
     pub(super) fn release(&mut self, id: SessionId, device: &str) -> Result<Controlled, ControlError> {
-        self.control(id, device, Wish::Release)
+        self.control(id, device, ControlAction::Release)
     }
 
     pub(super) fn give(&mut self, id: SessionId, device: &str, to: SessionId) -> Result<Controlled, ControlError> {
-        self.control(id, device, Wish::Give(to))
+        self.control(id, device, ControlAction::Give(to))
     }
 
-    pub(super) fn order(&mut self, id: SessionId, order: &Order<'_>) -> Result<Ordered, CommandError> {
+    pub(super) fn order(&mut self, id: SessionId, order: &CommandRequest<'_>) -> Result<Issued, CommandError> {
         match self.wants(id, Ask::Command(order)) {
-            Ok(Done::Ordered(done)) => Ok(done),
+            Ok(Done::Issued(done)) => Ok(done),
             Err(Denied::Command(why)) => Err(why),
             other => panic!("{other:?}"),
         }
@@ -192,7 +192,7 @@ impl World {
     pub(super) fn command(&mut self, id: SessionId, command: &str, args: &str) -> Result<u64, CommandError> {
         let args = Args::new(Some(json(args))).expect("an object");
         let beat = self.hub.has_page(id).then(|| self.hub.view().beat_number(self.now()));
-        let order = Order { device: "pump", command, args: &args, beat, reference: None, waiter: None };
+        let order = CommandRequest { device: "pump", command, args: &args, beat, reference: None, waiter: None };
         self.order(id, &order).map(|done| done.id.seq)
     }
 

@@ -8,7 +8,8 @@ fn a_command_is_in_the_log_before_the_device_gets_it_and_is_answered_once() {
     let now = w.now();
     let args = Args::new(Some(json(r#"{"rpm":900}"#))).expect("an object");
     let beat = Some(w.hub.view().beat_number(now));
-    let order = Order { device: "pump", command: "speed", args: &args, beat, reference: None, waiter: Some(conn(30)) };
+    let order =
+        CommandRequest { device: "pump", command: "speed", args: &args, beat, reference: None, waiter: Some(conn(30)) };
     let done = w.hub.ask(now, ann, Ask::Command(&order), &mut w.fx).expect("sent");
     let id = done.id().expect("an event");
     let kinds: Vec<&str> =
@@ -38,7 +39,7 @@ fn refusals_come_in_their_order_and_nothing_reaches_the_device() {
     let fresh = w.hub.view().beat_number(w.now());
     let order = |command: &'static str, beat: Option<u64>| (command, beat);
     let ask = |w: &mut World, id: SessionId, device: &str, (command, beat): (&str, Option<u64>)| {
-        w.order(id, &Order { device, command, args: &args, beat, reference: None, waiter: None }).map(|_| ())
+        w.order(id, &CommandRequest { device, command, args: &args, beat, reference: None, waiter: None }).map(|_| ())
     };
     w.device_news(50);
     assert_eq!(ask(&mut w, ann, "fan", order("speed", None)), Err(CommandError::NoDevice));
@@ -67,8 +68,14 @@ fn the_age_of_a_command_is_that_of_the_beat_it_names() {
         let beat = Some(w.hub.view().beat_number(w.now()));
         // the page goes on answering; only this command was on its way for so long
         w.live(20_000 + age_ms);
-        let order =
-            Order { device: "pump", command: "start", args: &Args::default(), beat, reference: None, waiter: None };
+        let order = CommandRequest {
+            device: "pump",
+            command: "start",
+            args: &Args::default(),
+            beat,
+            reference: None,
+            waiter: None,
+        };
         assert_eq!(w.order(ann, &order).is_ok(), good, "{age_ms} ms");
     }
 }
@@ -86,8 +93,14 @@ fn a_beat_that_came_over_an_earlier_link_is_as_old_as_it_can_be() {
         let n = w.hub.view().beat_number(w.now());
         w.happens(Input::BeatSent { conn: conn(3), n });
         w.live(ms);
-        let order =
-            Order { device: "pump", command: "start", args: &Args::default(), beat, reference: None, waiter: None };
+        let order = CommandRequest {
+            device: "pump",
+            command: "start",
+            args: &Args::default(),
+            beat,
+            reference: None,
+            waiter: None,
+        };
         assert_eq!(w.order(ann, &order).is_ok(), good, "at {ms} ms");
     }
 }
@@ -97,11 +110,18 @@ fn a_beat_from_before_the_board_slept_makes_a_command_stale() {
     let (mut w, ann) = held();
     let beat = Some(w.hub.view().beat_number(w.now()));
     w.happens(Input::Slept(Duration::from_secs(4)));
-    let order = Order { device: "pump", command: "start", args: &Args::default(), beat, reference: None, waiter: None };
+    let order = CommandRequest {
+        device: "pump",
+        command: "start",
+        args: &Args::default(),
+        beat,
+        reference: None,
+        waiter: None,
+    };
     assert!(matches!(w.order(ann, &order), Err(CommandError::Stale { .. })));
     w.live(10_500);
     let beat = Some(w.hub.view().beat_number(w.now()));
-    assert!(w.order(ann, &Order { beat, ..order }).is_ok());
+    assert!(w.order(ann, &CommandRequest { beat, ..order }).is_ok());
 }
 
 #[test]
@@ -126,7 +146,7 @@ fn the_same_reference_of_a_session_does_a_command_once_for_a_minute() {
     let (mut w, ann) = held();
     let reference = Ref::from_json("\"a\"");
     let args = Args::default();
-    let order = |w: &World| Order {
+    let order = |w: &World| CommandRequest {
         device: "pump",
         command: "start",
         args: &args,
@@ -136,7 +156,7 @@ fn the_same_reference_of_a_session_does_a_command_once_for_a_minute() {
     };
     let ask = order(&w);
     let first = w.order(ann, &ask).expect("sent");
-    assert_eq!(w.order(ann, &Order { waiter: Some(conn(31)), ..ask }).expect("the same"), first);
+    assert_eq!(w.order(ann, &CommandRequest { waiter: Some(conn(31)), ..ask }).expect("the same"), first);
     w.answers(50, first.id.seq, true);
     assert_eq!(w.machines.answered.len(), 2, "both requests are answered");
     w.live(69_999);
@@ -156,7 +176,8 @@ fn an_emergency_stop_gets_through_though_something_else_was_named_like_it() {
     let ask = |w: &mut World, command: &str, args: &str| {
         let args = Args::new(Some(json(args))).expect("an object");
         let beat = Some(w.hub.view().beat_number(w.now()));
-        let order = Order { device: "pump", command, args: &args, beat, reference: reference.as_ref(), waiter: None };
+        let order =
+            CommandRequest { device: "pump", command, args: &args, beat, reference: reference.as_ref(), waiter: None };
         w.order(ann, &order).expect("sent").id.seq
     };
     let start = ask(&mut w, "start", "{}");
@@ -179,13 +200,14 @@ fn stops_without_end_keep_nobody_from_naming_commands() {
     for n in 0..3000 {
         let reference = Ref::from_json(&n.to_string());
         let reference = reference.as_ref();
-        let order = Order { device: "pump", command: "stop", args: &args, beat: None, reference, waiter: None };
+        let order =
+            CommandRequest { device: "pump", command: "stop", args: &args, beat: None, reference, waiter: None };
         let id = w.order(vic, &order).expect("a stop is always sent").id;
         w.answers(50, id.seq, true);
     }
     let (beat, reference) = (Some(w.hub.view().beat_number(w.now())), Ref::from_json("1"));
     let reference = reference.as_ref();
-    let order = Order { device: "pump", command: "start", args: &args, beat, reference, waiter: None };
+    let order = CommandRequest { device: "pump", command: "start", args: &args, beat, reference, waiter: None };
     let id = w.order(ann, &order).expect("sent").id;
     assert_eq!(w.order(ann, &order).map(|known| known.id), Ok(id), "and it is known by its name");
 }
@@ -194,7 +216,8 @@ fn stops_without_end_keep_nobody_from_naming_commands() {
 fn a_stop_that_is_pressed_again_and_again_is_waited_for_by_a_bounded_number() {
     let (mut w, ann) = held();
     let args = Args::default();
-    let order = |waiter| Order { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
+    let order =
+        |waiter| CommandRequest { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
     let id = w.order(ann, &order(Some(conn(1000)))).expect("sent").id;
     for n in 0..3000 {
         let waiter = if n < 2000 { conn(1000) } else { conn(n) };
@@ -231,7 +254,8 @@ fn an_emergency_stop_gets_through_whoever_sends_it_and_however_busy_the_device_i
     let mut stop = |w: &mut World, args: &str| {
         let args = Args::new(Some(json(args))).expect("an object");
         let waiter = waiters.next().map(conn);
-        let order = Order { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
+        let order =
+            CommandRequest { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
         w.order(vic, &order).map(|done| done.id.seq)
     };
     let id = stop(&mut w, "{}").expect("sent");
@@ -256,13 +280,16 @@ fn references_that_one_user_takes_leave_others_theirs_and_long_results_are_kept_
     let ask = |w: &mut World, id: SessionId, n: u64| {
         let (beat, reference) = (Some(w.hub.view().beat_number(w.now())), Ref::from_json(&n.to_string()));
         let reference = reference.as_ref();
-        let done = w.order(id, &Order { device: "pump", command: "start", args: &args, beat, reference, waiter: None });
-        if let Ok(Ordered { id: EventId { seq, .. }, answer: None }) = done {
+        let done = w.order(
+            id,
+            &CommandRequest { device: "pump", command: "start", args: &args, beat, reference, waiter: None },
+        );
+        if let Ok(Issued { id: EventId { seq, .. }, answer: None }) = done {
             w.answers(50, seq, true);
         }
         done
     };
-    let result = |known: &Ordered| match &known.answer.as_ref().expect("answered").what {
+    let result = |known: &Issued| match &known.answer.as_ref().expect("answered").what {
         What::Answered { ok: Some(true), result, .. } => result.to_string(),
         other => panic!("{other:?}"),
     };

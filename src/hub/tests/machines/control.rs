@@ -339,7 +339,7 @@ fn an_answer_to_a_beat_from_before_the_board_slept_keeps_no_control_on_any_link(
     w.happens(Input::BeatSent { conn: conn(101), n: n + 1 });
     w.answer(ann, "tab1", n, &["pump"]);
     w.settle();
-    let order = Order {
+    let order = CommandRequest {
         device: "pump",
         command: "start",
         args: &Args::default(),

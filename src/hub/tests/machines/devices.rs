@@ -142,7 +142,8 @@ fn a_stall_of_the_server_makes_no_device_fit_for_commands_and_none_alive_for_eve
     w.hang(50);
     w.ms = 16_000;
     w.happens(Input::StoodStill(Duration::from_secs(2)));
-    let order = Order { device: "pump", command: "start", args: &args, beat: beat(&w), reference: None, waiter: None };
+    let order =
+        CommandRequest { device: "pump", command: "start", args: &args, beat: beat(&w), reference: None, waiter: None };
     assert!(matches!(w.order(ann, &order), Err(CommandError::Suspect)), "not heard for 2 s: it would run late");
     // one `silent_after` more at most, however often the server stands still
     while w.ms < 23_000 {

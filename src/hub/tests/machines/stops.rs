@@ -6,7 +6,7 @@ use super::*;
 fn stop(w: &mut World, id: SessionId, args: &str, waiter: Option<u16>) -> u64 {
     let args = Args::new(Some(json(args))).expect("an object");
     let waiter = waiter.map(conn);
-    let order = Order { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
+    let order = CommandRequest { device: "pump", command: "stop", args: &args, beat: None, reference: None, waiter };
     w.order(id, &order).expect("a stop is always sent").id.seq
 }
 

@@ -166,7 +166,8 @@ impl Model {
         // The newest beat that its link was sent is at most as old as its newest answer.
         let beat = p.link.map(|_| newest - old);
         let args = Args::default();
-        let order = Order { device: DEVICES[m], command: "start", args: &args, beat, reference: None, waiter: None };
+        let order =
+            CommandRequest { device: DEVICES[m], command: "start", args: &args, beat, reference: None, waiter: None };
         let done = self.w.order(p.id, &order);
         let machine = &self.machines[m];
         let suspect = self.w.ms >= machine.heard + 1_200;
@@ -198,8 +199,14 @@ impl Model {
     fn stop(&mut self, m: usize) {
         let vic = self.w.curl("vic", addr(250));
         let args = Args::new(Some(json(if self.dice.roll(2) == 0 { "{}" } else { "{\"hard\":true}" }))).expect("args");
-        let order =
-            Order { device: DEVICES[m], command: "stop", args: &args, beat: None, reference: None, waiter: None };
+        let order = CommandRequest {
+            device: DEVICES[m],
+            command: "stop",
+            args: &args,
+            beat: None,
+            reference: None,
+            waiter: None,
+        };
         let done = self.w.order(vic, &order);
         assert_eq!(done.is_ok(), self.machines[m].link.is_some());
         if let Ok(done) = done {
