@@ -148,7 +148,6 @@ pub(super) fn broken<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId, erro
         (true, Some(evidence)) => {
             let end = LinkEnd::Lost { after, evidence };
             driver.shared.tell_hub(now, Input::LinkEnded { conn: id, end });
-            conn.state.parked = Some(now.mono); // the hub has been told; the socket is of no use any more
         }
         // a reset of a plain connection says nothing of the person: browsers drop connections at will
         (false, Some(evidence)) if evidence != Evidence::Reset && conn.state.parked.is_none() => {
