@@ -92,7 +92,7 @@ impl Draft {
                     ValueInner::Table(keys) => {
                         for (key, value) in keys {
                             let path = format!("{name}.{}", key.name);
-                            self.item(paths, &path, value, at(key.span.start), &at, items);
+                            self.keep(item(paths, &path, value, at(key.span.start), &at), items);
                         }
                     }
                     _ => {
@@ -101,26 +101,15 @@ impl Draft {
                     }
                 }
             } else {
-                self.item(paths, name, value, at(key.span.start), &at, items);
+                self.keep(item(paths, name, value, at(key.span.start), &at), items);
             }
         }
     }
 
-    fn item(
-        &mut self,
-        paths: &[&'static str],
-        path: &str,
-        value: Value<'_>,
-        key: Place,
-        at: &dyn Fn(usize) -> Place,
-        items: &mut Vec<Item>,
-    ) {
-        match paths.iter().find(|p| **p == path) {
-            Some(known) => {
-                let place = at(value.span.start);
-                items.push(Item { path: known, given: given(value, at), place });
-            }
-            None => self.mistakes.push(Mistake { place: key, what: nearest::unknown(path, paths) }),
+    fn keep(&mut self, item: Result<Item, Mistake>, items: &mut Vec<Item>) {
+        match item {
+            Ok(item) => items.push(item),
+            Err(mistake) => self.mistakes.push(mistake),
         }
     }
 
@@ -242,6 +231,23 @@ pub(super) fn place(file: &Path, text: &str, offset: usize) -> Place {
         file: file.into(),
         line: before.bytes().filter(|b| *b == b'\n').count() + 1,
         column: line.chars().count() + 1,
+    }
+}
+
+/// One setting of the file: its name was read at `key`.
+fn item(
+    paths: &[&'static str],
+    path: &str,
+    value: Value<'_>,
+    key: Place,
+    at: &dyn Fn(usize) -> Place,
+) -> Result<Item, Mistake> {
+    match paths.iter().find(|p| **p == path) {
+        Some(known) => {
+            let place = at(value.span.start);
+            Ok(Item { path: known, given: given(value, at), place })
+        }
+        None => Err(Mistake { place: key, what: nearest::unknown(path, paths) }),
     }
 }
 

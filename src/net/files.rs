@@ -79,26 +79,11 @@ impl Site {
         envelope: &Envelope<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
-        self.error_with(now, refusal, &[], request, envelope, out)
-    }
-
-    fn error_with(
-        &mut self,
-        now: Now,
-        refusal: &Refusal<'_>,
-        fields: &[(&'static str, &'static str)],
-        request: Option<&Request<'_>>,
-        envelope: &Envelope<'_>,
-        out: &mut Vec<u8>,
-    ) -> Served {
         let status = refusal.status;
         let audience = Audience::of(request);
         if audience != Audience::Program && request.is_some() {
             if let Some((content_type, data)) = self.folder.as_mut().and_then(|f| f.error_page(now, status)) {
                 start_head(out, status, envelope);
-                for (name, value) in fields {
-                    push_field(out, name, value.as_bytes());
-                }
                 push_body_fields(out, &content_type, data.len() as u64);
                 out.extend_from_slice(b"Cache-Control: no-store\r\n");
                 end_head(out);
@@ -111,9 +96,7 @@ impl Site {
                 return other(status, body);
             }
         }
-        let mut full = Full::error(status, refusal.word, refusal.message, audience);
-        full.fields.extend(fields.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
-        full.write(out, envelope);
+        Full::error(status, refusal.word, refusal.message, audience).write(out, envelope);
         other(status, Body::None)
     }
 }
@@ -125,7 +108,9 @@ impl Pages for Site {
                 501 => Refusal { status, word: "not_implemented", message: "This server does not know that method." },
                 _ => Refusal { status, word: "method", message: "This can only be read: use GET, HEAD or OPTIONS." },
             };
-            return self.error_with(now, &refusal, &[("Allow", ALLOW_READ)], Some(request), envelope, out);
+            let mut extra = envelope.extra.to_vec();
+            push_field(&mut extra, "Allow", ALLOW_READ.as_bytes());
+            return self.error(now, &refusal, Some(request), &Envelope { extra: &extra, ..*envelope }, out);
         }
         if request.path == "*" {
             start_head(out, 204, envelope);
