@@ -7,10 +7,10 @@
 //! they are no more than `limits.link_queue` for each kind of link.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use crate::config::Config;
-use crate::msg::{ConnId, PeerAddr};
+use crate::msg::ConnId;
+pub use crate::msg::Party;
 
 /// Bytes that one party may make us keep beside its largest debt, at least: a page on a slow line is owed one long
 /// `hello`, and may have a few siblings.
@@ -21,17 +21,6 @@ const ALL: u64 = 8 << 20;
 
 /// Shorter answers always have room: they are no longer than what any request may get.
 const LONG: u64 = 16 << 10;
-
-/// Whose debt something is.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Party {
-    /// A user, in all sessions together.
-    User(Rc<str>),
-    /// A welcomed device. It has one link with bounds of its own, and is never the one that has to go.
-    Device(Rc<str>),
-    /// A peer without a name, by its address or IPv6 /64.
-    Network(PeerAddr),
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -177,6 +166,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::msg::PeerAddr;
 
     fn ledger() -> Ledger {
         Ledger::new(&Config::default())

@@ -65,8 +65,30 @@ fn what_strangers_make_it_write_is_rationed_and_cut_and_both_are_said() {
     server.wait_log(" user=ann kind=sse reason=closed ");
     server.signal("TERM");
     assert_eq!(server.wait_exit(), Some(0));
-    let said = " warn left_out lines=90 networks=1 most_from=127.0.0.1 most=90 seconds=60 ";
+    let said = " warn left_out lines=90 parties=1 most_from=127.0.0.1 most=90 seconds=60 ";
     assert!(server.whole_log().contains(said), "{}", server.log());
+}
+
+#[test]
+fn a_page_and_a_device_in_a_loop_write_little() {
+    let (server, devices) = start(Setup::default());
+    for _ in 0..40 {
+        let mut pump = Device::connect(devices);
+        pump.say(r#"{"hello":"pump-1","proto":1}"#);
+        let said = pump.next();
+        assert!(said["welcome"] == "pump-1" || said["error"] == "throttled", "{said}");
+    }
+    let hellos = server.log().matches(" device device=pump-1 state=up ").count();
+    assert!((10..30).contains(&hellos), "{hellos}: ten, and one a second");
+    let mut ann = Client::browser(&server, "ann", "A");
+    assert_eq!(ann.get("/").status, 200); // its password is known from here on
+    let ann = support::base64(&support::auth("ann"));
+    for _ in 0..400 {
+        stranger(&server, "/api/nothing", &format!("Upgrade: x\r\nAuthorization: Basic {ann}\r\n"));
+    }
+    let refused = server.log().matches(" refused addr=127.0.0.1 ").count();
+    assert!((100..200).contains(&refused), "{refused}: lines of one user, and as many of ends");
+    assert!(server.metric("boatswain_log_left_out_total") > 100.0);
 }
 
 #[test]

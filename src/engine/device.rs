@@ -17,7 +17,7 @@ use crate::hub::Input;
 use crate::link::lines::{self, Line, Lines};
 use crate::liveness::{Carrier, Rules};
 use crate::msg::{
-    CloseReason, DeviceEffect, DeviceHello, Effect, FromDevice, KernelFeatures, LinkEnd, Now, Times, ToDevice,
+    CloseReason, DeviceEffect, DeviceHello, Effect, FromDevice, KernelFeatures, LinkEnd, Now, Party, Times, ToDevice,
 };
 use crate::routes::gate::{Gate, Look};
 use crate::shown::{LogName, Quoted};
@@ -243,7 +243,9 @@ impl Connection {
         let carrier = if self.origin.port.is_some() { Carrier::Link } else { Carrier::Application };
         self.live.become_link(carrier, &devices.rules, cx.now.mono, Some(PING_EVERY));
         self.rules = Some(devices.rules.clone());
-        log::info!("device_link conn={} device={} addr={}", cx.id, LogName(&hello.name), self.origin.peer);
+        if cx.shared.site.ration.takes(cx.now.mono, Party::Device(hello.name.clone())) {
+            log::info!("device_link conn={} device={} addr={}", cx.id, LogName(&hello.name), self.origin.peer);
+        }
         cx.tell_hub(Input::DeviceHello { conn: cx.id, hello });
         cx.shared.prepare = Some(cx.shared.devices.times);
     }
@@ -272,7 +274,7 @@ impl Connection {
         (error, message): (&'static str, &str),
     ) {
         self.refused = true;
-        if shared.site.ration.takes(now.mono, self.origin.peer) {
+        if shared.site.ration.takes(now.mono, Party::Network(self.origin.peer.network())) {
             log::info!("device_refused addr={} error={error} message={}", self.origin.peer, Quoted(message));
         }
         self.say(&ToDevice::Error { error, message: message.into() });

@@ -115,9 +115,11 @@ impl Connection {
 
     /// The peer broke the protocol: it is told how, and that is the end.
     fn refuse_page(&mut self, cx: &mut Cx<'_>, error: &ProtoError) {
+        if cx.shared.site.ration.takes(cx.now.mono, self.party()) {
+            let (id, addr) = (cx.id, self.origin.peer);
+            log::info!("refused conn={id} addr={addr} code={} why={:?}", error.close_code, error.what);
+        }
         let Engine::Page(page) = &self.engine else { return };
-        let (id, addr) = (cx.id, self.origin.peer);
-        log::info!("refused conn={id} addr={addr} code={} why={:?}", error.close_code, error.what);
         let mut out = Vec::new();
         page.link.refuse(error, &mut out);
         self.end_page(cx, out, CloseReason::Protocol);

@@ -17,6 +17,13 @@ use crate::msg::{
     Effects, FromDevice, Json, LinkEnd, Moment, Now, Passing, ToDevice, What,
 };
 
+/// Hellos of one name at once. A device that is started again and again as fast as it can makes events, lines of the log and
+/// news for every page, and pushes those of others out.
+const HELLOS: u32 = 10;
+
+/// One more so often: `boatswain link` says hello no more often.
+const HELLO_EVERY: Duration = Duration::from_secs(1);
+
 /// No line from a device, or nothing of ours acknowledged, for so long: what is sent to it now may run late, so that
 /// nothing is.
 pub const SUSPECT_AFTER: Duration = Duration::from_millis(1200);
@@ -62,6 +69,8 @@ pub(super) struct Device {
     values_ms: Option<u64>,
     /// When telemetry was told last.
     told: Option<Moment>,
+    /// When all of its [`HELLOS`] are free again.
+    hellos: Moment,
 }
 
 /// About how many bytes a device with this description takes without its values: what it says is there twice, as text and
@@ -101,6 +110,7 @@ impl Device {
             values: Values::default(),
             values_ms: None,
             told: None,
+            hellos: Moment::default(),
         }
     }
 
@@ -146,9 +156,20 @@ impl Hub {
             fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
             return fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Limit }));
         }
+        let used = self.devices.get(&name).map_or_else(Moment::default, |d| d.hellos);
+        if used.since(now.mono) > HELLO_EVERY * (HELLOS - 1) {
+            let message = format!(
+                "said hello {HELLOS} times within a few seconds; connect again at most once in {} s",
+                HELLO_EVERY.as_secs()
+            );
+            let line = ToDevice::Error { error: "throttled", message: message.into() };
+            fx.push(Effect::Device(DeviceEffect::Tell { conn, line }));
+            return fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Limit }));
+        }
         self.device_down(now, &name, DeviceReason::Replaced, fx);
         self.forget_devices(&name);
         let d = self.devices.entry(name.clone()).or_insert_with(|| Device::new(name.clone()));
+        d.hellos = used.max(now.mono) + HELLO_EVERY;
         d.describe = hello.describe;
         d.line = Some(Line { conn, heard: now.mono, stood: Duration::ZERO, waiting: None });
         (d.values, d.values_ms, d.told) = (Values::default(), None, None);

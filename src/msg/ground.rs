@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::{Add, Sub};
+use std::rc::Rc;
 use std::time::Duration;
 
 // ---------------------------------------------------------------------------------------------------- time
@@ -90,6 +91,17 @@ pub struct Now {
 }
 
 // --------------------------------------------------------------------------------------------------- names
+
+/// Whose doing something is, where bounds and rations are each one's own.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Party {
+    /// A user, in all sessions together.
+    User(Rc<str>),
+    /// A welcomed device.
+    Device(Rc<str>),
+    /// A peer without a name, by its address or IPv6 /64.
+    Network(PeerAddr),
+}
 
 /// One connection: slot in the table and the generation of that slot, so that a stale id finds nothing.
 /// 32 bits, to fit mio's `Token` on 32-bit ARM.

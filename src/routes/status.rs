@@ -81,7 +81,7 @@ pub(super) fn metrics(ctx: &mut Ctx<'_>, _: &Call<'_>) -> Reply {
     text.counter("boatswain_log_dropped_total", "Lines of the log that nobody took.", ctx.load.log_dropped as u64);
     text.counter(
         "boatswain_log_left_out_total",
-        "Lines that strangers caused beyond the ration.",
+        "Lines that connections caused beyond the ration.",
         ctx.site.ration.total(),
     );
     ctx.site.metrics.write(&mut text);

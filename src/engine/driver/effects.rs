@@ -83,7 +83,7 @@ pub(super) fn log_close(conn: &Connection, id: ConnId, site: &mut Site, now: Now
     let named = conn.user.is_some() || conn.rules.is_some();
     let told = conn.rules.is_some() || conn.refused || (named && !ordinary);
     let level = if told { log::Level::Info } else { log::Level::Debug };
-    if level > log::max_level() || (told && !named && !site.ration.takes(now.mono, conn.origin.peer)) {
+    if level > log::max_level() || (told && !site.ration.takes(now.mono, conn.party())) {
         return;
     }
     log::log!(

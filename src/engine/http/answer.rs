@@ -17,7 +17,7 @@ use crate::http::response::{
 };
 use crate::link::Link;
 use crate::liveness::Carrier;
-use crate::msg::{CloseReason, EventId, Now};
+use crate::msg::{CloseReason, EventId, Now, Party};
 use crate::routes::reply::{Caller, Reply};
 use crate::routes::{self, Admitted};
 use crate::secret::Received;
@@ -157,14 +157,17 @@ impl Connection {
     }
 
     fn count_answer(&mut self, cx: &mut Cx<'_>, request: &Request<'_>, caller: Option<&Caller>, status: u16) {
-        let (site, peer) = (&mut cx.shared.site, self.origin.peer);
-        site.metrics.response(status);
+        cx.shared.site.metrics.response(status);
         if status < 400 {
             return;
         }
         self.refused = true;
-        let named = caller.is_some_and(|c| !c.user.is_empty());
-        if request.header("upgrade").is_some() && (named || site.ration.takes(cx.now.mono, peer)) {
+        if request.header("upgrade").is_none() {
+            return;
+        }
+        let peer = self.origin.peer;
+        let named = caller.filter(|c| !c.user.is_empty()).map(|c| Party::User(c.user.clone()));
+        if cx.shared.site.ration.takes(cx.now.mono, named.unwrap_or(Party::Network(peer.network()))) {
             // a page cannot see the status of its handshake: who looks for the reason finds it here
             log::info!("refused addr={peer} status={status} path={}", Quoted(request.path));
         }

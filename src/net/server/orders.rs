@@ -9,8 +9,9 @@ use crate::diag::KEPT;
 use crate::diag::ration::{LeftOut, PERIOD};
 use crate::engine::shared::settings;
 use crate::hub::Input;
-use crate::msg::{ConnId, Now};
+use crate::msg::{ConnId, Now, Party};
 use crate::net::files::Site as Pages;
+use crate::shown::LogName;
 use crate::sys::process::{self, Signal};
 use crate::sys::tcp;
 
@@ -87,12 +88,16 @@ impl Server {
         self.supervisor.tell(now.mono, "READY=1".into());
     }
 
-    /// What of the lines of strangers was left out, once it is time to say so.
+    /// What of the lines about connections was left out, once it is time to say so.
     pub(super) fn say_left_out(&mut self, now: Now) {
-        let Some(LeftOut { lines, networks, most }) = self.driver.shared.site.ration.over(now.mono) else { return };
-        let (from, of_these) = most.map_or(("many".into(), lines), |(from, n)| (from.to_string(), n));
+        let Some(LeftOut { lines, parties, most }) = self.driver.shared.site.ration.over(now.mono) else { return };
+        let (from, of_these) = match most {
+            Some((Party::Network(addr), n)) => (addr.to_string(), n),
+            Some((Party::User(name) | Party::Device(name), n)) => (LogName(&name).to_string(), n),
+            None => ("many".into(), lines),
+        };
         log::warn!(
-            "left_out lines={lines} networks={networks} most_from={from} most={of_these} seconds={} (what strangers cause is rationed)",
+            "left_out lines={lines} parties={parties} most_from={from} most={of_these} seconds={} (what each may cause is rationed)",
             PERIOD.as_secs()
         );
     }

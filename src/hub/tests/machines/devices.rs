@@ -211,3 +211,31 @@ fn all_devices_have_a_bound_in_bytes_those_that_are_down_go_first_and_then_what_
     assert_eq!(w.device_news(49)[0], "welcome up0");
     assert_eq!(w.hub.view().devices().iter().filter(|d| d.telemetry.len() == 200).count(), 3);
 }
+
+#[test]
+fn a_device_in_a_loop_says_hello_once_a_second_and_what_stands_stays() {
+    let mut w = World::new();
+    w.member("ann", 1);
+    for c in 50..59 {
+        w.device("pump", c);
+        w.fin(c);
+    }
+    w.device("pump", 59);
+    w.news(1);
+    w.device("pump", 60);
+    w.expect_device(60, &["error throttled"]).expect(1, &[]);
+    assert_eq!(w.machines.ended.last(), Some(&(conn(60), "limit".into())));
+    assert_eq!(w.hub.view().devices()[0].state, DeviceState::Up, "the one before stays");
+    w.device("valve", 61);
+    w.expect(1, &["device valve up hello"]);
+    w.fin(61);
+    w.news(1);
+    w.at(1_000).device("pump", 62);
+    w.expect(1, &["device pump down replaced", "device pump up hello"]);
+    w.device("pump", 63);
+    w.expect(1, &[]);
+    for n in 0..30u16 {
+        w.at(2_000 + u64::from(n) * 1_000).device("pump", 70 + n);
+        w.expect(1, &["device pump down replaced", "device pump up hello"]);
+    }
+}
