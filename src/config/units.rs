@@ -188,7 +188,7 @@ pub(super) fn extension(text: &str) -> Result<String, String> {
     } else if text.contains('/') || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         "has a slash, a blank or a control character in it"
     } else {
-        return Ok(text.to_lowercase());
+        return Ok(text.to_ascii_lowercase());
     };
     Err(format!("the extension {text:?} {fault}; write it like m3u8"))
 }

@@ -11,7 +11,7 @@ pub const UNKNOWN: &str = "application/octet-stream";
 pub fn content_type(path: &str, more: &[(String, String)]) -> Cow<'static, str> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let Some((_, extension)) = name.rsplit_once('.') else { return UNKNOWN.into() };
-    let extension = extension.to_lowercase();
+    let extension = extension.to_ascii_lowercase();
     if let Some((_, given)) = more.iter().find(|(e, _)| *e == extension) {
         return given.clone().into();
     }
