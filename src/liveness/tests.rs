@@ -143,7 +143,7 @@ impl Sim {
         self.nudges += usize::from(outcome.nudge);
         if let Some(change) = outcome.change {
             let word = format!("{change:?}");
-            self.said.push((self.now, word.split(' ').next().unwrap().to_lowercase()));
+            self.said.push((self.now, word.split(' ').next().unwrap().to_ascii_lowercase()));
         }
         assert!(outcome.end.is_none() || sample.drained, "a verdict before the socket was read empty");
         match outcome.end {
@@ -151,7 +151,7 @@ impl Sim {
                 assert!(after >= self.rules.silence, "{after:?}");
                 self.said.push((self.now, format!("lost {evidence}")));
             }
-            Some(end) => self.said.push((self.now, format!("{end:?}").to_lowercase())),
+            Some(end) => self.said.push((self.now, format!("{end:?}").to_ascii_lowercase())),
             None => {}
         }
         if outcome.returned {
@@ -542,7 +542,7 @@ fn replay(trace: &str, rules: Rules) -> Vec<(u64, String)> {
             outcome = live.check(&rules, now, sample);
         }
         if let Some(change) = outcome.change {
-            said.push((ms, format!("{change:?}").split(' ').next().unwrap().to_lowercase()));
+            said.push((ms, format!("{change:?}").split(' ').next().unwrap().to_ascii_lowercase()));
         }
         if let Some(LinkEnd::Lost { evidence, .. }) = outcome.end {
             said.push((ms, format!("lost {evidence}")));
