@@ -49,8 +49,9 @@ target() {
 }
 
 # What rustc is told for a target. Every ARMv7 core has Thumb: the same program in two thirds of the bytes. (rustc warns
-# that the name of the option may change; what it does will not.)
-thumb() { case $1 in armv7-*) echo -Ctarget-feature=+thumb-mode ;; esac; }
+# that the name of the option may change; what it does will not.) Small flash and small caches: what is called from many
+# places is inlined only if it is tiny, 14 kB less of 867 for 6 % more of our own instructions a request.
+small() { case $1 in armv7-*) echo -Ctarget-feature=+thumb-mode -Cllvm-args=-inline-threshold=20 ;; esac; }
 
 # The target with the fewest letters to change, for who mistyped one (Levenshtein).
 nearest() {

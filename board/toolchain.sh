@@ -75,7 +75,7 @@ with_toolchain() {
     shift
     case $wanted in *musl*) linker=$(musl_triplet "$wanted") flags="-Clink-self-contained=no -Ctarget-feature=+crt-static" ;;
     *) linker=$(debian_triplet "$wanted") flags= ;; esac
-    flags="$flags $(thumb "$wanted")"
+    flags="$flags $(small "$wanted")"
     # The places where a panic is are named in the file: without those of this machine, and as long wherever it is built.
     # (One flag is separated from the next by the character 31, so that a path may have spaces.)
     encoded=$(

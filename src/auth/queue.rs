@@ -92,6 +92,12 @@ impl<J> Queue<J> {
         Ok(())
     }
 
+    /// Whether nobody waits for anything: so it is at nearly every turn of the loop.
+    pub fn is_idle(&self) -> bool {
+        let empty = |lanes: &Lanes<J>| lanes.known.len + lanes.new.len == 0;
+        self.running.is_none() && self.gave_way.is_empty() && empty(&self.web) && empty(&self.devices)
+    }
+
     /// One that had to give way; its waiters are to be told.
     pub fn gave_way(&mut self) -> Option<(Door, Check<J>)> {
         self.gave_way.pop()

@@ -9,6 +9,9 @@ use crate::routes::gate::Job;
 impl<H: Host> Driver<H> {
     /// Goes one step on: takes an outcome, tells one who gave way, or has the next one checked. Whether somebody was answered.
     pub(super) fn passwords(&mut self, now: Now) -> bool {
+        if self.shared.checks.is_idle() {
+            return false;
+        }
         if let Some((door, check)) = self.shared.checks.gave_way() {
             self.not_checked(now, door, check, Some(Verdict::GaveWay));
             return true;
