@@ -225,7 +225,8 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         let value = text.strip_prefix("boatswain_8080=").unwrap().split(';').next().unwrap();
         assert_eq!(read_cookie(value.as_bytes()), Some(cookie));
-        for bad in ["", "00", &value[1..], &value.to_ascii_uppercase(), &format!("{value}0"), &value.replace('0', "g")] {
+        for bad in ["", "00", &value[1..], &value.to_ascii_uppercase(), &format!("{value}0"), &value.replace('0', "g")]
+        {
             assert_eq!(read_cookie(bad.as_bytes()), None, "{bad}");
         }
     }
