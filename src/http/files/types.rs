@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// The type of a file whose name says nothing.
 pub const UNKNOWN: &str = "application/octet-stream";
 
-/// The content type of `path`, by the extension of its last name, in any case. `more`: extensions in lower case and
+/// The content type of `path`, by the extension of its last name, with A to Z in any case. `more`: extensions in lower case and
 /// their types, which win over those known here.
 pub fn content_type(path: &str, more: &[(String, String)]) -> Cow<'static, str> {
     let name = path.rsplit('/').next().unwrap_or(path);
