@@ -3,35 +3,21 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::bucket::Rate;
 use super::{Hub, SayError};
 use crate::config::Chat;
-use crate::msg::{Effects, EventId, Moment, Now, SessionId, What};
+use crate::msg::{Effects, EventId, Now, SessionId, What};
 
 /// The least burst: a person who pastes a few lines is no flood, however slow the rate.
 const BURST_MIN: u64 = 10;
 
-/// How much one session has said lately.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(super) struct Bucket {
-    /// When it would be empty again at the settled rate.
-    empty_at: Moment,
-}
-
-impl Bucket {
-    /// Takes one message's worth, or says when there will be one.
-    pub(super) fn take(&mut self, now: Moment, chat: &Chat) -> Result<(), Duration> {
-        let count = u64::from(chat.rate.count.max(1));
-        let per = u64::try_from(chat.rate.per.as_micros()).unwrap_or(u64::MAX).max(1);
-        let one = (per / count).max(1);
-        let burst = BURST_MIN.max(1_000_000 / one);
-        let depth = Duration::from_micros(one.saturating_mul(burst - 1));
-        let filled = self.empty_at.since(now);
-        if filled > depth {
-            return Err(filled - depth);
-        }
-        self.empty_at = self.empty_at.max(now) + Duration::from_micros(one);
-        Ok(())
-    }
+/// How fast one session may speak.
+fn rate(chat: &Chat) -> Rate {
+    let count = u64::from(chat.rate.count.max(1));
+    let per = u64::try_from(chat.rate.per.as_micros()).unwrap_or(u64::MAX).max(1);
+    let each = (per / count).max(1);
+    let burst = BURST_MIN.max(1_000_000 / each);
+    Rate { burst: u32::try_from(burst).unwrap_or(u32::MAX), each: Duration::from_micros(each) }
 }
 
 impl Hub {
@@ -51,7 +37,12 @@ impl Hub {
         }
         let from = self.member(id).ok_or(SayError::NoSeat)?;
         let session = self.sessions.get_mut(id).ok_or(SayError::NoSeat)?;
-        session.bucket.take(now.mono, &self.settings.chat).map_err(|retry_after| SayError::TooFast { retry_after })?;
+        let rate = rate(&self.settings.chat);
+        let retry_after = session.bucket.wait(now.mono, rate);
+        if !retry_after.is_zero() {
+            return Err(SayError::TooFast { retry_after });
+        }
+        session.bucket.take(now.mono, rate, 1);
         session.active = now.mono;
         self.counters.said += 1;
         Ok(self.record(now, What::Said { from, text: Rc::from(text) }, fx))

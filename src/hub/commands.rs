@@ -1,5 +1,5 @@
 //! Commands and what comes of them. Whatever is asked of a device is in the log before the device hears it, and is
-//! answered there exactly once: by the device, or `unknown` when nobody can know; a device's answer after that is `late`.
+//! answered there exactly once: by the device, or `unknown` when it cannot be known; a device's answer after that is `late`.
 //!
 //! Nothing runs late: a command from a page names the beat that the page saw last, and a device that is not heard gets
 //! none.
@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::devices::Device;
-use super::stops::Further;
+use super::stops::FurtherStop;
 use super::{CommandError, CommandRequest, ControlError, Hub, Issued};
 use crate::msg::{
     CommandId, ConnId, DeviceEffect, DeviceState, Effect, Effects, Event, EventId, Json, Member, Moment, Now, Presence,
@@ -22,7 +22,7 @@ pub const PENDING_MAX: usize = 16;
 /// The same of commands for anyone, which are never refused: the oldest is given up.
 const PENDING_ANYONE_MAX: usize = 64;
 /// Commands answered `unknown` whose real answer would still be known.
-const NULLED_MAX: usize = 64;
+const UNKNOWN_MAX: usize = 64;
 /// Requests that wait for the answer to one command; of more the oldest is not told, and gives up by itself.
 pub(super) const WAITERS_MAX: usize = 256;
 /// How long the same `ref` of a session means the same command.
@@ -32,12 +32,12 @@ const REF_FOR: Duration = Duration::from_secs(60);
 const REFS_MAX: usize = 4096;
 /// Of these, one user's at most: a further command with a new one is refused to that user, and to no other.
 const REFS_OF_USER: usize = REFS_MAX / 2;
-/// Of these, emergency stops take places only while fewer are taken: anybody may send as many as they like, and nobody's
-/// other commands are to be refused for it. A stop may be done twice.
+/// Of these, emergency stops take places only while fewer are taken: anybody may send as many as they like, and no
+/// other command is to be refused for it. A stop may be done twice.
 const REFS_OF_STOPS: usize = REFS_MAX / 2;
 /// What is told of a result that is not kept.
 const TOO_LONG: &str = "\"too_long\"";
-/// What is answered when nobody can know.
+/// What is answered when it cannot be known.
 const UNKNOWN: &str = "\"unknown\"";
 
 /// A command that is not answered yet.
@@ -72,8 +72,8 @@ impl Pending {
     }
 }
 
-/// Commands that were answered `unknown`, the newest last.
-pub(super) type Nulled = VecDeque<EventId>;
+/// Ids of commands, the newest last.
+pub(super) type Ids = VecDeque<EventId>;
 
 /// A command that a session named by itself, so that asking twice does it once.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ pub(super) struct Answer<'a> {
     pub(super) result: Json,
 }
 
-/// What came of a command: as [`Answer`], or `ok: None` when nobody can know.
+/// What came of a command: as [`Answer`], or `ok: None` when it cannot be known.
 struct Outcome {
     to: EventId,
     ok: Option<bool>,
@@ -203,7 +203,7 @@ impl Hub {
         Ok(Checked { session: id, request, device, args: request.args.text(), anyone })
     }
 
-    /// An emergency stop that is on its way already, or for which its session and user have no ration left: the event
+    /// An emergency stop that is on its way already, or that is beyond the limits of its session and user: the event
     /// under which it stands, if there is one.
     fn known_stop(&mut self, now: Now, stop: &Checked<'_>, fx: &mut Effects) -> Option<EventId> {
         let Checked { session, request, device, args, anyone: true } = stop else { return None };
@@ -221,10 +221,10 @@ impl Hub {
         }
         let session = self.sessions.get_mut(*session)?;
         let user = session.user.clone();
-        if self.ration.take(now.mono, &mut session.stops, &user, args.len()) {
+        if self.stop_limit.take(now.mono, &mut session.stops, &user, args.len()) {
             return None;
         }
-        let stop = Further { device, user: &user, command: request.command, args, waiter: request.waiter };
+        let stop = FurtherStop { device, user: &user, command: request.command, args, waiter: request.waiter };
         self.stop_again(now, &stop, fx)
     }
 
@@ -246,7 +246,7 @@ impl Hub {
         if anyone {
             self.give_up_oldest_stop(now, &device, fx);
         }
-        let by = self.somebody(id);
+        let by = self.sender(id);
         let command: Rc<str> = request.command.into();
         if let Some(s) = self.sessions.get_mut(id) {
             s.active = now.mono;
@@ -368,8 +368,8 @@ impl Hub {
         }
     }
 
-    /// The member `id`, or, without a seat, somebody who looks like one.
-    fn somebody(&self, id: SessionId) -> Rc<Member> {
+    /// Session `id` as a member; without a seat (an emergency stop needs none) in the shape of one.
+    fn sender(&self, id: SessionId) -> Rc<Member> {
         if let Some(member) = self.member(id) {
             return member;
         }
@@ -402,8 +402,8 @@ impl Hub {
         if let Some(id) = d.pending.iter().map(|p| p.id).find(|id| id.to_string() == to) {
             return self.answered(now, name, Outcome { to: id, ok: Some(ok), result }, fx);
         }
-        if let Some(at) = d.nulled.iter().position(|id| id.to_string() == to) {
-            if let Some(to) = d.nulled.remove(at) {
+        if let Some(at) = d.unknown.iter().position(|id| id.to_string() == to) {
+            if let Some(to) = d.unknown.remove(at) {
                 let device = d.name.clone();
                 self.counters.answers_late += 1;
                 self.record(now, What::Answered { device, to, ok: Some(ok), result, late: true }, fx);
@@ -425,13 +425,13 @@ impl Hub {
         let Some(at) = d.pending.iter().position(|p| p.id == to) else { return };
         let pending = d.pending.remove(at);
         if ok.is_none() {
-            if d.nulled.len() >= NULLED_MAX {
-                d.nulled.pop_front();
+            if d.unknown.len() >= UNKNOWN_MAX {
+                d.unknown.pop_front();
             }
-            d.nulled.push_back(to);
+            d.unknown.push_back(to);
         }
         if pending.retold && ok.is_some() {
-            if d.retold.len() >= NULLED_MAX {
+            if d.retold.len() >= UNKNOWN_MAX {
                 d.retold.pop_front();
             }
             d.retold.push_back(to);
@@ -458,7 +458,7 @@ impl Hub {
         self.answered(now, name, Outcome { to, ok: None, result: UNKNOWN.into() }, fx);
     }
 
-    /// Nobody can know any more what comes of what `name` was asked.
+    /// What comes of what `name` was asked cannot be known any more.
     pub(super) fn answer_all_unknown(&mut self, now: Now, name: &str, fx: &mut Effects) {
         while let Some(id) = self.devices.get(name).and_then(|d| d.pending.first()).map(|p| p.id) {
             self.answer_unknown(now, name, id, fx);

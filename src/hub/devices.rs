@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Hub;
-use super::commands::{Answer, Nulled, Pending};
+use super::commands::{Answer, Ids, Pending};
 use super::dead_man::Hold;
 use super::stops::Repeat;
 use super::values::Values;
@@ -58,9 +58,9 @@ pub(super) struct Device {
     since: Moment,
     pub(super) hold: Option<Hold>,
     pub(super) pending: Vec<Pending>,
-    pub(super) nulled: Nulled,
+    pub(super) unknown: Ids,
     /// Stops that were told more than once and are answered: another answer says nothing new.
-    pub(super) retold: Nulled,
+    pub(super) retold: Ids,
     /// Stops under which others may stand.
     pub(super) repeats: Vec<Repeat>,
     /// The number of the newest command that was no emergency stop.
@@ -103,8 +103,8 @@ impl Device {
             since: Moment::default(),
             hold: None,
             pending: Vec::new(),
-            nulled: Nulled::default(),
-            retold: Nulled::default(),
+            unknown: Ids::default(),
+            retold: Ids::default(),
             repeats: Vec::new(),
             moved: 0,
             values: Values::default(),
@@ -242,7 +242,7 @@ impl Hub {
         true
     }
 
-    /// The device's link is over: what it was asked is answered `unknown`, and nobody holds it.
+    /// The device's link is over: what it was asked is answered `unknown`, and its control ends.
     fn device_down(&mut self, now: Now, name: &str, reason: DeviceReason, fx: &mut Effects) {
         let Some(conn) = self.devices.get(name).and_then(Device::conn) else { return };
         self.device_is(now, name, DeviceState::Down, Some(reason), fx);
@@ -265,7 +265,7 @@ impl Hub {
         self.next = self.soonest();
     }
 
-    /// All devices are told `bye`, after `safe` if somebody held them.
+    /// All devices are told `bye`, after `safe` if they were held.
     pub(super) fn devices_shutdown(&mut self, now: Now, fx: &mut Effects) {
         let names: Vec<Rc<str>> = self.device_conns.values().cloned().collect();
         for name in names {
@@ -412,7 +412,7 @@ impl Hub {
     }
 
     pub(super) fn devices_due(&self) -> Option<Moment> {
-        self.devices.values().filter_map(|d| self.device_due(d)).chain(self.ration.due()).min()
+        self.devices.values().filter_map(|d| self.device_due(d)).chain(self.stop_limit.due()).min()
     }
 
     /// Something about `name` has changed: wakes in time for it.

@@ -14,6 +14,7 @@
 //! | `sessions` | which request belongs to which session; the end of sessions |
 //! | `links` | links: opening with `hello` and replay, ending, their verdicts, beats |
 //! | `roster` | how a member looks to the others |
+//! | `bucket` | how often something may be done |
 //! | `chat` | what may be said and how fast |
 //! | `devices` | which devices there are, how they are, what they measure |
 //! | `values` | the newest values of one device, within bounds |
@@ -31,6 +32,7 @@
 
 mod admission;
 mod ask;
+mod bucket;
 mod chat;
 mod commands;
 mod control;
@@ -94,7 +96,7 @@ pub struct Hub {
     /// Commands that sessions have named, oldest first.
     refs: VecDeque<commands::Named>,
     /// Which emergency stops are events.
-    ration: stops::Ration,
+    stop_limit: stops::StopLimit,
     log: EventLog,
     evictions: Vec<sessions::Eviction>,
     turned_away: Vec<(PeerAddr, Moment)>,
@@ -123,7 +125,7 @@ impl Hub {
             devices: devices::Devices::new(),
             device_conns: BTreeMap::new(),
             refs: VecDeque::new(),
-            ration: stops::Ration::default(),
+            stop_limit: stops::StopLimit::default(),
             evictions: Vec::new(),
             turned_away: Vec::new(),
             counters: Counters::default(),

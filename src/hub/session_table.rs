@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::SignIn;
-use super::chat::Bucket;
+use super::bucket::Bucket;
 use super::roster::Shown;
 use super::session_state::SessionState;
 use crate::fnv::KeyedMap;
@@ -56,8 +56,8 @@ pub(super) struct Session {
     /// For `seats.idle`.
     pub(super) active: Moment,
     pub(super) bucket: Bucket,
-    /// Of its ration of emergency stops.
-    pub(super) stops: super::stops::Used,
+    /// Of its emergency stops that are events.
+    pub(super) stops: Bucket,
     pub(super) shown: Shown,
     /// It has a place in the queue of those to be forgotten.
     queued: bool,
@@ -95,7 +95,7 @@ impl Session {
             heard_on_lost: Moment::default(),
             active: t,
             bucket: Bucket::default(),
-            stops: Default::default(),
+            stops: Bucket::default(),
             shown: Shown::present(t),
             queued: false,
         }

@@ -1,14 +1,16 @@
-//! Emergency stops are never refused, and the device always hears of one within [`AGAIN_AFTER`]. What is rationed is what
+//! Emergency stops are never refused, and the device always hears of one within [`AGAIN_AFTER`]. What is limited is what
 //! they write: events, lines of the log, and what devices are told again.
 //!
-//! A stop that its session and user have a ration for is an event of its own, told at once. One beyond that stands under
+//! A stop within the limits of its session and user is an event of its own, told at once. One beyond them stands under
 //! the newest event of the same user, device and command, if nothing but stops was commanded since; the device is told it
 //! under that event's id with a number of its own, the newest arguments win, and it is counted.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Hub, commands::WAITERS_MAX};
+use super::Hub;
+use super::bucket::{Bucket, Rate};
+use super::commands::WAITERS_MAX;
 use crate::msg::{CommandId, ConnId, DeviceEffect, Effect, Effects, Event, EventId, Json, Moment, Now, ToDevice, What};
 use crate::shown::LogName;
 
@@ -17,12 +19,12 @@ pub const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Arguments of so many bytes count like one stop more.
 const UNIT_BYTES: usize = 512;
 /// So many stops of one session may be events at once; then one in this time.
-const SESSION: (u32, Duration) = (32, Duration::from_millis(250));
+const SESSION: Rate = Rate { burst: 32, each: Duration::from_millis(250) };
 /// The same of all sessions of one user.
-const USER: (u32, Duration) = (64, Duration::from_millis(125));
+const USER: Rate = Rate { burst: 64, each: Duration::from_millis(125) };
 /// The same of all.
-const ALL: (u32, Duration) = (128, Duration::from_micros(62_500));
-/// Users whose ration is remembered; of more only that of all counts.
+const ALL: Rate = Rate { burst: 128, each: Duration::from_micros(62_500) };
+/// Users whose stops are counted; of more only the limit of all holds.
 const USERS_MAX: usize = 256;
 /// How many were left out is said so long after the first of them.
 const SUM_AFTER: Duration = Duration::from_secs(10);
@@ -30,54 +32,36 @@ const SUM_AFTER: Duration = Duration::from_secs(10);
 /// is forgotten.
 const REPEATS_MAX: usize = 256;
 
-/// What somebody has used of a ration.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(super) struct Used {
-    /// When nothing of it would be used again.
-    none_at: Moment,
-}
-
-impl Used {
-    fn has_room(self, now: Moment, (burst, one): (u32, Duration)) -> bool {
-        self.none_at.since(now) <= one * (burst - 1)
-    }
-
-    /// May use more than there is: what comes next waits for it.
-    fn take(&mut self, now: Moment, units: u32, (_, one): (u32, Duration)) {
-        self.none_at = self.none_at.max(now) + one * units;
-    }
-}
-
 /// Which stops are events of their own, by user and of all.
 #[derive(Debug, Default)]
-pub(super) struct Ration {
+pub(super) struct StopLimit {
     users: Vec<OfUser>,
-    all: Used,
+    all: Bucket,
 }
 
 #[derive(Debug)]
 struct OfUser {
     user: Rc<str>,
-    used: Used,
+    used: Bucket,
     left_out: u64,
     /// When the first of these was.
     since: Moment,
 }
 
-impl Ration {
+impl StopLimit {
     /// Whether one more stop, with arguments of so many bytes, is an event of its own.
-    pub(super) fn take(&mut self, now: Moment, session: &mut Used, user: &Rc<str>, bytes: usize) -> bool {
+    pub(super) fn take(&mut self, now: Moment, session: &mut Bucket, user: &Rc<str>, bytes: usize) -> bool {
         let units = 1 + u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX >> 8);
-        let mut room = session.has_room(now, SESSION) && self.all.has_room(now, ALL);
+        let mut room = session.wait(now, SESSION).is_zero() && self.all.wait(now, ALL).is_zero();
         if let Some(theirs) = self.of(now, user) {
-            room &= theirs.used.has_room(now, USER);
+            room &= theirs.used.wait(now, USER).is_zero();
             if room {
-                theirs.used.take(now, units, USER);
+                theirs.used.take(now, USER, units);
             }
         }
         if room {
-            session.take(now, units, SESSION);
-            self.all.take(now, units, ALL);
+            session.take(now, SESSION, units);
+            self.all.take(now, ALL, units);
         }
         room
     }
@@ -97,12 +81,12 @@ impl Ration {
             return self.users.get_mut(at);
         }
         if self.users.len() >= USERS_MAX {
-            self.users.retain(|u| u.left_out > 0 || u.used.none_at > now);
+            self.users.retain(|u| u.left_out > 0 || !u.used.is_full(now));
         }
         if self.users.len() >= USERS_MAX {
             return None;
         }
-        self.users.push(OfUser { user: user.clone(), used: Used::default(), left_out: 0, since: now });
+        self.users.push(OfUser { user: user.clone(), used: Bucket::default(), left_out: 0, since: now });
         self.users.last_mut()
     }
 
@@ -138,7 +122,7 @@ pub(super) struct Repeat {
 }
 
 /// A further stop, which is no event.
-pub(super) struct Further<'a> {
+pub(super) struct FurtherStop<'a> {
     pub(super) device: &'a str,
     pub(super) user: &'a Rc<str>,
     pub(super) command: &'a str,
@@ -147,8 +131,8 @@ pub(super) struct Further<'a> {
 }
 
 impl Hub {
-    /// A stop beyond the ration: the event under which it stands. `None`: there is none, so that it has to be one.
-    pub(super) fn stop_again(&mut self, now: Now, stop: &Further<'_>, fx: &mut Effects) -> Option<EventId> {
+    /// A stop beyond the limits: the event under which it stands. `None`: there is none, so that it has to be one.
+    pub(super) fn stop_again(&mut self, now: Now, stop: &FurtherStop<'_>, fx: &mut Effects) -> Option<EventId> {
         let d = self.devices.get_mut(stop.device)?;
         let moved = d.moved;
         let stands = |r: &&mut Repeat| r.user == *stop.user && *r.command == *stop.command && r.id.seq > moved;
@@ -164,11 +148,11 @@ impl Hub {
             r.waiters.push(conn);
         }
         let id = r.id;
-        self.ration.left_out(now.mono, stop.user);
+        self.stop_limit.left_out(now.mono, stop.user);
         self.counters.stops_left_out += 1;
         self.tell_stops(now, stop.device, fx);
         self.arm_device(stop.device);
-        self.arm(self.ration.due());
+        self.arm(self.stop_limit.due());
         Some(id)
     }
 
@@ -267,7 +251,7 @@ impl Hub {
 
     /// One line for each user whose stops were left out.
     pub(super) fn sum_up_stops(&mut self, now: Now) {
-        for (user, count) in self.ration.sums(now.mono) {
+        for (user, count) in self.stop_limit.sums(now.mono) {
             log::info!("stops_left_out user={} count={count}", LogName(&user));
         }
     }
@@ -288,36 +272,36 @@ mod tests {
 
     #[test]
     fn long_arguments_use_more_and_what_was_left_out_is_said_once() {
-        let (mut ration, mut session) = (Ration::default(), Used::default());
+        let (mut limit, mut session) = (StopLimit::default(), Bucket::default());
         let (eve, now): (Rc<str>, _) = ("eve".into(), Moment::default() + Duration::from_secs(60));
-        let count = |ration: &mut Ration, session: &mut Used, now, bytes| {
-            (0..1000).filter(|_| ration.take(now, session, &eve, bytes)).count()
+        let count = |limit: &mut StopLimit, session: &mut Bucket, now, bytes| {
+            (0..1000).filter(|_| limit.take(now, session, &eve, bytes)).count()
         };
-        assert_eq!(count(&mut ration, &mut session, now, 4096), 4);
-        assert_eq!(count(&mut ration, &mut session, now + Duration::from_secs(60), 0), 32);
-        assert_eq!(count(&mut ration, &mut Used::default(), now + Duration::from_secs(60), 0), 32, "of the user's 64");
-        assert_eq!(count(&mut ration, &mut Used::default(), now + Duration::from_secs(60), 0), 0);
+        assert_eq!(count(&mut limit, &mut session, now, 4096), 4);
+        assert_eq!(count(&mut limit, &mut session, now + Duration::from_secs(60), 0), 32);
+        assert_eq!(count(&mut limit, &mut Bucket::default(), now + Duration::from_secs(60), 0), 32, "of the user's 64");
+        assert_eq!(count(&mut limit, &mut Bucket::default(), now + Duration::from_secs(60), 0), 0);
 
-        assert_eq!(ration.due(), None);
-        ration.left_out(now, &eve);
-        ration.left_out(now + Duration::from_secs(9), &eve);
+        assert_eq!(limit.due(), None);
+        limit.left_out(now, &eve);
+        limit.left_out(now + Duration::from_secs(9), &eve);
         let due = now + SUM_AFTER;
-        assert_eq!(ration.due(), Some(due));
-        assert_eq!(ration.sums(now + Duration::from_secs(9)), []);
-        assert_eq!(ration.sums(due), [(eve.clone(), 2)]);
-        assert_eq!((ration.due(), ration.sums(due)), (None, vec![]));
+        assert_eq!(limit.due(), Some(due));
+        assert_eq!(limit.sums(now + Duration::from_secs(9)), []);
+        assert_eq!(limit.sums(due), [(eve.clone(), 2)]);
+        assert_eq!((limit.due(), limit.sums(due)), (None, vec![]));
     }
 
     #[test]
     fn of_more_users_than_are_remembered_only_the_ration_of_all_counts() {
-        let mut ration = Ration::default();
+        let mut limit = StopLimit::default();
         let now = Moment::default();
         for n in 0..USERS_MAX as u64 * 3 {
             let user: Rc<str> = n.to_string().into();
-            ration.take(now, &mut Used::default(), &user, 0);
-            ration.left_out(now, &user);
+            limit.take(now, &mut Bucket::default(), &user, 0);
+            limit.left_out(now, &user);
         }
-        assert_eq!(ration.users.len(), USERS_MAX);
-        assert!(!ration.take(now, &mut Used::default(), &"x".into(), 0));
+        assert_eq!(limit.users.len(), USERS_MAX);
+        assert!(!limit.take(now, &mut Bucket::default(), &"x".into(), 0));
     }
 }
