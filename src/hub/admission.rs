@@ -121,7 +121,7 @@ impl Hub {
     }
 
     /// Who gives way to `id`, for which there is no seat: the newcomer's own session that is suspect or whose page
-    /// has stopped; at a full house whoever's page has stopped for the longest. Never one that holds control.
+    /// has stopped; if all seats are taken, the member whose page has stopped for the longest. Never one that holds control.
     fn yielding(&self, id: SessionId, no: NoSeat) -> Option<(SessionId, LeftReason)> {
         let me = self.sessions.get(id)?;
         let longest = |which: &dyn Fn(&Session) -> bool| {

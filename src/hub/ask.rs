@@ -1,4 +1,4 @@
-//! The door for what somebody wants: every question that a session can put to the hub, and every answer. An answer comes at
+//! The door for what sessions ask for: every question that a session can put to the hub, and every answer. An answer comes at
 //! once, since a request or a link waits for it; whatever else follows goes out as effects.
 
 use std::rc::Rc;
@@ -110,7 +110,7 @@ pub enum Denied {
     Command(CommandError),
     /// Control is as it was.
     Control(ControlError),
-    /// Nobody was evicted.
+    /// No member was evicted.
     Evict(EvictError),
 }
 
@@ -186,7 +186,7 @@ pub enum NoSeat {
     Ended(LeftReason),
     /// No such session (any more): its lifetime ended, or too many newer ones came.
     Unknown,
-    /// The server stops: pages on their way are still served, but nobody comes in any more.
+    /// The server stops: pages on their way are still served, but no session gets a seat any more.
     Stopping,
 }
 
@@ -244,13 +244,13 @@ pub enum BeatAnswer {
     Unknown,
 }
 
-/// Why nobody was evicted.
+/// Why no member was evicted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EvictError {
     /// Only admins may.
     Role,
     /// No member of that name.
-    Nobody,
+    NoMember,
 }
 
 /// What is to become of control of a device.
@@ -265,12 +265,12 @@ pub enum ControlAction {
     Give(SessionId),
 }
 
-/// How somebody wants control.
+/// How control is to be taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Take {
     /// For a session without a page that answers beats: for so long at a time.
     pub lease: Option<Duration>,
-    /// From whoever has it. For admins.
+    /// Also from another holder. For admins.
     pub force: bool,
 }
 
@@ -300,8 +300,8 @@ pub enum ControlError {
     NotHeld(Option<Rc<Member>>),
     /// Neither a page that answers beats nor a lease (above zero, at most `lease_max`).
     Lease,
-    /// To be given to somebody else who is here: there is no such member.
-    Nobody,
+    /// It can be given to another member only: there is none of that name.
+    NoMember,
     /// That member may not hold control.
     CannotHold,
 }

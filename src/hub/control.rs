@@ -103,7 +103,7 @@ impl Hub {
         fx: &mut Effects,
     ) -> Result<Controlled, ControlError> {
         let from = self.held_by(id, device)?;
-        let to = self.member(to).filter(|to| to.session != id).ok_or(ControlError::Nobody)?;
+        let to = self.member(to).filter(|to| to.session != id).ok_or(ControlError::NoMember)?;
         if to.role < Role::Operator {
             return Err(ControlError::CannotHold);
         }
@@ -250,7 +250,7 @@ impl Hub {
         }
     }
 
-    /// Nobody holds `device` any more. The device hears `safe` before it hears that, unless a person decided it.
+    /// Control of `device` ends. The device hears `safe` before it hears that, unless a person decided it.
     pub(super) fn end_control(
         &mut self,
         now: Now,

@@ -19,10 +19,10 @@ pub const OFFER_FOR: Duration = Duration::from_secs(10);
 /// Whatever `seats.linger` is: a device does not move on for longer without a page on the other side.
 pub const LINGER_MAX: Duration = Duration::from_secs(3);
 
-/// Somebody's control of one device.
+/// A session's control of one device.
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
-    /// Whose.
+    /// The session.
     pub(super) session: SessionId,
     /// As they looked when they took it.
     pub(super) member: Rc<Member>,

@@ -1,5 +1,5 @@
 //! The door for what happened. Read [`Input`] first: it is the list of everything that the hub reacts to, beside what
-//! somebody wants ([`Ask`](super::Ask)).
+//! a session asks for ([`Ask`](super::Ask)).
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub enum Input {
     /// is forgotten.
     CookieShown(SessionId),
     /// A plain connection (no link) of the session was heard without a new request: a download that goes on. To be told
-    /// before a verdict on a link of that session, so that one dead link does not end somebody who is being heard; there is
+    /// before a verdict on a link of that session, so that one dead link does not end a session that is being heard; there is
     /// no need to tell at every acknowledgement.
     PlainHeard {
         /// Whose.
@@ -52,8 +52,8 @@ pub enum Input {
     },
 
     // ----------------------------------------------------------------------------------------------- links
-    /// The link (or the parked socket) has ended, or is called lost; a device's, too. Nobody need close it after
-    /// [`LinkEnd::Closed`]; who tells has closed or is closing it. A lost one is to be parked if an effect says so.
+    /// The link (or the parked socket) has ended, or is called lost; a device's, too. After [`LinkEnd::Closed`] no effect
+    /// asks for a close: the caller has closed or is closing it. A lost one is to be parked if an effect says so.
     LinkEnded {
         /// Which.
         conn: ConnId,
@@ -67,7 +67,7 @@ pub enum Input {
         /// What.
         change: Change,
     },
-    /// The peer of a parked socket was heard again. Who tells says `closing` `lost` and closes it, so that the page connects
+    /// The peer of a parked socket was heard again. The caller says `closing` `lost` and closes it, so that the page connects
     /// anew; its session only gets the time for that.
     HeardAfterLost(ConnId),
     /// The smoothed round-trip time of the link.
@@ -86,7 +86,7 @@ pub enum Input {
     },
 
     // --------------------------------------------------------------------------------------------- devices
-    /// A device whose token is good says hello on a link of its own. It is told `welcome`, and that nobody holds it. An older
+    /// A device whose token is good says hello on a link of its own. It is told `welcome`, and that it is not controlled. An older
     /// link of that name is told `bye` `replaced`.
     DeviceHello {
         /// Its link.
@@ -101,9 +101,9 @@ pub enum Input {
         /// What it says.
         line: FromDevice,
     },
-    /// A further line of a device that makes no sense: a sign of life all the same. Who tells has an answer to it.
+    /// A further line of a device that makes no sense: a sign of life all the same. The caller answers it.
     DeviceHeard(ConnId),
-    /// A device's link broke the protocol. Who tells has told it and closes it.
+    /// A device's link broke the protocol. The caller has told it and closes it.
     DeviceBroke(ConnId),
     /// Output on a device's link is unacknowledged since a moment; `None`: none is.
     DeviceWaits {
@@ -114,11 +114,11 @@ pub enum Input {
     },
 
     // ---------------------------------------------------------------------------------------- configuration
-    /// Other settings from now on. A lowered `max` evicts nobody. Seats that wait already keep their time.
+    /// Other settings from now on. A lowered `max` evicts no member. Seats that wait already keep their time.
     Reloaded(Box<Settings>),
     /// The line of this user in the users file was changed or removed: their sessions are over and forgotten.
     UserChanged(Rc<str>),
-    /// What a user may do has changed. Nobody is told: the next `hello` and every later event show it. Whoever may not
+    /// What a user may do has changed. No link is told: the next `hello` and every later event show it. A user who may not
     /// command any more loses control.
     RoleChanged {
         /// Whose.
@@ -126,9 +126,9 @@ pub enum Input {
         /// To this.
         role: Role,
     },
-    /// The token of this device was changed or removed: whoever uses it has to show the new one.
+    /// The token of this device was changed or removed: its link is closed, and it has to show the new one.
     TokenChanged(Rc<str>),
-    /// The server stops: every link is told and closed. Nobody has left. Who comes after this gets no seat, and a device no
+    /// The server stops: every link is told and closed, without a `left`. From now on no session gets a seat, and no device a
     /// welcome.
     Shutdown,
 }

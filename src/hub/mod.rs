@@ -6,7 +6,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `input` | what can happen: the first door |
-//! | `ask` | what somebody may want, and how it is answered: the second |
+//! | `ask` | what a session may ask for, and how it is answered: the second |
 //! | `view` | what may be read |
 //! | `session_state` | the state machine of one session, over plain values |
 //! | `admission` | who gets a seat, who gives way, who is turned away |
@@ -25,8 +25,8 @@
 //! | `event_log` | the log and its replay |
 //! | `settings`, `counters` | what the hub is made with, what it counts |
 //!
-//! Two doors lead in: [`Hub::handle`] for what happened, [`Hub::ask`] for what somebody wants and is answered at once.
-//! [`Hub::sign_in`] stands beside them, since who has no session yet cannot ask. What may be read is in [`View`].
+//! Two doors lead in: [`Hub::handle`] for what happened, [`Hub::ask`] for what a session asks for and is answered at once.
+//! [`Hub::sign_in`] stands beside them, since a request without a session cannot ask. What may be read is in [`View`].
 //!
 //! A connection that is not a link is unknown here: the loop tells of it by [`Input::PlainLost`].
 
@@ -113,7 +113,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub with nobody.
+    /// A hub without sessions, links and devices.
     pub fn new(settings: Settings, seed: Seed, now: Now) -> Hub {
         let settings = sane(settings);
         Hub {
@@ -277,7 +277,7 @@ impl Hub {
         let due = self.sessions.get(id).and_then(|s| self.due(s));
         self.arm(due);
         if self.sessions.taken() == 0 {
-            // With nobody here it sleeps without a timer, but for its devices.
+            // Without members there is no timer, but for the devices.
             self.next = self.devices_due();
         }
     }

@@ -16,7 +16,7 @@ pub const EVICTED_FOR: Duration = Duration::from_secs(60);
 /// Evictions remembered for that: an admin who clicks faster than four a second opens the oldest door again.
 const EVICTIONS_MAX: usize = 256;
 
-/// Somebody with good credentials and without a session's cookie.
+/// A request with good credentials and without a session's cookie.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct SignIn<'a> {
     /// User name.
@@ -54,8 +54,8 @@ impl Hub {
         }
     }
 
-    /// The session of somebody with good credentials, and its cookie for the answer: one that the request may join,
-    /// or a new one, without a seat yet. A door of its own: who has no session yet has no name to ask by, and the request
+    /// The session of a request with good credentials, and its cookie for the answer: one that the request may join,
+    /// or a new one, without a seat yet. A door of its own: a request without a session has no name to ask by, and it
     /// goes on with the answer.
     pub fn sign_in(&mut self, now: Now, who: SignIn<'_>) -> (SessionId, [u8; 16]) {
         let agent = cut(who.agent, Member::AGENT_MAX);
@@ -142,12 +142,12 @@ impl Hub {
     /// An admin takes the seat of `id` away; its user is refused from that address for [`EVICTED_FOR`].
     ///
     /// # Errors
-    /// `by` is no admin; nobody of that name has a seat.
+    /// `by` is no admin; no member has that name.
     pub(super) fn evict(&mut self, now: Now, by: SessionId, id: SessionId, fx: &mut Effects) -> Result<(), EvictError> {
         if self.sessions.get(by).is_none_or(|s| s.role != Role::Admin) {
             return Err(EvictError::Role);
         }
-        let Some(s) = self.sessions.get(id).filter(|s| s.seat.is_some()) else { return Err(EvictError::Nobody) };
+        let Some(s) = self.sessions.get(id).filter(|s| s.seat.is_some()) else { return Err(EvictError::NoMember) };
         let (user, addr) = (s.user.clone(), s.addr);
         self.evictions.retain(|b| b.until > now.mono);
         if self.evictions.len() >= EVICTIONS_MAX {

@@ -240,7 +240,7 @@ impl Hub {
         }
     }
 
-    /// The device's link is over: nobody knows what comes of what it was told again.
+    /// The device's link is over: what comes of what it was told again cannot be known.
     pub(super) fn forget_stops(&mut self, device: &str, unknown: &Json, fx: &mut Effects) {
         let Some(d) = self.devices.get_mut(device) else { return };
         d.retold.clear();

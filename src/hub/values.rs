@@ -93,7 +93,7 @@ impl Values {
         fresh
     }
 
-    /// Nobody is to hear any more what was not told yet.
+    /// What was not told yet is not to be told any more.
     pub(super) fn stale(&mut self) {
         self.all.iter_mut().for_each(|r| r.fresh = false);
     }

@@ -41,7 +41,7 @@ impl Hub {
 impl<'a> View<'a> {
     // ------------------------------------------------------------------------------------------------ time
 
-    /// When [`Input::Tick`](super::Input::Tick) has something to do at the earliest. None with nobody here: no wake-ups.
+    /// When [`Input::Tick`](super::Input::Tick) has something to do at the earliest. None without members and devices: no wake-ups.
     pub fn deadline(self) -> Option<Moment> {
         self.0.next
     }
@@ -76,7 +76,7 @@ impl<'a> View<'a> {
         self.0.is_evicted(now, user, addr)
     }
 
-    /// Whether [`Ask::Serve`](super::Ask::Serve) would find a seat; tells nobody. For the check before a body is read.
+    /// Whether [`Ask::Serve`](super::Ask::Serve) would find a seat; changes nothing. For the check before a body is read.
     ///
     /// # Errors
     /// Why there is none.

@@ -7,7 +7,7 @@ use crate::hub::{CommandError, ControlError, Denied, EvictError, SayError};
 use crate::msg::{Decimal, Member};
 use crate::routes::reply::{Ctx, Full, json};
 
-/// What somebody is told whose question was denied.
+/// What is answered to a question that was denied.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Refusal {
     /// The HTTP status.
@@ -47,14 +47,14 @@ impl Refusal {
     }
 }
 
-/// What to tell whoever asked this of `device` and its `command`, where it was about one.
+/// The answer to a question about `device` and its `command`, where it was about one.
 pub(super) fn told(ctx: &Ctx<'_>, device: &str, command: &str, why: Denied) -> Refusal {
     match why {
         Denied::Control(error) => control_denied(ctx, device, error),
         Denied::Command(error) => command_denied(device, command, error),
         Denied::Say(error) => unsaid(ctx, error),
         Denied::Evict(EvictError::Role) => Refusal::new(403, "role", "only admins may evict"),
-        Denied::Evict(EvictError::Nobody) => {
+        Denied::Evict(EvictError::NoMember) => {
             Refusal::new(404, "not_found", "there is no member with that session; see /api/roster")
         }
         Denied::Seat(_) | Denied::Superseded => unsaid(ctx, SayError::NoSeat),
@@ -99,7 +99,7 @@ fn control_denied(ctx: &Ctx<'_>, device: &str, error: ControlError) -> Refusal {
             );
             Refusal::new(422, "lease", message)
         }
-        ControlError::Nobody => {
+        ControlError::NoMember => {
             Refusal::new(404, "not_found", "there is no other member with that session; see /api/roster")
         }
         ControlError::CannotHold => Refusal::new(422, "role", "that member is a viewer and may not command"),

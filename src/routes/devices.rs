@@ -50,7 +50,7 @@ pub(super) fn control(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 /// Does what `control` says; for every carrier.
 ///
 /// # Errors
-/// What to tell whoever asked.
+/// What to answer.
 pub fn change_control(ctx: &mut Ctx<'_>, session: SessionId, control: &ask::Control) -> Result<Done, Refusal> {
     let action = action(control)?;
     let device = &*control.device;
@@ -130,7 +130,7 @@ fn is_stop(ctx: &Ctx<'_>, request: &ask::Command) -> bool {
 /// Sends the command; for every carrier. `waiter`: the connection whose request waits for the answer.
 ///
 /// # Errors
-/// What to tell whoever asked.
+/// What to answer.
 pub fn send(
     ctx: &mut Ctx<'_>,
     session: SessionId,

@@ -8,7 +8,7 @@ pub(super) fn evict(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let Ok(whom) = call.param.parse() else { return nobody(call.param) };
     match ctx.ask(call.caller.session, Ask::Evict(whom)) {
         Ok(_) => Full::empty(204).into(),
-        Err(Denied::Evict(EvictError::Nobody)) => nobody(call.param),
+        Err(Denied::Evict(EvictError::NoMember)) => nobody(call.param),
         Err(why) => told(ctx, "", "", why).full().into(),
     }
 }

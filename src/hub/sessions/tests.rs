@@ -137,10 +137,10 @@ fn an_evicted_user_is_barred_from_that_address_for_a_minute() {
     let admin = w.member("admin", 3);
     w.news(2);
     assert_eq!(w.evict(bob, ann), Err(EvictError::Role));
-    assert_eq!(w.evict(admin, SessionId(1)), Err(EvictError::Nobody));
+    assert_eq!(w.evict(admin, SessionId(1)), Err(EvictError::NoMember));
     assert_eq!(w.evict(admin, ann), Ok(()));
     w.settle();
-    assert_eq!(w.evict(admin, ann), Err(EvictError::Nobody));
+    assert_eq!(w.evict(admin, ann), Err(EvictError::NoMember));
     w.expect(2, &["left ann@1 evicted"]).expect_closed(&[(1, CloseReason::Evicted)]);
     w.at(59_999);
     assert!(w.hub.view().is_evicted(w.now(), "ann", addr(1)));

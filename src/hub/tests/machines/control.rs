@@ -153,8 +153,8 @@ fn an_offer_is_taken_within_ten_seconds_or_the_giver_keeps_control() {
     let vic = w.panel("vic", 4, &[]);
     w.news(3);
     assert_eq!(w.give(ann, "pump", vic), Err(ControlError::CannotHold));
-    assert_eq!(w.give(ann, "pump", ann), Err(ControlError::Nobody));
-    assert_eq!(w.give(ann, "pump", SessionId(1)), Err(ControlError::Nobody));
+    assert_eq!(w.give(ann, "pump", ann), Err(ControlError::NoMember));
+    assert_eq!(w.give(ann, "pump", SessionId(1)), Err(ControlError::NoMember));
     assert!(matches!(w.give(bob, "pump", mia), Err(ControlError::NotHeld(Some(_)))));
     w.give(ann, "pump", mia).expect("offered");
     w.expect_about(3, &["offered pump ann mia"]).expect_about(2, &[]);
