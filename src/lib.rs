@@ -1,5 +1,5 @@
 //! Boatswain: the web server on the board. This page is the map: the modules in floor order, lowest first.
-//! Imports go down only; `tests/layers.rs` holds that.
+//! Imports go down only; the compiler holds that (`scripts/floors.sh`, which lists exactly what each may use).
 //!
 //! ```text
 //! 4  net      sockets, clock, files, timers, the loop; decides no policy, parses no bytes itself
@@ -10,9 +10,19 @@
 //! 1  hub      who is here and who hears what, behind two doors (pure)
 //! 1  liveness whether the peer of one connection is still there (pure)
 //! 1  auth     whose password is checked next, and who has to wait (pure)
-//! 0  msg, ask, codec, config, describe, diag, fnv, json, ledger, metrics, secret, shown, sys    words and ground
+//! 0  ask, codec, config, describe, diag, fnv, json, ledger, memory, metrics, msg, places, secret, shown, sys    words and ground
 //! ```
 #![deny(unsafe_code)]
+// nothing reachable from outside panics, and nothing but the log and cli::print says anything
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::unimplemented,
+    clippy::dbg_macro
+)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs)]
 
 pub mod ask;
@@ -24,6 +34,7 @@ pub mod fnv;
 pub mod json;
 pub mod ledger;
 pub mod liveness;
+pub mod memory;
 pub mod metrics;
 pub mod msg;
 pub mod places;

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::sys::memory;
-pub use crate::sys::memory::wipe;
+use crate::memory;
+pub use crate::memory::wipe;
 
 /// A password or a token. Never shown, wiped at its end.
 #[derive(Clone, PartialEq, Eq, Default)]

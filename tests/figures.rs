@@ -108,7 +108,7 @@ fn figures_in_the_documents_are_those_of_the_code() {
         ("src/hub/event_log.rs", "RING_BYTES", "docs/settings.md", "arguments and results, #M MiB together;"),
         ("src/ledger.rs", "PARTY", "docs/settings.md", "| #M MiB beside its largest one;"),
         ("src/ledger.rs", "ALL", "docs/settings.md", "| #M MiB beside the largest one;"),
-        ("src/net/files.rs", "RECHECK", "docs/settings.md", "1 MiB; looked at again after #s s |"),
+        ("src/net/files/cache.rs", "RECHECK", "docs/settings.md", "1 MiB; looked at again after #s s |"),
         ("src/link/lines/frame.rs", "LINE_MAX", "docs/link.md", "One JSON object a line, at most #K KiB"),
         ("src/cli/link/machine.rs", "DESCRIBE_WITHIN", "docs/link.md", "its first line. It is waited for #s s"),
         ("src/cli/link/machine.rs", "SILENT", "docs/link.md", "is noticed #s s after its last line"),

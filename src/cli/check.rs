@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use super::machine::ThisMachine;
 use super::{MISUSED, complain, print};
 use crate::config::Source;
 
 /// Reads and checks everything that a start would; findings go to stdout, warnings to stderr.
 pub fn run(source: &Source) -> ExitCode {
-    match source.load() {
+    match source.load(&ThisMachine) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 complain(&format!("warning: {warning}"));

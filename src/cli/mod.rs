@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 mod edit;
 pub mod link;
+mod machine;
 pub mod passwd;
 pub mod pump;
 pub mod serve;
@@ -66,17 +67,20 @@ pub fn complain(what: &str) {
 }
 
 /// Asks for something on stderr.
+#[allow(clippy::disallowed_methods)] // a question, not a message
 fn prompt(text: &str) {
     // A prompt that cannot be shown is no reason not to read.
     let _ = write!(io::stderr(), "{}", Excerpt(text, usize::MAX));
 }
 
 /// Ends the line of a question whose answer is not shown.
+#[allow(clippy::disallowed_methods)] // the end of a question
 fn end_of_line() {
     let _ = writeln!(io::stderr());
 }
 
 /// Lines on stdout.
+#[allow(clippy::disallowed_methods)] // the one place that prints
 fn print(text: &str) -> ExitCode {
     let lines: String = text.lines().map(|line| format!("{}\n", Excerpt(line, usize::MAX))).collect();
     let mut out = io::stdout().lock();

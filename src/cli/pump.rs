@@ -41,6 +41,7 @@ pub fn run() -> ExitCode {
     }
 }
 
+#[allow(clippy::disallowed_methods)] // it is a program behind boatswain link: its lines are for no person
 fn pump() -> io::Result<()> {
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::Start;
 use crate::cli::demo::{self, Demo};
+use crate::cli::machine::ThisMachine;
 use crate::cli::{FAILED, MISUSED, complain, fail, misconfigured};
 use crate::config::users::{Hash, Users};
 use crate::config::{Config, ListenAddr, Loaded};
@@ -27,7 +28,7 @@ pub const WITHOUT: &str = "BOATSWAIN_WITHOUT";
 
 /// Runs the server until it is told to stop.
 pub fn serve(start: Start) -> ExitCode {
-    let mut loaded = match start.source.load() {
+    let mut loaded = match start.source.load(&ThisMachine) {
         Ok(loaded) => loaded,
         Err(mistakes) => return misconfigured(&mistakes),
     };
@@ -88,7 +89,7 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
         if process::is_root() {
             become_user(&name)?;
             // what a reload will need must be readable now, with fewer rights
-            let again = source.load().map_err(|mistakes| {
+            let again = source.load(&ThisMachine).map_err(|mistakes| {
                 mistakes.iter().for_each(|m| complain(&m.to_string()));
                 (MISUSED, format!("user: {name:?} cannot read what the settings name; give it the right, see above"))
             })?;
@@ -99,7 +100,7 @@ fn prepare(Start { source, demo }: Start, loaded: Loaded) -> Result<(Server, Opt
     }
     let features = tcp::probe(&std::env::var(WITHOUT).unwrap_or_default());
     let users = users.unwrap_or_else(|| first_user(&web));
-    let reload = move || match source.load() {
+    let reload = move || match source.load(&ThisMachine) {
         Ok(mut loaded) => {
             if demo {
                 loaded.config.devices.listen.push(ListenAddr::Tcp(demo::LISTEN)); // not written, but in force

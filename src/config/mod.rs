@@ -3,7 +3,7 @@
 //! Field names are the names in the file (docs/settings.md). A new setting is one field here with its doc comment and
 //! its default, and one row in `schema.rs`; the environment, the complaints and the completeness test follow from that.
 //!
-//! Never does: reading a clock or the environment by itself; only [`Source::load`] opens files.
+//! Never does: reading a clock or the environment by itself; what settings name on the machine is asked of a [`Machine`].
 
 mod check;
 mod liveness;
@@ -18,8 +18,9 @@ pub mod users;
 
 pub use liveness::{LivenessValues, Profile};
 pub use mistake::{Mistake, Place};
+pub use read::{Environment, Options};
 pub use reload::take_up;
-pub use source::{Environment, Loaded, Options, Source};
+pub use source::{Loaded, Machine, Source};
 pub use units::{AddrRange, ListenAddr, Rate, duration as parse_duration};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -7,14 +7,30 @@ mod syntax;
 
 pub(super) use syntax::FILE_BYTES_MAX;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use toml_span::value::{Value, ValueInner};
 
 use super::check;
 use super::schema::{self, Given, PROFILE};
-use super::source::{Environment, Options};
 use super::{Config, Mistake, Place};
+
+/// Environment variables, all of them; only those that begin with `BOATSWAIN_` are looked at.
+pub type Environment = Vec<(OsString, OsString)>;
+
+/// What the command line sets. Values are checked with the rest, by [`super::Source::load`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// `--listen`, each one; replaces the whole list.
+    pub listen: Vec<String>,
+    /// `--www`
+    pub www: Option<String>,
+    /// `--users`
+    pub users: Option<String>,
+    /// `--seats`
+    pub seats: Option<String>,
+}
 
 /// What the prefix of our environment variables is.
 pub(super) const PREFIX: &str = "BOATSWAIN_";

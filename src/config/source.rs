@@ -1,31 +1,30 @@
 //! Where the settings come from, so that they can be read again: at start, by `check`, and on SIGHUP.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::check;
-use super::read::{self, Draft};
+use super::read::{self, Draft, Environment, Options};
 use super::users::{self, Users};
 use super::{Config, Mistake, Place, text};
 use crate::describe::device_name_fault;
-use crate::sys::process::User;
 
-/// Environment variables, all of them; only those that begin with `BOATSWAIN_` are looked at.
-pub type Environment = Vec<(OsString, OsString)>;
+/// The machine as settings refer to it: they name files, a folder and an account.
+pub trait Machine {
+    /// The bytes of a regular file, at most one more than `most`, so that whoever parses it can tell that it is too long.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read, that it is no regular file included.
+    fn read(&self, file: &Path, most: usize) -> io::Result<Vec<u8>>;
 
-/// What the command line sets. Values are checked with the rest, by [`Source::load`].
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Options {
-    /// `--listen`, each one; replaces the whole list.
-    pub listen: Vec<String>,
-    /// `--www`
-    pub www: Option<String>,
-    /// `--users`
-    pub users: Option<String>,
-    /// `--seats`
-    pub seats: Option<String>,
+    /// Whether there is a folder that can be read.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Whether there is no such account, for certain.
+    fn lacks_account(&self, name: &str) -> bool;
 }
 
 /// Where the settings come from: defaults < file < environment < command line.
@@ -61,20 +60,20 @@ impl Source {
 
     /// Reads and checks everything, the files that the settings name included. Either all of it is good, or every
     /// mistake is told.
-    pub fn load(&self) -> Result<Loaded, Vec<Mistake>> {
+    pub fn load(&self, machine: &dyn Machine) -> Result<Loaded, Vec<Mistake>> {
         let text = match &self.file {
             None => None,
-            Some(file) => match settings(file) {
+            Some(file) => match settings(machine, file) {
                 Ok(text) => Some((file.as_path(), text)),
                 Err(mistakes) => return Err(mistakes),
             },
         };
         let file = text.as_ref().map(|(file, text)| (*file, text.as_str()));
         let mut draft = read::layers(file, &self.environment, &self.options);
-        let users = draft.users("auth.users", draft.config.auth.users.clone(), "user");
-        let tokens = draft.users("devices.tokens", draft.config.devices.tokens.clone(), "device");
-        draft.folder();
-        draft.account();
+        let users = draft.users(machine, "auth.users", draft.config.auth.users.clone(), "user");
+        let tokens = draft.users(machine, "devices.tokens", draft.config.devices.tokens.clone(), "device");
+        draft.folder(machine);
+        draft.account(machine);
         let Draft { config, mistakes, mut warnings, .. } = draft;
         if !mistakes.is_empty() {
             return Err(in_order(mistakes));
@@ -89,10 +88,16 @@ impl Source {
 
 impl Draft {
     /// Reads a file of names and hashes.
-    fn users(&mut self, setting: &'static str, file: Option<PathBuf>, who: &str) -> Option<Users> {
+    fn users(
+        &mut self,
+        machine: &dyn Machine,
+        setting: &'static str,
+        file: Option<PathBuf>,
+        who: &str,
+    ) -> Option<Users> {
         let file = file?;
         let place = self.place_of(setting)?.clone();
-        let text = match read_bounded(&file, users::FILE_BYTES_MAX) {
+        let text = match machine.read(&file, users::FILE_BYTES_MAX) {
             Ok(text) => text,
             Err(why) => {
                 let remedy = match why.kind() {
@@ -134,17 +139,17 @@ impl Draft {
     }
 
     /// Whether the user that the server is to become exists.
-    fn account(&mut self) {
+    fn account(&mut self, machine: &dyn Machine) {
         let (Some(name), Some(place)) = (self.config.user.clone(), self.place_of("user").cloned()) else { return };
-        if let Ok(None) = User::find(&name) {
+        if machine.lacks_account(&name) {
             self.mistake(place, "user", &format!("there is no user {name:?} on this machine; see /etc/passwd"));
         }
     }
 
     /// Whether `www` is a folder that can be read.
-    fn folder(&mut self) {
+    fn folder(&mut self, machine: &dyn Machine) {
         let (Some(www), Some(place)) = (self.config.www.clone(), self.place_of("www").cloned()) else { return };
-        if let Err(why) = fs::read_dir(&www) {
+        if let Err(why) = machine.folder(&www) {
             let remedy = match why.kind() {
                 ErrorKind::NotFound => "create it, or leave www out for the built-in pages",
                 ErrorKind::NotADirectory => "name the folder that holds the pages",
@@ -156,8 +161,8 @@ impl Draft {
 }
 
 /// The text of the settings file.
-fn settings(file: &Path) -> Result<String, Vec<Mistake>> {
-    let bytes = read_bounded(file, read::FILE_BYTES_MAX).map_err(|why| {
+fn settings(machine: &dyn Machine, file: &Path) -> Result<String, Vec<Mistake>> {
+    let bytes = machine.read(file, read::FILE_BYTES_MAX).map_err(|why| {
         let what = format!("the settings file cannot be read: {}; check the name after -c", reason(&why));
         vec![Mistake { place: Place::File(file.into()), what }]
     })?;
@@ -181,21 +186,6 @@ fn line_of(text: &[u8], name: &str) -> usize {
     let text = text::decode(text, users::FILE_BYTES_MAX).unwrap_or_default();
     let is_its = |line| users::parts(line).is_some_and(|(found, _)| found == name);
     text::lines(text).position(is_its).map_or(1, |i| i + 1)
-}
-
-/// A regular file's bytes, at most one more than `most`, so that whoever parses it can tell that it is too long.
-fn read_bounded(file: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let meta = fs::metadata(file)?;
-    if meta.is_dir() {
-        return Err(ErrorKind::IsADirectory.into());
-    }
-    if !meta.is_file() {
-        // Opening a pipe would wait for its other end.
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(file)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn reason(why: &io::Error) -> String {

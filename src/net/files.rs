@@ -12,7 +12,6 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::engine::pages::{Body, Pages, Served};
 use crate::http::files::encoding;
@@ -28,9 +27,6 @@ use crate::sys::file::Obstacle;
 
 use cache::{Content, Found};
 use folder::Folder;
-
-/// How long it is taken for granted that a file has not changed: a changed one is noticed within that time.
-pub const RECHECK: Duration = Duration::from_secs(1);
 
 fn other(status: u16, body: Body) -> Served {
     Served { status, html: false, body }
@@ -70,8 +66,8 @@ impl Site {
     }
 
     /// Tells `refusal`: by the site's `NNN.html` if there is one and the request is not for `/api/`, else in the form
-    /// that suits who asked. `request`: `None` if it could not be read. Further fields go into the envelope.
-    pub fn error(
+    /// that suits who asked. `request`: `None` if it could not be read.
+    fn error(
         &mut self,
         now: Now,
         refusal: &Refusal<'_>,

@@ -1,11 +1,10 @@
-//! The kernel: every libc call of the project, one a function, units converted here. The only place with `unsafe`.
+//! The kernel: every libc call of the project, one a function, units converted here. With `memory` the only place with `unsafe`.
 //!
 //! Never does: policy. Functions return `io::Result` and say in their doc which call and which kernel they need.
 #![allow(unsafe_code)]
 
 pub mod child;
 pub mod file;
-pub mod memory;
 pub mod process;
 pub mod socket;
 pub mod stderr;

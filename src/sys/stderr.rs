@@ -45,6 +45,7 @@ pub fn own(fd: RawFd, options: &mut OpenOptions) -> Option<File> {
 
 impl Stderr {
     /// Opens it. Call it while this process may still do what whoever started it may.
+    #[allow(clippy::disallowed_methods)] // what the log writes to is made here
     pub fn open() -> Stderr {
         let Ok(file) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else {
             return Stderr(Way::Waiting(None));

@@ -85,6 +85,7 @@ impl Program {
     }
 
     /// Our own standard input and output.
+    #[allow(clippy::disallowed_methods)] // it is a pipe to a program
     pub fn ourselves() -> io::Result<Program> {
         Program::between(io::stdin().as_fd(), io::stdout().as_fd())
     }

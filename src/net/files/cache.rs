@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::RECHECK;
 use super::root::{Facts, Kind, Root};
 use crate::fnv::FnvMap;
 use crate::http::files::encoding::Coding;
@@ -13,6 +13,9 @@ use crate::http::files::{Described, Etag, FileMeta, types};
 use crate::http::response::HttpDate;
 use crate::msg::{Moment, Now};
 use crate::sys::file::{Access, Obstacle, not_there};
+
+/// How long it is taken for granted that a file has not changed: a changed one is noticed within that time.
+pub const RECHECK: Duration = Duration::from_secs(1);
 
 /// Largest file whose bytes are kept: above it sendfile(2) is as cheap.
 pub(super) const SMALL_MAX: u64 = 64 * 1024;

@@ -7,8 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::RECHECK;
-use super::cache::{Cache, Content, Found, Types};
+use super::cache::{Cache, Content, Found, RECHECK, Types};
 use super::root::Root;
 use crate::http::files::encoding::Coding;
 use crate::msg::{Moment, Now};
