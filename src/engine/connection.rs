@@ -433,3 +433,6 @@ pub enum Due {
     /// A request came too slowly: 408, then close (without a word if nothing of it came).
     TooSlow(CloseReason),
 }
+
+#[cfg(test)]
+mod tests;
