@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::session_state::{SessionState, Trigger};
 use super::session_table::Session;
-use super::{Asked, Hub, NoSeat};
+use super::{Hub, NoSeat, Purpose};
 use crate::config::Seats;
 use crate::msg::{Effects, LeftReason, Moment, Now, PeerAddr, Presence, Role, SessionId, What};
 
@@ -46,7 +46,7 @@ impl Hub {
         &mut self,
         now: Now,
         id: SessionId,
-        asked: Asked,
+        purpose: Purpose,
         fx: &mut Effects,
     ) -> Result<Option<u16>, NoSeat> {
         self.forget_expired(now, id);
@@ -55,20 +55,24 @@ impl Hub {
             return Err(NoSeat::Ended(reason));
         }
         if self.stopping {
-            return if matches!(asked, Asked::Page { .. } | Asked::Read) { Ok(None) } else { Err(NoSeat::Stopping) };
+            return if matches!(purpose, Purpose::Page { .. } | Purpose::Read) {
+                Ok(None)
+            } else {
+                Err(NoSeat::Stopping)
+            };
         }
         s.used = now.mono;
-        if asked != Asked::Read && s.seat.is_none() {
+        if purpose != Purpose::Read && s.seat.is_none() {
             self.ensure_seat(now, id, fx)?;
         }
         if let Some(s) = self.sessions.get_mut(id) {
-            (s.asked, s.heard) = (now.mono, now.mono);
-            if matches!(asked, Asked::Page { .. } | Asked::Act) {
+            (s.requested, s.heard) = (now.mono, now.mono);
+            if matches!(purpose, Purpose::Page { .. } | Purpose::Act) {
                 s.active = now.mono;
             }
-            s.html |= asked == Asked::Page { html: true };
+            s.html |= purpose == Purpose::Page { html: true };
         }
-        self.advance(now, id, Trigger::Asked(asked), fx);
+        self.advance(now, id, Trigger::Requested(purpose), fx);
         self.refresh(now, id, fx);
         Ok(self.sessions.get(id).and_then(|s| s.seat))
     }

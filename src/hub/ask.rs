@@ -16,7 +16,7 @@ pub enum Ask<'a> {
     /// To be served: a request of its is complete. Takes a seat if it needs one and has none. Not to be asked for `logout`,
     /// `bye`, `beat`, errors and open paths. While the server stops pages need no seat. [`Done::Served`], or
     /// [`Denied::Seat`]: then those inside may have been told `turned_away`.
-    Serve(Asked),
+    Serve(Purpose),
     /// To hear on the connection `conn` what happens; takes a seat if it has none. On success that link is told, in this
     /// order, `hello`, the replay if one was asked for and is possible, and from then on what happens. Its own `joined` lies
     /// before `hello`: `hello.id` and `hello.members` contain it, and the link hears it only as a part of a replay. Older
@@ -127,7 +127,7 @@ impl Hub {
     /// Why not, see [`Ask`]; nothing has changed then.
     pub fn ask(&mut self, now: Now, session: SessionId, ask: Ask<'_>, fx: &mut Effects) -> Result<Done, Denied> {
         match ask {
-            Ask::Serve(asked) => self.request(now, session, asked, fx).map(Done::Served).map_err(Denied::Seat),
+            Ask::Serve(purpose) => self.request(now, session, purpose, fx).map(Done::Served).map_err(Denied::Seat),
             Ask::Link { conn, spec } => self.open_link(now, session, conn, *spec, fx).map(|()| Done::Nothing),
             Ask::Say(text) => self.say(now, session, text, fx).map(Done::Said).map_err(Denied::Say),
             Ask::Beat { tab, beat } => Ok(Done::Beat(self.beat_answer(now, session, tab, beat, fx))),
@@ -158,9 +158,9 @@ impl Hub {
     }
 }
 
-/// What a complete request asks for, as far as seats go.
+/// The purpose of a complete request, as far as seats go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
+pub enum Purpose {
     /// A page or a file: needs a seat, is activity.
     Page {
         /// It asked for HTML by navigation (a browser's address bar, link or reload), not for a page's part.

@@ -69,7 +69,7 @@ impl Hub {
         if let Some(s) = self.sessions.get_mut(id) {
             s.links.push(conn);
             s.html = false;
-            (s.used, s.asked, s.heard) = (now.mono, now.mono, now.mono);
+            (s.used, s.requested, s.heard) = (now.mono, now.mono, now.mono);
         }
         self.advance(now, id, Trigger::Opened, fx);
         self.refresh(now, id, fx);

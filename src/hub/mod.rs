@@ -220,7 +220,7 @@ impl Hub {
             plain: self.settings.seats.plain,
             returned_within: self.settings.returned_within,
             beat: self.settings.beat,
-            asked: s.asked,
+            requested: s.requested,
             heard: s.heard,
             html: s.html,
             cookieless: !s.has_shown_cookie,
@@ -267,7 +267,7 @@ impl Hub {
             }
         }
         self.holder_moved(now, id, fx);
-        if matches!(trigger, Trigger::Asked(_))
+        if matches!(trigger, Trigger::Requested(_))
             && announcement == Announcement::Nothing
             && was.is_some() == is.is_some()
             && was <= is

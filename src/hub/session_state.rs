@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Asked;
+use super::Purpose;
 use crate::msg::{Evidence, LeftReason, Moment};
 
 /// After a reset nothing is announced for so long: a reloading browser may reset its old connection a moment before
@@ -51,7 +51,7 @@ pub enum SessionState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trigger {
     /// A complete request. If it needs a seat, there is one.
-    Asked(Asked),
+    Requested(Purpose),
     /// A link was opened. If it needs a seat, there is one.
     Opened,
     /// Its last link ended in order.
@@ -90,7 +90,7 @@ pub struct Facts {
     /// Between heartbeats, at most.
     pub beat: Duration,
     /// Last complete request.
-    pub asked: Moment,
+    pub requested: Moment,
     /// Last sign of life other than those of links that were called lost.
     pub heard: Moment,
     /// It asked for HTML after its last link was opened.
@@ -151,7 +151,7 @@ impl SessionState {
         match trigger {
             Trigger::End(reason) => self.ended(reason),
             Trigger::Tick => self.ticked(f),
-            Trigger::Asked(asked) => self.asked(asked, f),
+            Trigger::Requested(purpose) => self.requested(purpose, f),
             Trigger::Opened => match self {
                 SessionState::Ended(_) => (self, Announcement::Nothing),
                 SessionState::Unseated => (SessionState::Linked, Announcement::Joined { returned: false }),
@@ -185,21 +185,23 @@ impl SessionState {
         }
     }
 
-    fn asked(self, asked: Asked, f: &Facts) -> (SessionState, Announcement) {
-        let html = matches!(asked, Asked::Page { html: true });
+    fn requested(self, purpose: Purpose, f: &Facts) -> (SessionState, Announcement) {
+        let html = matches!(purpose, Purpose::Page { html: true });
         let plain = SessionState::Plain { until: f.now + f.plain };
         // A request of a page whose link has ended keeps the seat warm for its next link, no longer: else the
         // last words of a closed tab would hold the seat for a minute. A page asked for, or curl, is a visit.
         let linger = SessionState::Lingering { until: f.now + f.linger };
-        let carried = if html || (f.cookieless && asked != Asked::Link) { plain } else { linger };
+        let carried = if html || (f.cookieless && purpose != Purpose::Link) { plain } else { linger };
         match self {
             SessionState::Linked | SessionState::Ended(_) => (self, Announcement::Nothing),
             SessionState::Plain { .. } => (plain, Announcement::Nothing),
             SessionState::Lingering { .. } | SessionState::Doubt { .. } => (carried, Announcement::Nothing),
-            SessionState::Unseated | SessionState::Lost { .. } if asked == Asked::Read => (self, Announcement::Nothing),
+            SessionState::Unseated | SessionState::Lost { .. } if purpose == Purpose::Read => {
+                (self, Announcement::Nothing)
+            }
             SessionState::Unseated | SessionState::Lost { .. } => {
                 let returned = matches!(self, SessionState::Lost { until } if f.now <= until);
-                (if asked == Asked::Link { linger } else { plain }, Announcement::Joined { returned })
+                (if purpose == Purpose::Link { linger } else { plain }, Announcement::Joined { returned })
             }
         }
     }
@@ -254,7 +256,7 @@ impl Facts {
     fn without_links(&self) -> SessionState {
         let linger = self.now + self.linger;
         if self.html {
-            SessionState::Plain { until: linger.max(self.asked + self.plain) }
+            SessionState::Plain { until: linger.max(self.requested + self.plain) }
         } else {
             SessionState::Lingering { until: linger }
         }

@@ -48,7 +48,7 @@ pub(super) struct Session {
     /// For its lifetime.
     pub(super) used: Moment,
     /// Its last complete request.
-    pub(super) asked: Moment,
+    pub(super) requested: Moment,
     /// Last sign of life other than those of links that were called lost.
     pub(super) heard: Moment,
     /// The latest sign of life of links that were called lost.
@@ -90,7 +90,7 @@ impl Session {
             tabs: VecDeque::new(),
             html: false,
             used: t,
-            asked: t,
+            requested: t,
             heard: t,
             heard_on_lost: Moment::default(),
             active: t,

@@ -191,8 +191,8 @@ impl World {
         done
     }
 
-    pub(super) fn ask(&mut self, id: SessionId, asked: Asked) -> Result<Option<u16>, NoSeat> {
-        match self.wants(id, Ask::Serve(asked)) {
+    pub(super) fn ask(&mut self, id: SessionId, purpose: Purpose) -> Result<Option<u16>, NoSeat> {
+        match self.wants(id, Ask::Serve(purpose)) {
             Ok(Done::Served(seat)) => Ok(seat),
             Err(Denied::Seat(no)) => Err(no),
             other => panic!("{other:?}"),
@@ -200,7 +200,7 @@ impl World {
     }
 
     pub(super) fn page(&mut self, id: SessionId) -> Result<Option<u16>, NoSeat> {
-        self.ask(id, Asked::Page { html: true })
+        self.ask(id, Purpose::Page { html: true })
     }
 
     pub(super) fn open(&mut self, id: SessionId, c: u16, spec: LinkSpec) -> Result<(), Denied> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ask;
 use crate::config::parse_duration;
-use crate::hub::{Ask, Asked, CommandRequest, ControlAction, Done, Issued, Take};
+use crate::hub::{Ask, CommandRequest, ControlAction, Done, Issued, Purpose, Take};
 use crate::json;
 use crate::msg::{ConnId, Event, EventId, Role, SessionId, What};
 use crate::routes::denied::{Refusal, told};
@@ -88,20 +88,20 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let command = ask::command(call.param, call.body);
     if command.as_ref().is_ok_and(|command| is_stop(ctx, command)) {
         // a sign of life; a stop passes whatever has become of its session meanwhile
-        let _ = ctx.ask(call.caller.session, Ask::Serve(Asked::Read));
+        let _ = ctx.ask(call.caller.session, Ask::Serve(Purpose::Read));
     } else {
         if let Some(only) = call.caller.only_stops {
             return access::only_stops(only).into();
         }
         // as every request that needs a name: an ended session is told so before its role is
-        if let Err(why) = ctx.ask(call.caller.session, Ask::Serve(Asked::Read)) {
+        if let Err(why) = ctx.ask(call.caller.session, Ask::Serve(Purpose::Read)) {
             return full::answer(ctx, call.request, why).into();
         }
         if call.caller.role < Role::Operator {
             let said = format!("this needs the role operator; {} is a {}", call.caller.user, call.caller.role);
             return refusal(403, "role", &said).into();
         }
-        if let Err(why) = ctx.ask(call.caller.session, Ask::Serve(Asked::Act)) {
+        if let Err(why) = ctx.ask(call.caller.session, Ask::Serve(Purpose::Act)) {
             return full::answer(ctx, call.request, why).into();
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::ask;
 use crate::http::request::{Method, Request, Version};
 use crate::http::response::EVENT_STREAM;
-use crate::hub::{Ask, Asked, Denied, LinkSpec, Tab};
+use crate::hub::{Ask, Denied, LinkSpec, Purpose, Tab};
 use crate::ledger::Party;
 use crate::link::Link;
 use crate::link::sse::Sse;
@@ -19,7 +19,7 @@ use crate::routes::reply::{Call, Ctx, Full, Reply, refusal};
 pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: bool) -> Reply {
     let request = call.request;
     if request.method == Method::Head {
-        if let Err(why) = ctx.ask(call.caller.session, Ask::Serve(Asked::Link)) {
+        if let Err(why) = ctx.ask(call.caller.session, Ask::Serve(Purpose::Link)) {
             return full::answer(ctx, request, why).into();
         }
         return Full::new(200, EVENT_STREAM, Vec::new()).into();

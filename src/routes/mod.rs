@@ -28,7 +28,7 @@ use crate::config::Auth;
 use crate::http::files::path::{self, Relative};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
-use crate::hub::{Ask, Asked};
+use crate::hub::{Ask, Purpose};
 use crate::msg::Role;
 use gate::Job;
 use reply::{Call, Caller, Ctx, Full, Reply, refusal};
@@ -186,7 +186,7 @@ pub fn admit(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Admitted, Refus
     let seat = matches!(need, Need::Seat(_) | Need::Link);
     if seat && ctx.hub.view().seat_available(ctx.now, caller.session).is_err() {
         // asked in earnest it tells those inside that somebody was turned away
-        if let Err(why) = ctx.ask(caller.session, Ask::Serve(Asked::Link)) {
+        if let Err(why) = ctx.ask(caller.session, Ask::Serve(Purpose::Link)) {
             return Err(refuse(full::answer(ctx, request, why)));
         }
     }
@@ -242,14 +242,14 @@ pub fn answer(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, bod
     let Some(i) = admitted.route else { return refusal(404, "not_found", "there is no endpoint here").into() };
     let route = &ROUTES[i];
     if let Some(caller) = &admitted.caller {
-        let asked = match route.need {
-            Need::Seat(_) => Asked::Act,
-            Need::Link => Asked::Link,
-            Need::Name | Need::Stop | Need::Nothing => Asked::Read,
+        let purpose = match route.need {
+            Need::Seat(_) => Purpose::Act,
+            Need::Link => Purpose::Link,
+            Need::Name | Need::Stop | Need::Nothing => Purpose::Read,
         };
         // a link takes its seat when it opens
         if !matches!(route.need, Need::Link | Need::Stop) {
-            if let Err(why) = ctx.ask(caller.session, Ask::Serve(asked)) {
+            if let Err(why) = ctx.ask(caller.session, Ask::Serve(purpose)) {
                 return full::answer(ctx, request, why).into();
             }
         }
@@ -266,8 +266,8 @@ pub fn page_seat(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, 
     let Some(caller) = &admitted.caller else { return Ok(()) };
     // a page that fetches a piece of HTML by script has not navigated; old browsers and curl do not say, and have
     let navigates = request.header("sec-fetch-mode").is_none_or(|mode| mode.eq_ignore_ascii_case(b"navigate"));
-    let asked = Asked::Page { html: html && navigates };
-    match ctx.ask(caller.session, Ask::Serve(asked)) {
+    let purpose = Purpose::Page { html: html && navigates };
+    match ctx.ask(caller.session, Ask::Serve(purpose)) {
         Ok(_) => Ok(()),
         Err(why) => Err(full::answer(ctx, request, why)),
     }

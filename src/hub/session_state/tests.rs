@@ -15,7 +15,7 @@ fn facts() -> Facts {
         plain: Duration::from_secs(60),
         returned_within: Duration::from_secs(30),
         beat: Duration::from_millis(500),
-        asked: at(50_000),
+        requested: at(50_000),
         heard: at(50_000),
         html: false,
         cookieless: false,
@@ -64,14 +64,15 @@ fn every_rule_of_the_seats_is_a_row_of_this_table() {
     use Evidence::{Keepalive, NoAck, Reset};
     use SessionState::{Ended, Linked, Unseated};
     let f = facts();
-    let html = Facts { html: true, asked: at(NOW - 10), heard: at(NOW - 10), ..f };
+    let html = Facts { html: true, requested: at(NOW - 10), heard: at(NOW - 10), ..f };
     let curl = Facts { cookieless: true, ..f };
-    let page = |html| Trigger::Asked(Asked::Page { html });
-    let (act, read, link) = (Trigger::Asked(Asked::Act), Trigger::Asked(Asked::Read), Trigger::Asked(Asked::Link));
+    let page = |html| Trigger::Requested(Purpose::Page { html });
+    let (act, read, link) =
+        (Trigger::Requested(Purpose::Act), Trigger::Requested(Purpose::Read), Trigger::Requested(Purpose::Link));
     let gone = |last| Trigger::Vanished { last: at(last), evidence: NoAck };
     let reset = Trigger::Vanished { last: at(NOW - 100), evidence: Reset };
     let plain_gone = |last| Trigger::PlainVanished { last: at(last), evidence: Keepalive };
-    let heard = |ms| Facts { heard: at(ms), asked: at(ms), ..f };
+    let heard = |ms| Facts { heard: at(ms), requested: at(ms), ..f };
     let was_lost = |until| SessionState::Lost { until: at(until) };
     let joined = |returned| Announcement::Joined { returned };
     let short_plain = Facts { plain: Duration::from_secs(1), ..html };
@@ -395,11 +396,11 @@ fn what_is_told_agrees_with_who_sits_for_every_state_and_cue() {
         Trigger::Vanished { last, evidence },
         Trigger::Vanished { last, evidence: Evidence::Reset },
         Trigger::PlainVanished { last, evidence },
-        Trigger::Asked(Asked::Page { html: true }),
-        Trigger::Asked(Asked::Page { html: false }),
-        Trigger::Asked(Asked::Act),
-        Trigger::Asked(Asked::Link),
-        Trigger::Asked(Asked::Read),
+        Trigger::Requested(Purpose::Page { html: true }),
+        Trigger::Requested(Purpose::Page { html: false }),
+        Trigger::Requested(Purpose::Act),
+        Trigger::Requested(Purpose::Link),
+        Trigger::Requested(Purpose::Read),
     ];
     cues.extend(LeftReason::ALL.iter().map(|&r| Trigger::End(r)));
     for from in stands {

@@ -2,7 +2,7 @@
 
 use super::super::session_table::{TABS_MAX, UNSEATED_MAX, UNSEATED_OF_USER};
 use super::super::tests::{World, addr, conn};
-use super::super::{Asked, Denied, Input, LinkSpec, NoSeat, Tab};
+use super::super::{Denied, Input, LinkSpec, NoSeat, Purpose, Tab};
 use super::*;
 use crate::msg::{Evidence, LinkEnd};
 
@@ -112,7 +112,7 @@ fn logging_out_frees_the_seat_closes_the_links_and_is_final() {
     let view = w.by_cookie(&cookie).expect("remembered");
     assert_eq!((view.seat, view.ended), (None, Some(LeftReason::Logout)));
     assert_eq!(w.page(ann), Err(NoSeat::Ended(LeftReason::Logout)));
-    assert_eq!(w.ask(ann, Asked::Read), Err(NoSeat::Ended(LeftReason::Logout)));
+    assert_eq!(w.ask(ann, Purpose::Read), Err(NoSeat::Ended(LeftReason::Logout)));
     let spec = LinkSpec { tab: Some(Tab { name: "t".into(), n: 1 }), ..super::super::tests::spec() };
     assert_eq!(w.open(ann, 4, spec), Err(Denied::Seat(NoSeat::Ended(LeftReason::Logout))));
 }

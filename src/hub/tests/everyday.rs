@@ -228,7 +228,7 @@ fn a_vanished_poster_is_lost_in_time_although_a_request_came_between_two_heartbe
     let ann = w.member("ann", 1);
     w.member("bob", 2);
     // Last heard on the link at 9 600, by a request at 9 900, cut at 10 000.
-    w.at(9_900).ask(ann, Asked::Act).expect("a seat");
+    w.at(9_900).ask(ann, Purpose::Act).expect("a seat");
     w.news(2);
     w.at(11_900).lose(1, 2300, Evidence::NoAck).expect(2, &[]);
     w.at(12_199).expect(2, &[]);
@@ -241,8 +241,8 @@ fn a_person_who_goes_on_asking_is_not_lost_with_a_dead_link() {
     let ann = w.member("ann", 1);
     w.member("bob", 2);
     w.news(2);
-    w.at(9_900).ask(ann, Asked::Act).expect("a seat");
-    w.at(11_000).ask(ann, Asked::Act).expect("a seat");
+    w.at(9_900).ask(ann, Purpose::Act).expect("a seat");
+    w.at(11_000).ask(ann, Purpose::Act).expect("a seat");
     w.at(11_900).lose(1, 2300, Evidence::OneWay);
     w.at(14_899).expect(2, &[]);
     w.link(ann, 3);
@@ -255,10 +255,10 @@ fn a_request_during_doubt_recovers_a_suspect() {
     let ann = w.member("ann", 1);
     w.member("bob", 2);
     w.news(2);
-    w.at(9_900).ask(ann, Asked::Act).expect("a seat");
+    w.at(9_900).ask(ann, Purpose::Act).expect("a seat");
     w.at(10_800).suspect(1, 1200).expect(2, &["suspected ann@1 1200"]);
     w.at(11_900).lose(1, 2300, Evidence::NoAck).expect(2, &[]);
-    w.at(12_000).ask(ann, Asked::Act).expect("a seat");
+    w.at(12_000).ask(ann, Purpose::Act).expect("a seat");
     w.expect(2, &["recovered ann@1 2400"]);
     w.at(15_000).expect(2, &["left ann@1 closed"]);
 }
@@ -271,7 +271,7 @@ fn curl_every_five_seconds_is_one_member_and_its_last_visit_ends() {
     for i in 0..10 {
         w.at(5_000 * i);
         let id = w.curl("ann", addr(9));
-        assert_eq!(w.ask(id, Asked::Page { html: false }), Ok(Some(2)));
+        assert_eq!(w.ask(id, Purpose::Page { html: false }), Ok(Some(2)));
     }
     w.at(45_000 + 59_999).expect(2, &["joined ann@2"]);
     w.after(1).expect(2, &["left ann@2 closed"]);
@@ -287,12 +287,12 @@ fn a_curl_stream_beside_curl_posts_is_one_member() {
     for i in 1..5 {
         w.at(10_000 * i);
         let id = w.curl("ann", addr(9));
-        w.ask(id, Asked::Act).expect("a seat");
+        w.ask(id, Purpose::Act).expect("a seat");
         w.say(id, "hi").expect("said");
     }
     w.fin(1).after(1_000);
     let id = w.curl("ann", addr(9));
-    w.ask(id, Asked::Act).expect("a seat");
+    w.ask(id, Purpose::Act).expect("a seat");
     w.after(59_999);
     let mut news = w.news(2);
     news.dedup();
@@ -336,7 +336,7 @@ fn whoever_does_nothing_for_too_long_is_evicted_as_idle() {
     let mut w = World::with(|s| s.seats.idle = Duration::from_secs(100));
     let ann = w.member("ann", 1);
     let bob = w.member("bob", 2);
-    w.at(50_000).ask(bob, Asked::Link).expect("a seat");
+    w.at(50_000).ask(bob, Purpose::Link).expect("a seat");
     w.at(60_000).say(ann, "hi").expect("said");
     w.at(99_999);
     assert_eq!(w.roster(), "ann@1 present, bob@2 present");
@@ -407,12 +407,12 @@ fn while_the_server_stops_nobody_comes_in_and_pages_on_their_way_are_served() {
     let mut w = World::new();
     let ann = w.browser("ann", addr(1));
     w.hub.handle(w.now(), Input::Shutdown, &mut w.fx);
-    for asked in [Asked::Link, Asked::Act] {
+    for asked in [Purpose::Link, Purpose::Act] {
         assert_eq!(w.ask(ann, asked), Err(NoSeat::Stopping));
     }
     assert_eq!(w.open(ann, 1, spec()), Err(Denied::Seat(NoSeat::Stopping)));
     assert_eq!(w.hub.view().seat_available(w.now(), ann), Err(NoSeat::Stopping));
-    assert_eq!((w.page(ann), w.ask(ann, Asked::Read)), (Ok(None), Ok(None)));
+    assert_eq!((w.page(ann), w.ask(ann, Purpose::Read)), (Ok(None), Ok(None)));
     assert_eq!((w.roster().as_str(), w.hub.view().newest().seq, w.hub.view().deadline()), ("", 0, None));
 }
 

@@ -14,7 +14,7 @@ fn a_full_house_turns_away_and_says_so_once_a_minute_for_each_address() {
     assert_eq!(w.page(eve), Err(NoSeat::Full));
     assert_eq!(w.page(eve), Err(NoSeat::Full));
     w.expect(1, &["turned_away eve 192.168.1.3"]);
-    assert_eq!(w.ask(eve, Asked::Read), Ok(None));
+    assert_eq!(w.ask(eve, Purpose::Read), Ok(None));
     assert_eq!(w.open(eve, 3, spec()), Err(Denied::Seat(NoSeat::Full)));
     let mia = w.browser("mia", addr(3));
     assert_eq!(w.page(mia), Err(NoSeat::Full));

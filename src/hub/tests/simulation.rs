@@ -136,11 +136,17 @@ fn step(w: &mut World, shadow: &mut Shadow, dice: &mut Dice) {
         }
         5 | 6 => {
             let Some(id) = session else { return };
-            let asked = [Asked::Page { html: true }, Asked::Page { html: false }, Asked::Act, Asked::Link, Asked::Read];
-            let asked = asked[dice.roll(5) as usize];
+            let purpose = [
+                Purpose::Page { html: true },
+                Purpose::Page { html: false },
+                Purpose::Act,
+                Purpose::Link,
+                Purpose::Read,
+            ];
+            let purpose = purpose[dice.roll(5) as usize];
             let available = w.hub.view().session(id).map(|_| w.hub.view().seat_available(now, id));
-            let got = w.ask(id, asked);
-            if asked != Asked::Read {
+            let got = w.ask(id, purpose);
+            if purpose != Purpose::Read {
                 assert_eq!(available.unwrap_or(Err(NoSeat::Unknown)), got.map(|_| ()), "the same question twice");
                 assert!(got.map_or(true, |seat| seat.is_some()));
             }

@@ -378,7 +378,7 @@ fn an_older_beat_was_sent_no_later_than_it_was() {
 fn what_has_run_out_before_the_loop_could_look_is_not_taken_up_again() {
     let mut w = World::new();
     let ann = w.curl("ann", addr(1));
-    w.ask(ann, Asked::Act).expect("a seat");
+    w.ask(ann, Purpose::Act).expect("a seat");
     w.device("pump", 50);
     w.lease(ann, "pump", 10).expect("control");
     w.device_news(50);
@@ -400,7 +400,7 @@ fn what_has_run_out_before_the_loop_could_look_is_not_taken_up_again() {
 fn without_a_page_control_needs_a_lease_which_only_use_renews() {
     let mut w = World::new();
     let ann = w.curl("ann", addr(1));
-    w.ask(ann, Asked::Act).expect("a seat");
+    w.ask(ann, Purpose::Act).expect("a seat");
     w.device("pump", 50);
     assert_eq!(w.take(ann, "pump"), Err(ControlError::Lease));
     assert_eq!(w.lease(ann, "pump", 61), Err(ControlError::Lease), "above lease_max");
@@ -410,7 +410,7 @@ fn without_a_page_control_needs_a_lease_which_only_use_renews() {
     w.lease(ann, "pump", 10).expect("renewed");
     w.live(18_000);
     w.command(ann, "start", "{}").expect("renews too");
-    w.ask(ann, Asked::Act).expect("reading does not");
+    w.ask(ann, Purpose::Act).expect("reading does not");
     w.device_news(50);
     w.live(27_999).expect_device(50, &[]);
     w.live(28_000).expect_device(50, &["safe lease ann 10000", "control -"]);
@@ -428,7 +428,7 @@ fn a_lease_does_not_outlast_the_last_link_and_counts_the_boards_sleep() {
     w.live(8_000).expect_device(50, &["safe left ann 3000", "control -"]);
 
     let bob = w.curl("bob", addr(2));
-    w.ask(bob, Asked::Act).expect("a seat");
+    w.ask(bob, Purpose::Act).expect("a seat");
     w.lease(bob, "pump", 60).expect("control");
     w.device_news(50);
     w.happens(Input::Slept(Duration::from_secs(59)));
