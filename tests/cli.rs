@@ -1,5 +1,6 @@
 //! The commands that are not the server, run as a user runs them.
 #![allow(clippy::unwrap_used)] // the helpers are tests too
+#![allow(clippy::disallowed_methods)] // it stands outside: it has a clock of its own
 
 use std::fs;
 use std::io::Write;
@@ -206,6 +207,27 @@ fn a_file_that_is_not_utf8_is_told_with_its_place() {
     fs::write(folder.0.join("b.toml"), b"www = \"x\"\nuser = \"\xff\"\n").unwrap();
     let said = run_in(&folder.0, &["check", "-c", "b.toml"], &[], b"");
     assert_eq!((said.code, said.out.as_str()), (Some(2), "b.toml:2:9: the file is not UTF-8, as TOML has to be\n"));
+}
+
+#[test]
+fn what_only_looks_like_a_file_and_waits_for_something_to_tell_is_refused() {
+    let folder = Folder::new("waits");
+    // a regular file by its mode, in which a reader waits for the next line of the kernel's log
+    let settings = folder.write("b.toml", "[auth]\nusers = \"/proc/kmsg\"\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_boatswain"));
+    let mut check = command.args(["check", "-c"]).arg(settings).stdout(Stdio::null()).spawn().unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let status = loop {
+        match check.try_wait().unwrap() {
+            None if std::time::Instant::now() < until => {
+                std::thread::park_timeout(std::time::Duration::from_millis(5));
+            }
+            status => break status,
+        }
+    };
+    let _ = check.kill();
+    let _ = check.wait();
+    assert_eq!(status.and_then(|s| s.code()), Some(2));
 }
 
 #[test]

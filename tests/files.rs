@@ -90,8 +90,9 @@ fn other_bytes_of_the_same_length_and_time_are_sent_whole() {
     let mut ann = Client::new(&server, "ann");
     for (name, len) in files {
         let path = format!("/{name}");
+        // while it is so new that it could change once more under the same times, that of a large one is weak
+        until("a strong tag", || ann.get(&path).header("etag").starts_with('"'));
         let tag = ann.get(&path).header("etag").to_owned();
-        assert!(tag.starts_with('"'), "a strong one: {tag}");
         let part = format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\n");
         assert_eq!(ann.request("GET", &path, &part, b"").status, 206);
         put(name, b'2', len);

@@ -194,6 +194,7 @@ fn reason(why: &io::Error) -> String {
         ErrorKind::PermissionDenied => "permission denied".into(),
         ErrorKind::IsADirectory => "it is a folder".into(),
         ErrorKind::NotADirectory => "it is no folder".into(),
+        ErrorKind::WouldBlock => "it is no regular file".into(),
         _ => why.to_string(),
     }
 }

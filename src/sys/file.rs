@@ -1,7 +1,7 @@
 //! Opening files so that no path leads out of a folder: openat2(2), and openat(2) one name at a time.
 
 use std::ffi::CStr;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -84,6 +84,12 @@ impl Access {
 pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     OpenOptions::new().read(true).custom_flags(flags).open(path).map(OwnedFd::from)
+}
+
+/// Opens `path` to read it, never waiting: not for the other end of a fifo, nor, when it is read, for the kernel to have
+/// something to tell (EAGAIN). Errors: as of open(2).
+pub fn open_now(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
 /// openat2(2) (Linux 5.6) of `path` below `folder`, following no link: a path with one is ELOOP. Errors: ENOSYS before

@@ -137,10 +137,10 @@ impl Cache {
         let best = liked.find_map(|c| known.variants.iter().position(|v| v.file.meta().coding == c)).unwrap_or(0);
         let Some(variant) = known.variants.get(best) else { return Found::Nothing };
         if variant.data.is_some() || variant.facts.len > SMALL_MAX {
-            return self.open_known(root, key, best);
+            return self.open_known(root, now, key, best);
         }
         match self.load(root, now, key, best) {
-            Ok(()) => self.open_known(root, key, best),
+            Ok(()) => self.open_known(root, now, key, best),
             Err(e) => {
                 self.forget(key);
                 refused(e)
@@ -149,7 +149,7 @@ impl Cache {
     }
 
     /// What is known of the variant, with its bytes or its file.
-    fn open_known<'c>(&'c mut self, root: &Root, key: &str, which: usize) -> Found<'c> {
+    fn open_known<'c>(&'c mut self, root: &Root, now: Now, key: &str, which: usize) -> Found<'c> {
         let Some(variant) = self.files.get_mut(key).and_then(|k| k.variants.get_mut(which)) else {
             return Found::Nothing;
         };
@@ -158,7 +158,7 @@ impl Cache {
         }
         match open_regular(root, &file_path(key, variant.file.meta().coding)) {
             Ok((file, facts)) => {
-                variant.take(facts, etag(root, &facts, variant.file.meta().coding));
+                variant.take(facts, etag(root, &facts, variant.file.meta().coding, now));
                 Found::File(&variant.file, Content::Large(file.into()))
             }
             Err(e) => refused(e),
@@ -185,7 +185,7 @@ impl Cache {
         if let Some(variant) = self.files.get_mut(key).and_then(|k| k.variants.get_mut(which)) {
             let tag = match &data {
                 Some(data) => Etag::of_bytes(data, coding),
-                None => etag(root, &facts, coding),
+                None => etag(root, &facts, coding, now),
             };
             variant.take(facts, tag);
             variant.is_young = facts.are_young(now.wall_ms);
@@ -218,7 +218,7 @@ impl Cache {
         let variants = seen
             .into_iter()
             .map(|(coding, facts)| {
-                let etag = etag(root, &facts, coding);
+                let etag = etag(root, &facts, coding, now);
                 let before = before.iter().flatten().find(|v| v.file.meta().coding == coding);
                 let before = before.map(|v| (v.facts.modified.0, v.file.meta().etag, v.file.meta().modified.is_some()));
                 Variant {
@@ -325,11 +325,12 @@ fn file_path(key: &str, coding: Coding) -> String {
     [key, index, coding.suffix()].concat()
 }
 
-/// The tag of a file whose bytes are not looked at.
-fn etag(root: &Root, facts: &Facts, coding: Coding) -> Etag {
-    let is_strong = facts.tell_every_change();
+/// The tag of a file whose bytes are not looked at. It is strong once a further change would leave another time.
+fn etag(root: &Root, facts: &Facts, coding: Coding, now: Now) -> Etag {
+    let tells = facts.tell_every_change();
+    let is_strong = tells && !facts.are_young(now.wall_ms);
     // Another card or image in the place of the last one may have a file with the very same numbers.
-    let salt = if is_strong { 0 } else { root.salt };
+    let salt = if tells { 0 } else { root.salt };
     let [a, b, c, d, e, f, g] = facts.numbers();
     Etag::of_state(&[a, b, c, d, e, f, g, coding as u64, salt], is_strong)
 }

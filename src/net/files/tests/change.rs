@@ -50,6 +50,25 @@ fn a_switched_link_is_followed_and_an_error_page_is_that_of_the_new_folder() {
 }
 
 #[test]
+fn a_large_file_that_was_just_written_has_a_weak_tag_until_a_further_change_would_be_seen() {
+    use std::os::unix::fs::MetadataExt;
+    let temp = Temp::new();
+    temp.put("a.bin", vec![b'1'; 200_000]);
+    let meta = fs::metadata(temp.www().join("a.bin")).unwrap();
+    let mut visit = Visit::of(&temp);
+    visit.now.wall_ms = (meta.ctime() * 1000 + meta.ctime_nsec() / 1_000_000) as u64 + 100;
+    let young = visit.get("/a.bin");
+    let tag = young.field("ETag").unwrap();
+    assert!(tag.starts_with("W/"), "{tag}");
+    assert_eq!(visit.ask("GET", "/a.bin", &format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\n")).status, 200);
+    assert_eq!(visit.ask("GET", "/a.bin", &format!("If-None-Match: {tag}\r\n")).status, 304);
+    visit.now.wall_ms += 3000;
+    let old = visit.get("/a.bin");
+    assert_eq!(old.field("ETag"), tag.strip_prefix("W/"));
+    assert_eq!(visit.ask("GET", "/a.bin", &format!("If-None-Match: {tag}\r\n")).status, 304);
+}
+
+#[test]
 fn other_bytes_under_the_same_length_and_time_have_another_tag() {
     let (small, large) = (100, 200_000);
     for len in [small, large] {
