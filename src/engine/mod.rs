@@ -10,6 +10,7 @@
 //! | `send_queue` | what is owed |
 //! | `readiness` | what is known of the socket |
 //! | `driver` | the loop, but for its waiting: readiness, time and effects become calls of the connections |
+//! | `simulation` | tests: all of it together, over simulated networks, in virtual time |
 //! | `pages` | the pages as a connection sees them |
 //!
 //! Never does: system calls, clocks, randomness. `net` owns the sockets and turns what is said here into calls.
@@ -23,6 +24,8 @@ pub mod pages;
 pub mod readiness;
 pub mod send_queue;
 pub mod shared;
+#[cfg(test)]
+mod simulation;
 
 use crate::auth::{Door, Key, Verdict};
 use crate::msg::CloseReason;

@@ -14,6 +14,14 @@ use std::collections::BinaryHeap;
 #[derive(Debug, Default)]
 pub struct Armed(Option<Moment>);
 
+#[cfg(test)]
+impl Armed {
+    /// When its entry is due.
+    pub(in crate::engine) fn at(&self) -> Option<Moment> {
+        self.0
+    }
+}
+
 /// What has an [`Armed`]: whatever the [`Table`] holds.
 pub trait Deadlined {
     /// To look at.
