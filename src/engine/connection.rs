@@ -293,7 +293,8 @@ impl Connection {
             more |= match &self.engine {
                 Engine::Draining => false,
                 Engine::Http(_) => !self.waits() && (ready.fin || ready.readable || self.held),
-                Engine::Page(_) => ready.readable || self.held,
+                // also if it was a request, waiting for a password's check, when FIN came
+                Engine::Page(_) => ready.fin || ready.readable || self.held,
                 Engine::Device(_) => ready.readable,
             };
         }

@@ -278,3 +278,14 @@ fn answers_are_written_without_a_look_at_the_peers_window() {
     line.state.output.push(Chunk::Bytes(vec![0; 100_000]));
     assert_eq!(line.state.allowance(line.at.mono, || panic!("it is no link")), usize::MAX);
 }
+
+#[test]
+fn a_peer_that_said_fin_while_its_password_was_checked_has_ended_the_link_that_it_gets() {
+    let mut line = Line::new(Door::Web);
+    let link = Box::new(crate::link::ws::Ws::page());
+    line.state.engine = Engine::Page(crate::engine::page::Page { link, missed_telemetry: false });
+    let mut ready = Readiness::new();
+    assert_eq!(line.state.written(ready, false), Next::Stay { more: false });
+    ready.fin = true;
+    assert_eq!(line.state.written(ready, false), Next::Stay { more: true }, "nothing else comes to end it");
+}

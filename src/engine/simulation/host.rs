@@ -5,7 +5,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::network::{MS, ServerEnd};
+use super::network::MS;
+use super::server_end::ServerEnd;
 use crate::engine::driver::Host;
 use crate::engine::pages::{Body, Pages, Served};
 use crate::http::request::Request;

@@ -15,6 +15,7 @@ mod network;
 mod page;
 mod plain;
 mod pump;
+mod server_end;
 mod world;
 
 use std::collections::BTreeMap;

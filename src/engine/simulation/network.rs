@@ -6,12 +6,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::BorrowedFd;
+use std::io;
 use std::rc::Rc;
 
-use crate::engine::driver::{Event, Socket};
-use crate::msg::{Evidence, KernelFeatures, TcpHealth, Times};
+use crate::engine::driver::Event;
 
 /// Microseconds in a millisecond.
 pub const MS: u64 = 1000;
@@ -23,8 +21,8 @@ const KEEPALIVE: u64 = 4000 * MS;
 /// Bytes that the server's kernel takes from the path before anybody reads them.
 const RECEIVE_MAX: usize = 128 * 1024;
 /// Errors of sockets, as the kernel numbers them.
-const ECONNRESET: i32 = 104;
-const ETIMEDOUT: i32 = 110;
+pub(super) const ECONNRESET: i32 = 104;
+pub(super) const ETIMEDOUT: i32 = 110;
 
 /// What travels to the server.
 enum Up {
@@ -34,7 +32,7 @@ enum Up {
 }
 
 /// What travels to the client.
-enum Down {
+pub(super) enum Down {
     /// All bytes up to this one.
     Upto(u64),
     Reset,
@@ -42,7 +40,7 @@ enum Down {
 
 /// Both ends of a connection, and the path.
 pub struct Tcp {
-    clock: Rc<Cell<u64>>,
+    pub(super) clock: Rc<Cell<u64>>,
     /// One way, in microseconds.
     pub latency: u64,
     /// Nothing passes.
@@ -55,30 +53,30 @@ pub struct Tcp {
     pub send_buffer: usize,
     up: VecDeque<(u64, Up)>,
     // the server's kernel
-    inbox: VecDeque<u8>,
-    fin_in: bool,
-    error: Option<i32>,
+    pub(super) inbox: VecDeque<u8>,
+    pub(super) fin_in: bool,
+    pub(super) error: Option<i32>,
     edge: bool,
-    blocked: bool,
-    reset_on_close: bool,
+    pub(super) blocked: bool,
+    pub(super) reset_on_close: bool,
     pub open: bool,
     /// Sent and not acknowledged, and not yet sent.
-    outgoing: VecDeque<u8>,
-    acked: u64,
-    next: u64,
-    fin_out: Option<u64>,
-    edge_of_window: u64,
-    down: VecDeque<(u64, Down)>,
+    pub(super) outgoing: VecDeque<u8>,
+    pub(super) acked: u64,
+    pub(super) next: u64,
+    pub(super) fin_out: Option<u64>,
+    pub(super) edge_of_window: u64,
+    pub(super) down: VecDeque<(u64, Down)>,
     acks: VecDeque<(u64, u64, u64)>,
-    rto: u64,
-    rto_at: Option<u64>,
-    retransmits: u8,
-    probes: u8,
-    probe_at: Option<u64>,
-    last_ack: u64,
-    last_data: u64,
-    empty: u32,
-    resent: u32,
+    pub(super) rto: u64,
+    pub(super) rto_at: Option<u64>,
+    pub(super) retransmits: u8,
+    pub(super) probes: u8,
+    pub(super) probe_at: Option<u64>,
+    pub(super) last_ack: u64,
+    pub(super) last_data: u64,
+    pub(super) empty: u32,
+    pub(super) resent: u32,
     // the client's kernel
     received: u64,
     pub unread: VecDeque<u8>,
@@ -324,7 +322,7 @@ impl Tcp {
     }
 
     /// Sends what the window takes.
-    fn transmit(&mut self, now: u64) {
+    pub(super) fn transmit(&mut self, now: u64) {
         let written = self.acked + self.outgoing.len() as u64;
         let upto = written.min(self.edge_of_window).max(self.next);
         let fin = self.fin_out.is_some_and(|fin| fin <= upto) && !self.ended;
@@ -341,7 +339,7 @@ impl Tcp {
     }
 
     /// Asks the client's kernel for an acknowledgement; it comes if the path is whole.
-    fn probe(&mut self, now: u64) {
+    pub(super) fn probe(&mut self, now: u64) {
         if self.cut.is_some() {
             return;
         }
@@ -386,130 +384,7 @@ impl Tcp {
         !self.open && (!self.client_open || self.ended || self.cut.is_some())
     }
 
-    fn failed(&mut self) -> Option<io::Error> {
+    pub(super) fn failed(&mut self) -> Option<io::Error> {
         self.error.map(io::Error::from_raw_os_error)
-    }
-}
-
-/// The server's end.
-pub struct ServerEnd(pub Shared);
-
-impl Socket for ServerEnd {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut tcp = self.0.borrow_mut();
-        if let Some(e) = tcp.failed() {
-            return Err(e);
-        }
-        if tcp.inbox.is_empty() {
-            return if tcp.fin_in { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
-        }
-        let n = buffer.len().min(tcp.inbox.len());
-        for (to, from) in buffer.iter_mut().zip(tcp.inbox.drain(..n)) {
-            *to = from;
-        }
-        Ok(n)
-    }
-
-    fn writev(&self, slices: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
-        let mut tcp = self.0.borrow_mut();
-        if let Some(e) = tcp.failed() {
-            return Err(e);
-        }
-        let mut room = tcp.send_buffer.saturating_sub(tcp.outgoing.len());
-        let (mut taken, mut offered) = (0, 0);
-        for slice in slices {
-            let n = slice.len().min(room);
-            tcp.outgoing.extend(&slice[..n]);
-            room -= n;
-            taken += n;
-            offered += slice.len();
-        }
-        tcp.blocked |= taken < offered;
-        if taken == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let now = tcp.clock.get();
-        tcp.transmit(now);
-        Ok(taken)
-    }
-
-    fn sendfile(&self, _file: BorrowedFd<'_>, _offset: u64, _len: usize) -> io::Result<usize> {
-        Ok(0)
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        let mut tcp = self.0.borrow_mut();
-        tcp.fin_out = Some(tcp.acked + tcp.outgoing.len() as u64);
-        let now = tcp.clock.get();
-        tcp.transmit(now);
-        Ok(())
-    }
-
-    fn reset(&self) {
-        self.0.borrow_mut().reset_on_close = true;
-    }
-
-    fn outq(&self) -> u32 {
-        self.0.borrow().outgoing.len() as u32
-    }
-
-    fn health(&self) -> TcpHealth {
-        let tcp = self.0.borrow();
-        let now = tcp.clock.get();
-        let ms = |since: u64| Some((now.saturating_sub(since) / MS) as u32);
-        let flight = tcp.next - tcp.acked;
-        TcpHealth {
-            state: if tcp.fin_in { 8 } else { 1 },
-            retransmits: tcp.retransmits,
-            probes: tcp.probes,
-            backoff: tcp.retransmits.max(tcp.probes),
-            rto_us: Some(tcp.rto as u32),
-            unacked: Some(flight.div_ceil(1448) as u32),
-            last_data_recv_ms: ms(tcp.last_data),
-            last_ack_recv_ms: ms(tcp.last_ack),
-            rtt_us: Some(2 * tcp.latency as u32),
-            total_retrans: Some(tcp.resent),
-            empty_segs_in: Some(tcp.empty),
-            cwnd: Some(10),
-            send_window: Some(tcp.edge_of_window.saturating_sub(tcp.acked) as u32),
-        }
-    }
-
-    fn nudge(&self) -> bool {
-        let mut tcp = self.0.borrow_mut();
-        let now = tcp.clock.get();
-        tcp.probe(now);
-        true
-    }
-
-    fn prepare_link(&self, _times: &Times, _features: &KernelFeatures) {}
-
-    fn prepare_response(&self, _features: &KernelFeatures) {}
-
-    fn evidence(error: &io::Error, outstanding: bool) -> Option<Evidence> {
-        match error.raw_os_error()? {
-            ETIMEDOUT if outstanding => Some(Evidence::NoAck),
-            ETIMEDOUT => Some(Evidence::Keepalive),
-            ECONNRESET => Some(Evidence::Reset),
-            _ => None,
-        }
-    }
-}
-
-impl Drop for ServerEnd {
-    fn drop(&mut self) {
-        let mut tcp = self.0.borrow_mut();
-        let now = tcp.clock.get();
-        tcp.open = false;
-        if tcp.reset_on_close || !tcp.inbox.is_empty() || tcp.error.is_some() {
-            tcp.outgoing.clear();
-            tcp.down.clear();
-            (tcp.rto_at, tcp.probe_at, tcp.next) = (None, None, tcp.acked);
-            let at = now + tcp.latency;
-            tcp.down.push_back((at, Down::Reset));
-        } else {
-            tcp.fin_out = tcp.fin_out.or(Some(tcp.acked + tcp.outgoing.len() as u64));
-            tcp.transmit(now);
-        }
     }
 }

@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use super::check::Checks;
 use super::host::{Board, Dice, Memory, fill, seed_chance};
-use super::network::{MS, ServerEnd, Shared as Wire, Tcp};
+use super::network::{MS, Shared as Wire, Tcp};
 use super::page::Page;
 use super::plain::Guest;
 use super::pump::Pump;
+use super::server_end::ServerEnd;
 use crate::auth::Door;
 use crate::config::Source;
 use crate::config::users::Users;
