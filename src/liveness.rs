@@ -9,117 +9,26 @@
 
 use std::time::Duration;
 
-use crate::msg::{Change, Evidence, LinkEnd, Moment, TcpHealth, Times};
-use judging::Verdict;
-use parked::Parked;
+use crate::msg::{Change, Evidence, LinkEnd, Moment, TcpHealth};
+use look::{Parked, Verdict};
+use room::Room;
 
 mod answers;
 mod judging;
+mod look;
 mod parked;
 mod room;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod withheld;
+
+pub use look::{Ask, Carrier, Outcome, Pulse, Sample};
+pub use rules::Rules;
 
 /// Output unacknowledged for so long: write no beat, ping or telemetry (see docs/protocol.md). Whatever is written behind
 /// unacknowledged output comes late, and keeps the kernel from treating the stream as thin.
 pub const HOLD_AFTER: Duration = Duration::from_millis(250);
-
-/// The times and helps by which connections are judged. `Copy`: links keep those they began with over a reload.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rules {
-    /// From one heartbeat to the next.
-    pub heartbeat: Duration,
-    /// From one close look to the next.
-    pub poll: Duration,
-    /// Segments in flight, nothing heard: lost.
-    pub silence: Duration,
-    /// Window closed, nothing heard: lost. Counted from the last sign of life, which is before any cut; so, other than
-    /// with `silence`, no heartbeat comes on top.
-    pub zero_window: Duration,
-    /// Heard, but nothing of ours acknowledged, where the kernel does not count empty segments: lost.
-    pub one_way: Duration,
-    /// Silent: suspect.
-    pub suspect_after: Duration,
-    /// The same with a closed window, where probes are a second apart.
-    pub zero_window_suspect: Duration,
-    /// Takes no data: stalled; twice as long: slow.
-    pub stalled_after: Duration,
-    /// How long a lost link is kept.
-    pub returned_within: Duration,
-    /// Silent so long: nudge.
-    pub nudge_after: Duration,
-    /// From one nudge to the next.
-    pub nudge_every: Duration,
-    /// Window probes come at least every second (TCP_RTO_MAX_MS).
-    pub has_rto_max: bool,
-    /// The kernel can be made to probe (TCP_REPAIR with CAP_NET_ADMIN).
-    pub has_nudge: bool,
-}
-
-/// What kind of connection it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Carrier {
-    /// Carries events: heartbeats, always watched.
-    Link,
-    /// Requests and responses: no heartbeat; watched while output is unacknowledged, otherwise the kernel's
-    /// keepalive watches.
-    Response,
-    /// A link on a unix socket: heartbeats, but only its end tells whether the peer is there; and whether it takes what
-    /// it is sent.
-    Application,
-    /// The same, but its peer answers heartbeats (WebSocket): what it says tells.
-    Answering,
-}
-
-/// One look at a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Sample {
-    /// Bytes not yet acknowledged (SIOCOUTQ, tcp(7)); on a unix socket those that it does not take.
-    pub outq: u32,
-    /// TCP_INFO, when it was asked for. If the kernel refuses it: the default, which leads to no verdict.
-    pub info: Option<TcpHealth>,
-    /// The socket was read empty before `info` was taken.
-    pub drained: bool,
-}
-
-/// What the caller has to fetch before anything is decided; then call [`Liveness::check`] again in the same turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ask {
-    /// TCP_INFO.
-    Info,
-    /// Read the socket empty (it may hold a FIN or an error, which wins), then take a fresh sample with TCP_INFO.
-    Drain,
-}
-
-/// What to write now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pulse {
-    /// Any small sign of life.
-    Heartbeat,
-    /// A numbered beat.
-    Beat,
-}
-
-/// What a check found. The default: nothing to do.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Outcome {
-    /// Fetch this and call again; everything else is empty then and nothing has been decided.
-    pub ask: Option<Ask>,
-    /// Write this now, and report it with [`Liveness::wrote`].
-    pub pulse: Option<Pulse>,
-    /// Set up the socket of a response that is not taken (`sys::tcp::prepare_response`). Said once a connection.
-    pub prepare: bool,
-    /// Make the kernel probe the peer now.
-    pub nudge: bool,
-    /// Output has been unacknowledged for [`HOLD_AFTER`].
-    pub hold: bool,
-    /// What to tell the hub; one at a time.
-    pub change: Option<Change>,
-    /// The verdict. After `Lost` the caller keeps the socket and goes on checking: only `returned` can follow.
-    pub end: Option<LinkEnd>,
-    /// A lost peer was heard again.
-    pub returned: bool,
-}
 
 /// The state of one connection.
 #[derive(Clone, Debug)]
@@ -150,7 +59,7 @@ pub struct Liveness {
     window_closed: bool,
     unanswered_probe: Option<Moment>,
     /// How much may be written before the peer's window closes.
-    room: room::Room,
+    room: Room,
     /// Since when the peer takes nothing: output is held back so that its window stays open, or (of a unix socket)
     /// the socket is full.
     stuck: Option<Moment>,
@@ -176,38 +85,6 @@ pub struct Liveness {
 const PHASE_GRID: Duration = Duration::from_millis(100);
 /// The round-trip time of a healthy link is refreshed so often.
 const INFO_EVERY: Duration = Duration::from_secs(10);
-impl Rules {
-    /// The rules that follow from `times` on a kernel with these helps.
-    pub fn new(times: &Times, has_rto_max: bool, has_nudge: bool) -> Rules {
-        // With TCP_RTO_MAX_MS at its least, probes of a closed window are 1.02 s apart: two of them must fit.
-        let zero_window = (times.silence + times.heartbeat).max(Duration::from_millis(2700));
-        Rules {
-            heartbeat: times.heartbeat,
-            poll: times.poll,
-            silence: times.silence,
-            zero_window,
-            one_way: (times.silence * 13 / 5).max(Duration::from_secs(3)),
-            suspect_after: times.suspect_after,
-            zero_window_suspect: times.suspect_after.max(Duration::from_millis(1500)),
-            stalled_after: times.stalled_after,
-            returned_within: times.returned_within,
-            nudge_after: times.heartbeat.clamp(Duration::from_millis(250), Duration::from_millis(300)),
-            nudge_every: Duration::from_millis(250),
-            has_rto_max,
-            has_nudge,
-        }
-    }
-
-    /// The longest time from a cut to the verdict while the peer read, by these rules.
-    pub fn worst(&self) -> Duration {
-        self.heartbeat + self.silence + self.poll
-    }
-
-    /// The same when the peer had stopped reading; `None`: about as long again as it had not read, up to 2 minutes.
-    pub fn worst_stalled(&self) -> Option<Duration> {
-        (self.has_rto_max || self.has_nudge).then(|| self.zero_window + self.poll)
-    }
-}
 
 impl Liveness {
     /// A connection accepted at `now`. `phase` (random) spreads heartbeats over the period.
@@ -228,7 +105,7 @@ impl Liveness {
             empty_segs: None,
             window_closed: false,
             unanswered_probe: None,
-            room: room::Room::default(),
+            room: Room::default(),
             stuck: None,
             prepared: false,
             suspected: None,

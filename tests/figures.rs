@@ -55,7 +55,7 @@ fn figures_in_the_documents_are_those_of_the_code() {
             "# of the connections are kept for people who have a seat",
         ),
         ("src/config/mod.rs", "DEFAULT_PORT", "docs/settings.md", "port #, built-in pages"),
-        ("src/config/mod.rs", "BEAT", "docs/settings.md", "Beats come every # ms"),
+        ("src/config/liveness.rs", "BEAT", "docs/settings.md", "Beats come every # ms"),
         ("src/config/mod.rs", "PAGE_FLOOR", "docs/settings.md", "| `command_age` | `\"2s\"` | #s s to 60 s |"),
         ("src/config/users.rs", "FILE_BYTES_MAX", "docs/settings.md", "| users file, tokens file | #K KiB each"),
         ("src/config/users.rs", "NAME_BYTES_MAX", "docs/settings.md", "Names have 1 to # bytes"),

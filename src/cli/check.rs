@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::machine::ThisMachine;
-use super::{MISUSED, complain, print};
+use super::say::{MISUSED, complain, print};
 use crate::config::Source;
 
 /// Reads and checks everything that a start would; findings go to stdout, warnings to stderr.

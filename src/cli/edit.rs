@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::complain;
+use super::say::complain;
 use crate::sys::file::{attributes, lock};
 
 /// How often a lock that another has is tried for, and how long lies between: half a minute, since each holder writes to

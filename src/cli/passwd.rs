@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::edit::{edit, present};
-use super::{FAILED, MISUSED, fail, print};
+use super::say::{FAILED, MISUSED, fail, print};
 use crate::config::text;
 use crate::config::users::{FILE_BYTES_MAX, Hash, name_fault, parts};
 use crate::sys::terminal::{self, Typed};
@@ -82,14 +82,14 @@ fn ask(user: &str) -> Result<String, String> {
     }
     let typed = |prompt: &str| {
         // A prompt that cannot be shown is no reason not to read.
-        let show = || super::prompt(prompt);
+        let show = || super::say::prompt(prompt);
         match terminal::read_secret(stdin.as_fd(), show) {
             Ok(Typed::Line(line)) => {
-                super::end_of_line();
+                super::say::end_of_line();
                 utf8(line)
             }
             Ok(Typed::Interrupted) => {
-                super::end_of_line();
+                super::say::end_of_line();
                 Err("interrupted; nothing was changed".into())
             }
             Err(e) => Err(format!("cannot read the password from the terminal: {e}")),

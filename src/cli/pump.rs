@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{FAILED, fail};
+use super::say::{FAILED, fail};
 use crate::link::lines::{DeviceLine, LineBuffer, Raw, ServerLine};
 use crate::msg::Moment;
 use crate::net::clock;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::cli::args::Start;
 use crate::cli::demo::{self, Demo};
 use crate::cli::machine::ThisMachine;
-use crate::cli::{FAILED, MISUSED, complain, fail, misconfigured};
+use crate::cli::say::{FAILED, MISUSED, complain, fail, misconfigured};
 use crate::config::users::{Hash, Users};
 use crate::config::{Config, ListenAddr, Loaded};
 use crate::diag::KEPT;

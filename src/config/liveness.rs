@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use super::BEAT;
 use crate::msg::{Keepalive, Times};
+
+/// How often a page gets a beat, at least to holders of control (docs/protocol.md).
+pub const BEAT: Duration = Duration::from_millis(500);
 
 /// Heartbeats as fast as this leave no time for the kernel's smallest retransmission timeout of 200 ms.
 const RTO_MIN_BELOW: Duration = Duration::from_millis(250);

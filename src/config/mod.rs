@@ -16,7 +16,7 @@ pub mod text;
 mod units;
 pub mod users;
 
-pub use liveness::{LivenessValues, Profile};
+pub use liveness::{BEAT, LivenessValues, Profile};
 pub use mistake::{Mistake, Place};
 pub use read::{Environment, Options};
 pub use reload::take_up;
@@ -28,9 +28,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::msg::{PeerAddr, Role};
-
-/// How often a page gets a beat, at least to holders of control (docs/protocol.md).
-pub const BEAT: Duration = Duration::from_millis(500);
 
 /// The shortest time after which silence of a page may count: two beats and a second, so that one late beat is not yet
 /// a verdict.

@@ -29,7 +29,8 @@ pub fn take_up(old: &Config, mut read: Config) -> (Config, Vec<&'static str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::{good, other};
+    use crate::config::tests::documents::other;
+    use crate::config::tests::good;
 
     #[test]
     fn each_setting_alone_is_taken_up_or_waits_as_its_word_says() {

@@ -1,7 +1,7 @@
 //! Links whose peer's kernel says nothing, because a proxy on this machine stands between. Of [`Carrier::Answering`]
 //! each heartbeat asks for an answer, whatever the peer says is one, and silence decides; of all, whether they take data.
 
-use super::{Ask, Carrier, HOLD_AFTER, Liveness, Outcome, Pulse, Rules, Sample, Verdict};
+use super::{Ask, Carrier, HOLD_AFTER, Liveness, Outcome, Pulse, Rules, Sample, look::Verdict};
 use crate::msg::{Change, Evidence, Moment};
 
 impl Liveness {

@@ -3,21 +3,12 @@
 
 use std::time::Duration;
 
+use super::look::Verdict;
 use super::{Liveness, Rules};
 use crate::msg::{Evidence, Moment, TcpHealth};
 
 /// A peer whose own delays raise the retransmission timeout stretches its verdict by no more than this factor.
 const STRETCH_MAX: u32 = 3;
-
-/// What a close look says.
-pub(super) struct Verdict {
-    /// How long nothing proved the peer alive.
-    pub(super) silent: Duration,
-    /// How long that may last, and what it then proves.
-    pub(super) limit: Duration,
-    pub(super) evidence: Evidence,
-    pub(super) suspect_after: Duration,
-}
 
 impl Liveness {
     /// What a close look says of a connection with output outstanding; `None` if the kernel tells too little.

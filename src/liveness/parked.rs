@@ -2,20 +2,12 @@
 
 use std::time::Duration;
 
+use super::look::Parked;
 use super::{Ask, Liveness, Outcome, Rules, Sample};
 use crate::msg::Moment;
 
 /// A parked socket is nudged so often: a peer that is back is then heard within about a second on every kernel.
 const PARKED_NUDGE: Duration = Duration::from_secs(1);
-
-/// The peer was called lost, and the socket is kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Parked {
-    pub(super) since: Moment,
-    /// It never stopped talking, so only an acknowledgement of ours means that it is back.
-    pub(super) one_way: bool,
-    pub(super) heard: bool,
-}
 
 impl Liveness {
     pub(super) fn check_parked(&mut self, rules: &Rules, now: Moment, sample: Sample, parked: Parked) -> Outcome {

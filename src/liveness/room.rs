@@ -4,19 +4,10 @@
 //! kernels ever further apart. So the last bytes of the window of a peer that has stopped reading are left to
 //! heartbeats: it is then watched as closely as everybody else, and what it does not take waits here, not in the kernel.
 
-use std::time::Duration;
-
-use super::{Carrier, Liveness};
-use crate::msg::Moment;
-
 /// So much of the window stays free: until a peer that takes nothing is called slow it gets at most 120 heartbeats in
 /// every profile, of at most 12 bytes each. Of a small window a quarter: the peer has to get something else too.
 const RESERVE: u32 = 2048;
-/// While output is held back the window is looked at so often at first, for so long; later at each heartbeat.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-const LOOK_OFTEN: Duration = Duration::from_secs(1);
-
-/// See [`Liveness::room`].
+/// See [`super::Liveness::room`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Room {
     /// Bytes that may be written before the next look.
@@ -31,59 +22,32 @@ impl Room {
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
-}
 
-impl Liveness {
-    /// So many bytes of whole messages may be written without another look at the window.
-    pub fn room(&self) -> u32 {
-        self.room.left
+    pub(super) fn left(&self) -> u32 {
+        self.left
     }
 
-    /// The peer takes what it gets: its window is half open or more, and nothing is on its way. A message that is longer
-    /// than [`Liveness::room`] may go too; there is no better moment for it.
-    pub fn takes_all(&self) -> bool {
-        self.room.takes
+    pub(super) fn takes(&self) -> bool {
+        self.takes
     }
 
-    /// A look at the peer's window (TCP_INFO; `None`: this kernel does not tell, which is no limit then) and at what is
-    /// written but not acknowledged (SIOCOUTQ).
-    pub fn see_window(&mut self, window: Option<u32>, outq: u32) {
-        let room = &mut self.room;
+    pub(super) fn see(&mut self, window: Option<u32>, outq: u32) {
         let Some(window) = window else {
-            room.left = u32::MAX;
+            self.left = u32::MAX;
             return;
         };
-        room.widest = room.widest.max(window);
-        room.left = window.saturating_sub(outq).saturating_sub(RESERVE.min(room.widest / 4));
-        room.takes = outq == 0 && window >= room.widest / 2;
-    }
-
-    /// Output is held back, because otherwise the window would close. `some`: a part of it was let go just now.
-    pub fn withhold(&mut self, now: Moment, some: bool) {
-        let since = self.stuck.filter(|_| !some).unwrap_or(now);
-        self.stuck = Some(since);
-        if now.since(since) < LOOK_OFTEN && self.parked.is_none() {
-            let again = now + LOOK_AGAIN;
-            self.next_poll = Some(self.next_poll.map_or(again, |at| at.min(again)));
-        }
-    }
-
-    /// Nothing is held back any more.
-    pub fn release(&mut self) {
-        self.stuck = None;
-    }
-
-    /// Whether output is held back.
-    pub fn is_withheld(&self) -> bool {
-        self.carrier == Carrier::Link && self.stuck.is_some()
+        self.widest = self.widest.max(window);
+        self.left = window.saturating_sub(outq).saturating_sub(RESERVE.min(self.widest / 4));
+        self.takes = outq == 0 && window >= self.widest / 2;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rules;
     use super::*;
     use crate::config::Profile;
+    use crate::liveness::{Carrier, Liveness, Rules};
+    use crate::msg::Moment;
 
     fn live() -> Liveness {
         let rules = Rules::new(&Profile::Standard.values().times(), false, false);

@@ -3,6 +3,9 @@
 use super::*;
 use crate::config::Profile;
 
+mod traces;
+mod withheld;
+
 const BEAT: Option<Duration> = Some(Duration::from_millis(500));
 
 /// What the peer and the way to it are like.
@@ -309,68 +312,6 @@ fn without_rto_max_and_nudge_only_an_unanswered_probe_counts() {
     sim.expect(&[]);
 }
 
-/// A peer that reads no more, of whose window so much is left that heartbeats still pass.
-fn withheld() -> Sim {
-    let mut sim = link(Profile::Standard);
-    sim.until(5000, Peer::Well(1));
-    sim.live.withhold(moment(sim.now), false);
-    sim
-}
-
-#[test]
-fn who_takes_nothing_but_heartbeats_is_stalled_and_then_slow() {
-    let mut sim = withheld();
-    // Beats would want an answer, and cost more of the window.
-    let before = sim.live.beat_slot;
-    sim.until(64_900, Peer::Well(1)).expect(&[("stalled", 35_000..=35_600)]);
-    assert!(sim.pulses.iter().filter(|&&at| at > 5000).count() >= 119, "{}", sim.pulses.len());
-    sim.until(66_000, Peer::Well(1)).expect(&[("slow", 65_000..=65_600)]);
-    assert_eq!(sim.live.beat_slot, before);
-}
-
-#[test]
-fn who_takes_nothing_but_heartbeats_and_vanishes_is_lost_as_soon_as_anybody() {
-    for cut in 0..10 {
-        let mut sim = withheld();
-        let at = 11_000 + cut * 53;
-        sim.until(at, Peer::Well(1)).until(at + 3100, Peer::Gone);
-        sim.expect(&[("suspected", at + 1100..=at + 1800), ("lost no_ack", at + 2300..=at + 3000)]);
-    }
-}
-
-#[test]
-fn who_takes_everything_again_moves() {
-    let mut sim = withheld();
-    sim.until(40_000, Peer::Well(1));
-    sim.live.release();
-    let beat = sim.live.beat_slot;
-    sim.until(42_000, Peer::Well(1)).expect(&[("stalled", 35_000..=35_600), ("moving", 40_000..=40_600)]);
-    assert!(sim.live.beat_slot > beat);
-    // What goes out bit by bit is not stuck.
-    let mut sim = link(Profile::Standard);
-    while sim.now < 50_000 {
-        sim.live.withhold(moment(sim.now), true);
-        let next = sim.now + 5000;
-        sim.until(next, Peer::Well(1)).expect(&[]);
-    }
-}
-
-#[test]
-fn while_output_is_held_back_the_window_is_looked_at_often_and_later_at_each_heartbeat() {
-    let mut sim = link(Profile::Standard);
-    sim.until(5000, Peer::Well(1));
-    let mut looks = Vec::new();
-    for _ in 0..60 {
-        sim.live.withhold(moment(sim.now), false);
-        let due = sim.live.due().unwrap();
-        looks.push((due - moment(sim.now).since(moment(0))).micros() / 1000);
-        let next = due.micros() / 1000;
-        sim.until(next, Peer::Well(1));
-    }
-    assert!(looks[..15].iter().all(|&ms| ms <= 50), "{looks:?}");
-    assert!(looks[30..].iter().all(|&ms| ms == 500), "{looks:?}");
-}
-
 #[test]
 fn an_outage_of_two_seconds_is_survived() {
     for start in 0..20 {
@@ -500,96 +441,4 @@ fn output_does_not_wait_while_acknowledgements_come() {
     let outcome = sim.live.check(&sim.rules, moment(5250), Sample { outq: 0, ..Sample::default() });
     assert!(!outcome.hold);
     assert_eq!(sim.live.waiting(moment(5250)), None);
-}
-
-/// Runs the rules over what a real kernel showed: (milliseconds, word) for each thing said, and when the peer was last heard.
-fn replay(trace: &str, rules: Rules) -> Vec<(u64, String)> {
-    const START: u64 = 1_000_000;
-    let mut live = Liveness::new(Carrier::Response, &rules, moment(START), 3);
-    live.become_link(Carrier::Link, &rules, moment(START), BEAT);
-    let mut said = Vec::new();
-    for line in trace.lines().filter(|l| !l.starts_with('#')) {
-        let mut words = line.split(' ');
-        let kind = words.next().unwrap();
-        let n: Vec<i64> = words.map(|w| w.parse().unwrap()).collect();
-        let (ms, now) = (n[0] as u64, moment(START + n[0] as u64));
-        if kind == "wrote" {
-            live.wrote(now, n[1] as usize);
-            continue;
-        }
-        if live.due().is_none_or(|at| at > now) {
-            continue;
-        }
-        let known = |i: usize| u32::try_from(n[i]).ok();
-        let health = TcpHealth {
-            state: n[2] as u8,
-            retransmits: n[3] as u8,
-            probes: n[4] as u8,
-            backoff: n[5] as u8,
-            rto_us: known(6),
-            unacked: known(7),
-            last_data_recv_ms: known(8),
-            last_ack_recv_ms: known(9),
-            rtt_us: known(10),
-            empty_segs_in: known(11),
-            send_window: known(12),
-            ..TcpHealth::default()
-        };
-        let mut sample = Sample { outq: n[1] as u32, ..Sample::default() };
-        let mut outcome = live.check(&rules, now, sample);
-        while let Some(ask) = outcome.ask {
-            (sample.info, sample.drained) = (Some(health), ask == Ask::Drain);
-            outcome = live.check(&rules, now, sample);
-        }
-        if let Some(change) = outcome.change {
-            said.push((ms, format!("{change:?}").split(' ').next().unwrap().to_ascii_lowercase()));
-        }
-        if let Some(LinkEnd::Lost { evidence, .. }) = outcome.end {
-            said.push((ms, format!("lost {evidence}")));
-        }
-    }
-    said
-}
-
-fn standard(has_rto_max: bool, has_nudge: bool) -> Rules {
-    Rules::new(&Profile::Standard.values().times(), has_rto_max, has_nudge)
-}
-
-#[test]
-fn real_traces_of_vanished_peers_lead_to_the_right_verdict() {
-    for (name, trace, verdict) in [
-        ("idle", include_str!("traces/idle-both.trace"), "lost no_ack"),
-        ("busy", include_str!("traces/busy-both.trace"), "lost no_ack"),
-        ("talking", include_str!("traces/chatty-s2c.trace"), "lost one_way"),
-        ("stopped", include_str!("traces/stopped6-both.trace"), "lost no_ack"),
-    ] {
-        for nudge in [false, true] {
-            let said = replay(trace, standard(true, nudge));
-            let words: Vec<&str> = said.iter().map(|(_, w)| w.as_str()).collect();
-            assert_eq!(words, ["suspected", verdict], "{name}");
-            assert!(said[1].0 - said[0].0 <= 1400, "{name}: {said:?}");
-        }
-    }
-}
-
-#[test]
-fn real_traces_of_peers_that_are_there_lead_to_none() {
-    let nothing: [&str; 0] = [];
-    for (name, trace, wanted) in [
-        ("stopped", include_str!("traces/stopped6-nothing.trace"), &nothing[..]),
-        ("loss", include_str!("traces/loss.trace"), &nothing[..]),
-        ("outage", include_str!("traces/outage.trace"), &["suspected", "recovered"][..]),
-    ] {
-        let said = replay(trace, standard(true, true));
-        assert_eq!(said.iter().map(|(_, w)| w.as_str()).collect::<Vec<_>>(), wanted, "{name}: {said:?}");
-    }
-}
-
-#[test]
-fn the_silence_rule_alone_would_kill_those_that_do_not_read() {
-    // The probes of this trace come every 1.02 s: a rule without the second of grace calls that silence.
-    let mut hasty = standard(true, false);
-    hasty.zero_window = Duration::from_millis(900);
-    let said = replay(include_str!("traces/stopped6-nothing.trace"), hasty);
-    assert!(said.iter().any(|(_, w)| w == "lost no_ack"), "{said:?}");
 }

@@ -10,9 +10,8 @@ use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Input, SessionView, SignIn};
 use crate::msg::LeftReason;
-use crate::routes::Refused;
 use crate::routes::gate::{Job, Key, Look, Verdict};
-use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, cookie_name, json, read_cookie, refusal};
+use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, Refused, cookie_name, json, read_cookie, refusal};
 use crate::shown::Excerpt;
 
 /// The challenge of every 401 (RFC 7617, section 2.1).

@@ -9,7 +9,7 @@ use crate::json;
 use crate::msg::{ConnId, Event, EventId, Role, SessionId, What};
 use crate::routes::denied::{Refusal, told};
 use crate::routes::links::query;
-use crate::routes::reply::{Call, Ctx, Full, Reply, json, refusal};
+use crate::routes::reply::{self, Call, Ctx, Full, Reply, json, refusal};
 use crate::routes::{access, full};
 
 /// The longest that a request waits for an answer, whatever it asks for: proxies give up at about that.
@@ -82,7 +82,7 @@ pub(super) fn command(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let wait = match query(call.request, "wait").map(|wait| parse_duration(&wait)) {
         None => None,
         Some(Ok(wait)) => Some(wait.min(WAIT_MAX)),
-        Some(Err(fault)) => return super::bad_query("wait", &fault),
+        Some(Err(fault)) => return reply::bad_query("wait", &fault),
     };
     // who may is decided before what the body says; only it says whether everybody may
     let command = ask::command(call.param, call.body);

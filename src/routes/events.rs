@@ -3,7 +3,7 @@
 use crate::http::request::Request;
 use crate::msg::{Type, Types};
 use crate::routes::links::{open_sse, query};
-use crate::routes::reply::{Call, Ctx, Reply};
+use crate::routes::reply::{self, Call, Ctx, Reply};
 
 pub(super) fn open(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     match types(call.request) {
@@ -27,5 +27,5 @@ pub(super) fn types(request: &Request<'_>) -> Result<Types, Reply> {
 
 fn unknown(word: &str) -> Reply {
     let known: Vec<&str> = Type::ALL.iter().map(|t| t.word()).collect();
-    super::bad_query("types", &format!("there is no type {word:?}; there are {}", known.join(",")))
+    reply::bad_query("types", &format!("there is no type {word:?}; there are {}", known.join(",")))
 }

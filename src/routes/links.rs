@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::link::sse::Sse;
 use crate::msg::{CloseReason, Types};
 use crate::routes::full;
-use crate::routes::reply::{Call, Ctx, Full, Reply, refusal};
+use crate::routes::reply::{self, Call, Ctx, Full, Reply, refusal};
 
 /// Opens an SSE link for `types`.
 pub(super) fn open_sse(ctx: &mut Ctx<'_>, call: &Call<'_>, types: Types, beats: bool) -> Reply {
@@ -73,7 +73,7 @@ pub(super) fn bye(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
             let _ = ctx.ask(call.caller.session, Ask::Bye(&tab)); // never denied
             Full::empty(204).into()
         }
-        Ok(None) => super::bad_query("tab", "the name of the page that goes, as in ?tab=x7k2&n=3"),
+        Ok(None) => reply::bad_query("tab", "the name of the page that goes, as in ?tab=x7k2&n=3"),
         Err(reply) => reply,
     }
 }
@@ -82,13 +82,13 @@ pub(super) fn bye(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
 pub(super) fn tab(request: &Request<'_>) -> Result<Option<Tab>, Reply> {
     let Some(name) = query(request, "tab") else { return Ok(None) };
     if name.is_empty() || name.len() > Tab::NAME_MAX {
-        return Err(super::bad_query("tab", "1 to 64 bytes, drawn at random by the page"));
+        return Err(reply::bad_query("tab", "1 to 64 bytes, drawn at random by the page"));
     }
     let n = match query(request, "n") {
         None => 0,
         Some(text) => match text.parse() {
             Ok(n) => n,
-            Err(_) => return Err(super::bad_query("n", "a whole number that grows with each connection of the page")),
+            Err(_) => return Err(reply::bad_query("n", "a whole number that grows with each connection of the page")),
         },
     };
     Ok(Some(Tab { name: Rc::from(&*name), n }))

@@ -3,7 +3,7 @@
 use crate::json;
 use crate::ledger::Party;
 use crate::routes::links::query;
-use crate::routes::reply::{Call, Ctx, Reply, json, refusal};
+use crate::routes::reply::{self, Call, Ctx, Reply, json, refusal};
 
 /// Events in one answer, unless `limit` says otherwise.
 const LIMIT: usize = 100;
@@ -14,7 +14,7 @@ pub(super) fn show(ctx: &mut Ctx<'_>, call: &Call<'_>) -> Reply {
     let limit = match query(call.request, "limit").map(|n| n.parse::<usize>()) {
         None => LIMIT,
         Some(Ok(n)) => n.min(LIMIT_MAX),
-        Some(Err(_)) => return super::bad_query("limit", "a whole number, at most 1000 count"),
+        Some(Err(_)) => return reply::bad_query("limit", "a whole number, at most 1000 count"),
     };
     let since = query(call.request, "since");
     let slice = ctx.hub.view().log_since(since.as_deref(), limit);

@@ -30,7 +30,7 @@ use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Ask, Purpose};
 use crate::msg::Role;
-use gate::Job;
+pub use reply::Refused;
 use reply::{Call, Caller, Ctx, Full, Reply, refusal};
 
 /// Every endpoint: method, path, what it takes to be let in, and who answers. A `*` stands for one part of a path.
@@ -131,25 +131,6 @@ impl Admitted {
     /// Whether it asks for a file.
     pub fn is_page(&self) -> bool {
         self.route.is_none()
-    }
-}
-
-/// A request that is not let in.
-pub enum Refused {
-    /// It is answered.
-    With {
-        /// The answer.
-        full: Full,
-        /// Who asked, if that is known: the answer may set a cookie.
-        caller: Option<Caller>,
-    },
-    /// Not yet: a password has to be checked first; ask again with the verdict.
-    Later(Box<Job>),
-}
-
-impl From<Full> for Refused {
-    fn from(full: Full) -> Self {
-        Refused::With { full, caller: None }
     }
 }
 
@@ -271,11 +252,6 @@ pub fn page_seat(ctx: &mut Ctx<'_>, request: &Request<'_>, admitted: &Admitted, 
         Ok(_) => Ok(()),
         Err(why) => Err(full::answer(ctx, request, why)),
     }
-}
-
-/// What a handler says of a query value that it cannot use.
-fn bad_query(name: &str, remedy: &str) -> Reply {
-    refusal(400, "query", &format!("`{name}` in the query: {remedy}")).into()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, EventId, LeftReason, Moment, Now, PeerAddr, Role, SessionId};
-use crate::routes::gate::{Gate, Key, Verdict};
+use crate::routes::gate::{Gate, Job, Key, Verdict};
 
 /// What the routes keep between requests.
 pub struct Site {
@@ -210,6 +210,30 @@ pub fn read_cookie(value: &[u8]) -> Option<[u8; 16]> {
         *place = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(out)
+}
+
+/// A request that is not let in.
+pub enum Refused {
+    /// It is answered.
+    With {
+        /// The answer.
+        full: Full,
+        /// Who asked, if that is known: the answer may set a cookie.
+        caller: Option<Caller>,
+    },
+    /// Not yet: a password has to be checked first; ask again with the verdict.
+    Later(Box<Job>),
+}
+
+impl From<Full> for Refused {
+    fn from(full: Full) -> Self {
+        Refused::With { full, caller: None }
+    }
+}
+
+/// What a handler says of a query value that it cannot use.
+pub(super) fn bad_query(name: &str, remedy: &str) -> Reply {
+    refusal(400, "query", &format!("`{name}` in the query: {remedy}")).into()
 }
 
 #[cfg(test)]

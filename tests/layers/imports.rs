@@ -14,6 +14,8 @@ struct File {
     name: String,
     module: Path,
     text: String,
+    /// What it defines.
+    defines: BTreeSet<String>,
     /// Its `use` items: the path, the name that it has here, and whether it is handed on.
     uses: Vec<(Path, String, bool)>,
 }
@@ -32,7 +34,8 @@ impl Tree {
             let module = name.trim_end_matches(".rs").trim_end_matches("/mod").split('/').map(str::to_owned).collect();
             let text = bare(text);
             let (uses, text) = uses(&text);
-            File { name: name.clone(), module, text, uses }
+            let defines = defined(&text).map(str::to_owned).collect();
+            File { name: name.clone(), module, text, defines, uses }
         });
         Tree(files.collect())
     }
@@ -60,9 +63,10 @@ impl Tree {
         let mut to = BTreeSet::new();
         for (path, name, handed_on) in &file.uses {
             if name == "*" {
-                let Some(module) = self.module(&absolute(path, file)) else { continue };
-                let used = |word: &&str| !handed_on || has_word(&file.text, word);
-                to.extend(defined(&module.text).filter(used).map(|_| &*module.name));
+                let module = absolute(path, file);
+                let words = file.text.split(|c| !is_word(c)).filter(|word| word.starts_with(char::is_uppercase));
+                let words: BTreeSet<&str> = words.collect();
+                to.extend(words.into_iter().filter_map(|word| self.source(&module, word, 0)));
             } else if !handed_on || has_word(&file.text, name) {
                 to.extend(self.defines(&absolute(path, file), 0));
             }
@@ -85,28 +89,23 @@ impl Tree {
 
     /// The file that defines what is at `path` (from the root of the crate); `None` for a module, or what is not ours.
     fn defines(&self, path: &[String], depth: usize) -> Option<&str> {
-        let longest = (1..=path.len()).rev().find_map(|n| Some((self.module(&path[..n])?, n)));
-        let (file, n) = longest?;
+        let (file, n) = (1..=path.len()).rev().find_map(|n| Some((self.module(&path[..n])?, n)))?;
         let name = path.get(n)?;
-        if depth < 8 && !defined(&file.text).any(|defined| defined == name) {
-            for (from, handed, _) in &file.uses {
-                let found = match &**handed {
-                    "*" => self
-                        .module(&absolute(from, file))
-                        .filter(|m| defined(&m.text).any(|d| d == name))
-                        .map(|m| &*m.name),
-                    handed if handed == name => {
-                        let on = absolute(from, file).into_iter().chain(path[n + 1..].to_vec()).collect::<Path>();
-                        self.defines(&on, depth + 1)
-                    }
-                    _ => None,
-                };
-                if found.is_some() {
-                    return found;
-                }
-            }
+        self.source(&path[..n], name, depth).or(Some(&file.name))
+    }
+
+    /// The file that defines the `name` that the module at `path` has or hands on.
+    fn source(&self, path: &[String], name: &str, depth: usize) -> Option<&str> {
+        let file = self.module(path)?;
+        if file.defines.contains(name) {
+            return Some(&file.name);
         }
-        Some(&file.name)
+        let mut uses = file.uses.iter().filter(|_| depth < 8);
+        uses.find_map(|(from, handed, _)| match &**handed {
+            "*" => self.source(&absolute(from, file), name, depth + 1),
+            handed if handed == name => self.defines(&absolute(from, file), depth + 1),
+            _ => None,
+        })
     }
 }
 
@@ -129,7 +128,8 @@ fn absolute(path: &[String], file: &File) -> Path {
 /// The text without comments and without the tests at its end.
 fn bare(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect()
+    let code = code.lines().filter(|line| !line.contains('$')); // within a macro
+    code.map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect()
 }
 
 /// The `use` items of a file, and its text without them.
@@ -197,13 +197,15 @@ fn paths(text: &str) -> impl Iterator<Item = Path> {
     paths.map(|word| word.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect())
 }
 
-/// The names of what `text` defines.
+/// The names of what `text` defines, by itself or by the macro `words`.
 fn defined(text: &str) -> impl Iterator<Item = &str> {
+    let sets = text.split("words! {\n").skip(1).filter_map(|set| set.split('{').next()?.split_whitespace().last());
     let mut words = text.split(|c| !is_word(c)).filter(|word| !word.is_empty());
-    std::iter::from_fn(move || {
+    let items = std::iter::from_fn(move || {
         words.find(|word| matches!(*word, "struct" | "enum" | "trait" | "type" | "fn" | "const" | "static"))?;
         words.next()
-    })
+    });
+    items.chain(sets)
 }
 
 fn has_word(text: &str, word: &str) -> bool {

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use self::address::{Addresses, Server};
 use self::driver::Driver;
 use self::machine::{Machine, Setup};
-use super::{FAILED, MISUSED, fail};
+use super::say::{FAILED, MISUSED, fail};
 use crate::config::text;
 use crate::net::{clock, stderr};
 use crate::sys::child::Exits;
