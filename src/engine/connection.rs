@@ -436,4 +436,4 @@ pub enum Due {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;

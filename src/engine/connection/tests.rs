@@ -24,19 +24,19 @@ impl Pages for OnePage {
 }
 
 /// One connection, the time, and what it shares with nobody else.
-struct Line {
-    shared: Shared,
-    state: Connection,
+pub(in crate::engine) struct Line {
+    pub(in crate::engine) shared: Shared,
+    pub(in crate::engine) state: Connection,
     ready: Readiness,
-    at: Now,
+    pub(in crate::engine) at: Now,
 }
 
 const USERS: &[u8] = b"ann:$2y$04$abcdefghijklmnopqrstuuIi/RDQ3fnQpoGFrjk1k7PYqlVQOS5qi\n";
-const ID: ConnId = ConnId::from_raw(7);
+pub(in crate::engine) const ID: ConnId = ConnId::from_raw(7);
 
 impl Line {
     /// At the door `door`, where strangers may read all.
-    fn new(door: Door) -> Line {
+    pub(in crate::engine) fn new(door: Door) -> Line {
         Line::with(door, "/")
     }
 

@@ -35,7 +35,9 @@ impl<S: Socket> Conn<S> {
     /// Reads once. How many bytes came; 0 if none did. Errors end the connection.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.socket.read(buffer);
-        self.ready.after_read(got, buffer.len())
+        let got = self.ready.after_read(got, buffer.len());
+        self.ready.readable |= self.socket.holds_input();
+        got
     }
 
     /// Whether it may be read now.
@@ -69,7 +71,7 @@ impl<S: Socket> Conn<S> {
         let (mut more, mut written) = (false, 0);
         let state = &mut self.state;
         state.spared = state.spared.min(state.output.owed());
-        if !state.output.is_empty() && self.ready.writable {
+        if (!state.output.is_empty() || self.socket.holds_output()) && self.ready.writable {
             let socket = &self.socket;
             let window = || (socket.health().send_window, socket.outq());
             let budget = state.allowance(now.mono, window).min(WRITE_BUDGET);
@@ -77,7 +79,11 @@ impl<S: Socket> Conn<S> {
             written = n;
             more = flush == Flush::Yield && budget == WRITE_BUDGET;
         }
-        Ok((self.state.written(self.ready, more), written))
+        let next = match self.state.written(self.ready, more) {
+            Next::Said(_) if self.socket.holds_output() => Next::Stay { more: false },
+            next => next,
+        };
+        Ok((next, written))
     }
 
     /// One look at what its peer has not acknowledged.
@@ -99,3 +105,6 @@ impl<S> Deadlined for Conn<S> {
         &mut self.armed
     }
 }
+
+#[cfg(test)]
+mod tests;

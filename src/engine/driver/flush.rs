@@ -49,6 +49,12 @@ pub fn flush(
             Err(e) => return Err(e),
         }
     }
+    if socket.holds_output() {
+        match socket.push() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok((Flush::Blocked, written)),
+            other => other?,
+        }
+    }
     Ok((Flush::Empty, written))
 }
 

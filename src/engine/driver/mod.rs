@@ -69,6 +69,26 @@ pub trait Socket {
     /// As of [`Socket::read`].
     fn sendfile(&self, file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usize>;
 
+    /// Whether it holds bytes of the peer that were not read yet and of which no event tells: a secured transport unpacks
+    /// more at once than is asked for. The kernel's own socket holds none.
+    fn holds_input(&self) -> bool {
+        false
+    }
+
+    /// Whether it holds bytes for the peer that [`Socket::writev`] has taken and the kernel has not, or that it has to say of
+    /// its own: the rest of a record, a step of a handshake.
+    fn holds_output(&self) -> bool {
+        false
+    }
+
+    /// Gives the kernel what [`Socket::holds_output`] speaks of.
+    ///
+    /// # Errors
+    /// As of [`Socket::read`].
+    fn push(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Says FIN: the peer reads the end after what was written. Reading goes on.
     ///
     /// # Errors
