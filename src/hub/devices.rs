@@ -2,13 +2,13 @@
 //!
 //! A device is known by its name. Its link may end and come back; what it left unanswered then is known to be unknown.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Hub;
 use super::commands::{Answer, Ids, Pending};
 use super::dead_man::Hold;
+use super::sorted::SortedMap;
 use super::stops::Repeat;
 use super::values::Values;
 use crate::describe::Describe;
@@ -136,7 +136,7 @@ impl Device {
 }
 
 /// All devices, by name.
-pub(super) type Devices = BTreeMap<Rc<str>, Device>;
+pub(super) type Devices = SortedMap<Rc<str>, Device>;
 
 impl Hub {
     pub(super) fn device_hello(&mut self, now: Now, conn: ConnId, hello: DeviceHello, fx: &mut Effects) {
@@ -168,7 +168,7 @@ impl Hub {
         }
         self.device_down(now, &name, DeviceReason::Replaced, fx);
         self.forget_devices(&name);
-        let d = self.devices.entry(name.clone()).or_insert_with(|| Device::new(name.clone()));
+        let d = self.devices.get_or_insert(name.clone(), || Device::new(name.clone()));
         d.hellos = used.max(now.mono) + HELLO_EVERY;
         d.describe = hello.describe;
         d.line = Some(Line { conn, heard: now.mono, stood: Duration::ZERO, waiting: None });
@@ -272,7 +272,7 @@ impl Hub {
             self.end_control(now, &name, ControlReason::Shutdown, Duration::ZERO, fx);
             self.answer_all_unknown(now, &name, fx);
         }
-        for (conn, name) in std::mem::take(&mut self.device_conns) {
+        for (conn, name) in self.device_conns.take() {
             fx.push(Effect::Device(DeviceEffect::Close { conn, why: CloseReason::Shutdown }));
             if let Some(d) = self.devices.get_mut(&name) {
                 (d.line, d.state) = (None, DeviceState::Down);
@@ -311,7 +311,7 @@ impl Hub {
 
     /// Makes room for `name`: the one that is down for the longest is forgotten.
     fn forget_devices(&mut self, name: &str) {
-        if self.devices.contains_key(name) || self.devices.len() < self.device_conns.len() + DOWN_MAX {
+        if self.devices.get(name).is_some() || self.devices.len() < self.device_conns.len() + DOWN_MAX {
             return;
         }
         self.forget_oldest(name);

@@ -23,6 +23,7 @@
 //! | `commands` | what devices are asked and what comes of it |
 //! | `stops` | which emergency stops are events, and when a device is told again |
 //! | `event_log` | the log and its replay |
+//! | `sorted` | a map as a sorted list |
 //! | `settings`, `counters` | what the hub is made with, what it counts |
 //!
 //! Two doors lead in: [`Hub::handle`] for what happened, [`Hub::ask`] for what a session asks for and is answered at once.
@@ -47,6 +48,7 @@ mod session_state;
 mod session_table;
 mod sessions;
 mod settings;
+mod sorted;
 mod stops;
 mod values;
 mod view;
@@ -72,6 +74,7 @@ use crate::msg::{
 use crate::shown::{Excerpt, LogName, TEXT_SHOWN};
 use event_log::EventLog;
 use session_state::{Announcement, Facts, SessionState, Trigger};
+use sorted::SortedMap;
 
 /// The unit in which beats are numbered, and their period to pages that hold control. Others may get only every so
 /// many of these numbers.
@@ -89,10 +92,10 @@ pub struct Hub {
     settings: Settings,
     sessions: session_table::Sessions,
     links: BTreeMap<ConnId, roster::Link>,
-    parked: BTreeMap<ConnId, links::Parked>,
+    parked: SortedMap<ConnId, links::Parked>,
     devices: devices::Devices,
     /// Links of devices, by the device's name.
-    device_conns: BTreeMap<ConnId, Rc<str>>,
+    device_conns: SortedMap<ConnId, Rc<str>>,
     /// Commands that sessions have named, oldest first.
     refs: VecDeque<commands::Named>,
     /// Which emergency stops are events.
@@ -121,9 +124,9 @@ impl Hub {
             settings,
             sessions: session_table::Sessions::default(),
             links: BTreeMap::new(),
-            parked: BTreeMap::new(),
-            devices: devices::Devices::new(),
-            device_conns: BTreeMap::new(),
+            parked: SortedMap::default(),
+            devices: devices::Devices::default(),
+            device_conns: SortedMap::default(),
             refs: VecDeque::new(),
             stop_limit: stops::StopLimit::default(),
             evictions: Vec::new(),

@@ -9,6 +9,7 @@ use super::SignIn;
 use super::bucket::Bucket;
 use super::roster::Shown;
 use super::session_state::SessionState;
+use super::sorted::SortedMap;
 use crate::fnv::KeyedMap;
 use crate::msg::{ConnId, Moment, Now, PeerAddr, Role, SessionId};
 
@@ -130,7 +131,7 @@ pub(super) struct Sessions {
     /// Never iterated over.
     joins: KeyedMap<u64, SessionId>,
     key: RandomState,
-    seats: BTreeMap<u16, SessionId>,
+    seats: SortedMap<u16, SessionId>,
     /// Those without a seat, roughly by last use; exact when it matters.
     forgettable: VecDeque<(SessionId, Moment)>,
 }
@@ -201,7 +202,7 @@ impl Sessions {
     /// Gives `id` the lowest free seat.
     pub(super) fn seat(&mut self, id: SessionId) -> u16 {
         let mut seat = 1;
-        for &taken in self.seats.keys() {
+        for (&taken, _) in self.seats.iter() {
             if taken != seat {
                 break;
             }
@@ -315,10 +316,10 @@ impl Sessions {
     pub(super) fn check_invariants(&self) {
         let mut seats: Vec<u16> = self.all.values().filter_map(|s| s.seat).collect();
         seats.sort_unstable();
-        assert!(seats.iter().eq(self.seats.keys()), "no seat twice: {seats:?}");
+        assert!(seats.iter().eq(self.seats.iter().map(|(seat, _)| seat)), "no seat twice: {seats:?}");
         for (id, s) in &self.all {
             assert_eq!(s.seat.is_some(), s.state.is_seated(), "{id:?} {:?}", s.state);
-            assert!(s.seat.is_none_or(|seat| self.seats[&seat] == *id));
+            assert!(s.seat.is_none_or(|seat| self.seats.get(&seat) == Some(id)));
             assert!(s.seat.is_some() || (s.queued && s.links.is_empty()), "{id:?} would never be forgotten");
             assert!(self.cookies[&s.cookie] == *id && s.tabs.len() <= TABS_MAX);
         }

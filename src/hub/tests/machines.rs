@@ -236,7 +236,7 @@ impl World {
 impl Hub {
     /// What is true of devices between any two calls.
     pub(in crate::hub) fn check_devices(&self) {
-        for (name, d) in &self.devices {
+        for (name, d) in self.devices.iter() {
             assert_eq!(d.conn().is_none(), d.state == DeviceState::Down, "{name}");
             assert_eq!(d.conn().and_then(|c| self.device_conns.get(&c)), d.conn().map(|_| name), "{name}");
             if let Some(hold) = &d.hold {
