@@ -6,9 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::{Door, Key};
-use crate::engine::device::{Device, HELLO_WITHIN};
-use crate::engine::http::{Http, Stage};
-use crate::engine::page::Page;
+use crate::engine::protocols::{Engine, HELLO_WITHIN, Http, Stage};
 use crate::engine::readiness::Readiness;
 use crate::engine::send_queue::SendQueue;
 use crate::engine::shared::Patience;
@@ -83,18 +81,6 @@ pub struct Connection {
     pub sent: u64,
     /// The liveness rules that a link began with: a reload changes them for new links only. Also: it has been a link.
     pub rules: Option<Rc<Rules>>,
-}
-
-/// What a connection speaks. A closed set: the compiler finds every place that has to know.
-pub enum Engine {
-    /// Requests and responses.
-    Http(Http),
-    /// Events, to a page or a program.
-    Page(Page),
-    /// Device lines.
-    Device(Box<Device>),
-    /// Last words are said: what still comes is thrown away.
-    Draining,
 }
 
 /// What is to be done after what could be written was written.

@@ -3,27 +3,20 @@
 //! Never does: deciding what a line means for control or commands; that is the hub's.
 
 use std::hash::{DefaultHasher, Hasher};
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::auth::{Door, Key, Verdict};
+use crate::auth::{Door, Verdict};
 use crate::codec::{Decoded, ProtoError};
-use crate::config::Config;
-use crate::config::users::Users;
-use crate::engine::connection::{Connection, Engine};
+use crate::engine::connection::Connection;
+use crate::engine::protocols::{DeviceStage, Engine};
 use crate::engine::send_queue::Chunk;
 use crate::engine::shared::{Cx, Shared};
 use crate::hub::Input;
-use crate::link::lines::{self, Line, Lines};
-use crate::liveness::{Carrier, Rules};
-use crate::msg::{
-    CloseReason, DeviceEffect, DeviceHello, Effect, FromDevice, KernelFeatures, LinkEnd, Now, Party, Times, ToDevice,
-};
-use crate::routes::gate::{Gate, Look};
+use crate::link::lines::{self, Line};
+use crate::liveness::Carrier;
+use crate::msg::{CloseReason, DeviceEffect, DeviceHello, Effect, FromDevice, LinkEnd, Now, Party, ToDevice};
+use crate::routes::gate::Look;
 use crate::shown::{LogName, Quoted};
-
-/// A device says hello within so long.
-pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
 /// A ping so often whatever the profile: [`lines::HEARTBEAT_MS`] is promised, and a wake-up may come some milliseconds late.
 const PING_EVERY: Duration = Duration::from_millis(480);
@@ -36,83 +29,6 @@ const STOP_BYTES: usize = 512;
 
 /// What a device is told whose token cannot be checked now.
 const BUSY: &str = "too many tokens are being checked; try again in a moment";
-
-/// What all devices' connections share.
-pub struct Devices {
-    /// Their tokens; `None`: no file, so that only this machine's own programs may be devices.
-    pub gate: Option<Gate>,
-    /// Connections open, those without a hello included.
-    pub connections: usize,
-    times: Times,
-    /// The liveness rules of devices' links that begin now.
-    pub rules: Rc<Rules>,
-}
-
-/// A connection to a device.
-#[derive(Default)]
-pub struct Device {
-    lines: Lines,
-    stage: Stage,
-}
-
-/// How far it is.
-#[derive(Default)]
-enum Stage {
-    /// Its hello is awaited.
-    #[default]
-    Hello,
-    /// Its token is being checked.
-    Checking(Box<(Key, DeviceHello)>),
-    /// It is a device.
-    Up,
-}
-
-impl Device {
-    /// Whether it has been welcomed.
-    pub fn is_up(&self) -> bool {
-        matches!(self.stage, Stage::Up)
-    }
-
-    /// Whether it waits for the check of these credentials.
-    pub fn waits_for(&self, key: &Key) -> bool {
-        matches!(&self.stage, Stage::Checking(checking) if checking.0 == *key)
-    }
-
-    /// Whether its hello is awaited.
-    pub fn is_awaited(&self) -> bool {
-        matches!(self.stage, Stage::Hello)
-    }
-}
-
-impl Devices {
-    /// By `config`, with these tokens.
-    pub fn new(config: &Config, tokens: Option<Users>, features: &KernelFeatures) -> Devices {
-        let times = config.devices.profile.values().times();
-        Devices {
-            gate: tokens.map(|tokens| Gate::new(tokens, config.auth.failures)),
-            connections: 0,
-            times,
-            rules: Rc::new(Rules::new(&times, features.rto_max, features.nudge)),
-        }
-    }
-
-    /// Takes new settings for links that come from now on. Returns the devices whose token has changed.
-    pub fn reload(&mut self, config: &Config, tokens: Option<Users>, features: &KernelFeatures) -> Vec<Rc<str>> {
-        self.times = config.devices.profile.values().times();
-        self.rules = Rc::new(Rules::new(&self.times, features.rto_max, features.nudge));
-        // whether tokens are asked for at all stays as it was at start: a file that is gone is no open door
-        let Some(gate) = &mut self.gate else { return Vec::new() };
-        gate.allow(config.auth.failures);
-        tokens.map(|tokens| gate.reload(tokens)).unwrap_or_default()
-    }
-
-    /// One sentence for the log at start, if devices may come without a token.
-    pub fn warning(&self) -> Option<&'static str> {
-        let said = "devices: no tokens file (devices.tokens): any program on this machine may be any device, and \
-                    nobody else may be one";
-        self.gate.is_none().then_some(said)
-    }
-}
 
 impl Connection {
     /// Takes bytes of a device.
@@ -147,7 +63,7 @@ impl Connection {
         let mut used = 0;
         while self.closing.is_none() {
             let Engine::Device(device) = &mut self.engine else { break };
-            if matches!(device.stage, Stage::Checking(_)) {
+            if matches!(device.stage, DeviceStage::Checking(_)) {
                 break;
             }
             match device.lines.decode(&input[used..]) {
@@ -210,7 +126,7 @@ impl Connection {
                     return self.refuse_device(cx, CloseReason::Limit, "busy", BUSY);
                 }
                 if let Engine::Device(device) = &mut self.engine {
-                    device.stage = Stage::Checking(Box::new((key, hello)));
+                    device.stage = DeviceStage::Checking(Box::new((key, hello)));
                 }
             }
         }
@@ -219,7 +135,7 @@ impl Connection {
     /// The token that this device waited for has been checked; `None`: it has to be looked at anew.
     pub(super) fn token_checked(&mut self, cx: &mut Cx<'_>, verdict: Option<Verdict>) {
         let Engine::Device(device) = &mut self.engine else { return };
-        let Stage::Checking(checking) = std::mem::take(&mut device.stage) else { return };
+        let DeviceStage::Checking(checking) = std::mem::take(&mut device.stage) else { return };
         let (_, hello) = *checking;
         match verdict {
             None => self.check(cx, hello),
@@ -237,7 +153,7 @@ impl Connection {
     fn greet(&mut self, cx: &mut Cx<'_>, mut hello: DeviceHello) {
         hello.token = None; // it has done its work
         let Engine::Device(device) = &mut self.engine else { return };
-        device.stage = Stage::Up;
+        device.stage = DeviceStage::Up;
         self.user = Some(hello.name.clone());
         let devices = &cx.shared.devices;
         let carrier = if self.origin.port.is_some() { Carrier::Link } else { Carrier::Application };

@@ -5,13 +5,14 @@ mod answer;
 
 use crate::auth::{Door, Key, Verdict};
 use crate::codec::ProtoError;
-use crate::engine::connection::{Connection, Engine};
+use crate::engine::connection::Connection;
+use crate::engine::protocols::{Engine, Http, Stage};
 use crate::engine::send_queue::Chunk;
 use crate::engine::shared::{Cx, Shared};
 use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Request, slots};
-use crate::http::response::{Audience, CONTINUE, Full, Persist};
-use crate::msg::{CloseReason, EventId, Moment};
+use crate::http::response::{Audience, CONTINUE, Full};
+use crate::msg::CloseReason;
 use crate::routes::gate::Job;
 use crate::routes::reply::{Ctx, Peer};
 use crate::routes::{self, Admitted, Refused, access};
@@ -19,45 +20,6 @@ use crate::secret::Received;
 
 /// Output owed at which no further pipelined request is taken up.
 const PIPELINE_MAX: u64 = 64 * 1024;
-
-/// A connection that carries requests.
-#[derive(Default)]
-pub struct Http {
-    /// Where the newest exchange is.
-    pub stage: Stage,
-    /// Its framing.
-    pub exchange: Exchange,
-    /// It takes one of the last places, which are for sessions that have a seat.
-    pub reserve: bool,
-}
-
-/// Where an exchange is.
-#[derive(Default)]
-pub enum Stage {
-    /// A request head is awaited.
-    #[default]
-    Head,
-    /// A body is awaited, for a request that has been let in.
-    Body(Box<Admitted>),
-    /// A body is skipped, for a request that has been answered.
-    Skip,
-    /// A password is being checked for the request whose head lies in the input.
-    Waiting(Key),
-    /// The answer to a command is awaited.
-    Held(Box<Held>),
-}
-
-/// A request that waits for the answer to a command.
-pub struct Held {
-    /// The command.
-    pub command: EventId,
-    /// How long it waits.
-    pub until: Moment,
-    /// Whether the connection goes on after the answer.
-    pub persist: Persist,
-    /// Header lines of the answer.
-    pub extra: Vec<u8>,
-}
 
 /// What happens with the rest of a request that was refused or has no use for a body.
 enum Rest {

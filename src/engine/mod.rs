@@ -3,9 +3,11 @@
 //! | file | what it has |
 //! |---|---|
 //! | `connection` | what all connections have; when something about one falls due, who gives way, how one ends |
+//! | `protocols` | what a connection speaks, and where it is in that |
 //! | `http` | requests and their answers |
 //! | `page` | links of pages and programs |
 //! | `device` | links of devices |
+//! | `devices` | what all devices' connections share |
 //! | `shared` | what all connections share |
 //! | `send_queue` | what is owed |
 //! | `readiness` | what is known of the socket |
@@ -17,10 +19,12 @@
 
 pub mod connection;
 pub mod device;
+pub mod devices;
 pub mod driver;
 pub mod http;
 pub mod page;
 pub mod pages;
+pub mod protocols;
 pub mod readiness;
 pub mod send_queue;
 pub mod shared;
@@ -29,7 +33,8 @@ mod simulation;
 
 use crate::auth::{Door, Key, Verdict};
 use crate::msg::CloseReason;
-use connection::{Connection, Engine};
+use connection::Connection;
+use protocols::Engine;
 use shared::Cx;
 
 impl Connection {

@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use crate::codec::{Decoded, ProtoError};
-use crate::engine::connection::{Connection, Engine};
+use crate::engine::connection::Connection;
+use crate::engine::protocols::Engine;
 use crate::engine::send_queue::Chunk;
 use crate::engine::shared::{Cx, Shared};
 use crate::hub::Input;
@@ -16,14 +17,6 @@ use crate::secret::Received;
 
 /// Steps taken in one turn: who floods us has its turns like everybody else.
 const STEPS_MAX: usize = 64;
-
-/// The link of a page or a program.
-pub struct Page {
-    /// How events are written and requests read.
-    pub link: Box<dyn Link>,
-    /// Telemetry was held back from it.
-    pub missed_telemetry: bool,
-}
 
 /// A message as it was encoded for links of each kind: all that hear it share the bytes.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use crate::auth::queue::{Check, Queue};
 use crate::config::users::Users;
 use crate::config::{Config, Seats};
 use crate::diag::ration::Ration;
-use crate::engine::device::Devices;
+use crate::engine::devices::Devices;
 use crate::engine::pages::Pages;
 use crate::http::request::HeadLimits;
 use crate::http::response::{HttpDate, http_date};

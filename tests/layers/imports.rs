@@ -26,9 +26,12 @@ pub struct Tree(Vec<File>);
 impl Tree {
     /// Of these names (below `src`) and texts.
     pub fn new(files: &[(String, String)]) -> Tree {
+        let tests: Vec<String> = files.iter().flat_map(|(name, text)| modules_of_tests(name, text)).collect();
         let code = files.iter().filter(|(name, _)| {
             let inside = name.trim_end_matches(".rs");
-            !inside.split('/').any(|part| part == "tests") && inside != "main" && inside != "lib"
+            let test =
+                |module: &String| inside.strip_prefix(&**module).is_some_and(|s| s.is_empty() || s.starts_with('/'));
+            !tests.iter().any(test) && inside != "main" && inside != "lib"
         });
         let files = code.map(|(name, text)| {
             let module = name.trim_end_matches(".rs").trim_end_matches("/mod").split('/').map(str::to_owned).collect();
@@ -123,6 +126,14 @@ fn absolute(path: &[String], file: &File) -> Path {
         }
     }
     at
+}
+
+/// Where the modules are that the file `name` has for tests only.
+fn modules_of_tests(name: &str, text: &str) -> Vec<String> {
+    let folder = name.trim_end_matches(".rs").trim_end_matches("/mod");
+    let marked = text.split("#[cfg(test)]\n").skip(1).filter_map(|after| after.lines().next());
+    let modules = marked.filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'));
+    modules.map(|module| format!("{folder}/{module}")).collect()
 }
 
 /// The text without comments and without the tests at its end.

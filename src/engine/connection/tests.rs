@@ -139,7 +139,7 @@ fn who_waits_for_a_password_is_not_slow_and_who_waits_for_a_device_has_its_own_t
     let mut line = Line::with(Door::Web, "/open/");
     line.says(SECRET);
     assert!(line.state.waits() && line.due().is_none());
-    let held = crate::engine::http::Held {
+    let held = crate::engine::protocols::Held {
         command: crate::msg::EventId { epoch: crate::msg::Epoch::from_random(1), seq: 1 },
         until: Moment::from_millis(10_700),
         persist: crate::http::response::Persist::Keep,
@@ -283,7 +283,7 @@ fn answers_are_written_without_a_look_at_the_peers_window() {
 fn a_peer_that_said_fin_while_its_password_was_checked_has_ended_the_link_that_it_gets() {
     let mut line = Line::new(Door::Web);
     let link = Box::new(crate::link::ws::Ws::page());
-    line.state.engine = Engine::Page(crate::engine::page::Page { link, missed_telemetry: false });
+    line.state.engine = Engine::Page(crate::engine::protocols::Page { link, missed_telemetry: false });
     let mut ready = Readiness::new();
     assert_eq!(line.state.written(ready, false), Next::Stay { more: false });
     ready.fin = true;

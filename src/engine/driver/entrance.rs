@@ -1,8 +1,9 @@
 //! Who comes in: new connections are counted, limited and watched.
 
-use crate::engine::connection::{Connection, Engine, Origin};
+use crate::engine::connection::{Connection, Origin};
 use crate::engine::driver::conn::Conn;
 use crate::engine::driver::{Driver, Host, TURNED_AWAY_MAX};
+use crate::engine::protocols::Engine;
 use crate::msg::{CloseReason, Now, PeerAddr};
 use crate::places::{GivingWay, Occupant};
 

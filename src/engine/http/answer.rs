@@ -4,10 +4,9 @@
 use std::rc::Rc;
 
 use crate::codec::ProtoError;
-use crate::engine::connection::{Connection, Engine, SPARED_ALL};
-use crate::engine::http::{Held, Stage};
-use crate::engine::page::Page;
+use crate::engine::connection::{Connection, SPARED_ALL};
 use crate::engine::pages::Body;
+use crate::engine::protocols::{Engine, Held, Page, Stage};
 use crate::engine::send_queue::Chunk;
 use crate::engine::shared::{Cx, Shared};
 use crate::http::auth;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::network::MS;
 use super::world::World;
-use crate::engine::connection::{Connection, Engine};
+use crate::engine::connection::Connection;
 use crate::engine::driver::timers::Deadlined;
-use crate::engine::http::Stage;
+use crate::engine::protocols::{Engine, Stage};
 use crate::msg::{ControlReason, SessionId, What};
 
 /// `control.max_silence` and `control.page_after`.
