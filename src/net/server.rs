@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Waker};
 
 use crate::config::Config;
 use crate::config::users::Users;
@@ -34,8 +34,7 @@ use crate::routes::gate::{Gate, Job};
 use crate::sys::process::{self, Signals};
 use crate::sys::socket;
 use crate::sys::tcp;
-use doors::Door;
-use kernel::Kernel;
+use kernel::{Kernel, token};
 use supervisor::Supervisor;
 
 /// Events taken from the kernel at once.
@@ -43,6 +42,17 @@ const EVENTS_MAX: usize = 256;
 const SIGNALS: ConnId = Table::<Conn<Stream>>::outside(0);
 const WAKER: ConnId = Table::<Conn<Stream>>::outside(1);
 const FIRST_LISTENER: u16 = 2;
+
+/// A listener and what it waits for.
+struct Door {
+    listener: Listener,
+    /// Devices come here.
+    devices: bool,
+    /// Somebody may be waiting.
+    ready: bool,
+    /// No descriptor for them until then.
+    paused: Option<Moment>,
+}
 
 /// Everything that the loop owns.
 pub struct Server {
@@ -238,8 +248,4 @@ fn random(bytes: &mut [u8]) {
 
 fn door_of(doors: &mut [Door], id: ConnId) -> Option<&mut Door> {
     doors.iter_mut().zip(FIRST_LISTENER..).find(|(_, n)| Table::<Conn<Stream>>::outside(*n) == id).map(|(door, _)| door)
-}
-
-fn token(id: ConnId) -> Token {
-    Token(id.raw() as usize)
 }

@@ -9,68 +9,70 @@ use crate::routes;
 use crate::routes::reply::Site;
 use crate::shown::LogName;
 
-/// Does what the hub wants done, in order. Whether there was anything.
-pub(super) fn apply<H: Host>(driver: &mut Driver<H>, now: Now) -> bool {
-    let mut any = false;
-    while !driver.shared.fx.is_empty() {
-        any = true;
-        for effect in std::mem::take(&mut driver.shared.fx) {
-            match effect {
-                Effect::Deliver { to, message } => deliver(driver, now, &to, &message),
-                Effect::Close { conn, why } => say_farewell(driver, now, conn, why),
-                Effect::Park { conn, until } => {
-                    if let Some(conn) = driver.conns.touch(conn) {
-                        conn.state.output.drop_unsent();
-                        conn.state.parked = Some(until);
+impl<H: Host> Driver<H> {
+    /// Does what the hub wants done, in order. Whether there was anything.
+    pub(super) fn apply_effects(&mut self, now: Now) -> bool {
+        let mut any = false;
+        while !self.shared.fx.is_empty() {
+            any = true;
+            for effect in std::mem::take(&mut self.shared.fx) {
+                match effect {
+                    Effect::Deliver { to, message } => self.deliver(now, &to, &message),
+                    Effect::Close { conn, why } => self.say_farewell(now, conn, why),
+                    Effect::Park { conn, until } => {
+                        if let Some(conn) = self.conns.touch(conn) {
+                            conn.state.output.drop_unsent();
+                            conn.state.parked = Some(until);
+                        }
                     }
+                    Effect::Device(effect) => self.device_effect(now, effect),
                 }
-                Effect::Device(effect) => device(driver, now, effect),
             }
         }
+        any
     }
-    any
-}
 
-/// Puts `message` into the output of each link: encoded once for each kind of link, shared by all.
-fn deliver<H: Host>(driver: &mut Driver<H>, now: Now, to: &[ConnId], message: &Message) {
-    let mut encoded = Encoded::default();
-    for &id in to {
-        let Some(conn) = driver.conns.touch(id) else { continue };
-        let shares = (to.len() > 1).then_some(&mut encoded);
-        let socket = &conn.socket;
-        let unacknowledged = || socket.outq() > 0;
-        let mut cx = Cx { now, id, shared: &mut driver.shared };
-        conn.state.told(&mut cx, message, shares, unacknowledged);
-    }
-}
-
-/// Says on a link why it ends, and ends it.
-pub(super) fn say_farewell<H: Host>(driver: &mut Driver<H>, now: Now, id: ConnId, why: CloseReason) {
-    if let Some(conn) = driver.conns.touch(id) {
-        conn.state.farewell(now.mono, why);
-    }
-}
-
-/// Does what the hub wants done about a device.
-fn device<H: Host>(driver: &mut Driver<H>, now: Now, effect: DeviceEffect) {
-    match effect {
-        DeviceEffect::Tell { conn, line } => {
-            driver.with(now, conn, |state, cx| state.told_line(cx, &line));
+    /// Puts `message` into the output of each link: encoded once for each kind of link, shared by all.
+    fn deliver(&mut self, now: Now, to: &[ConnId], message: &Message) {
+        let mut encoded = Encoded::default();
+        for &id in to {
+            let Some(conn) = self.conns.touch(id) else { continue };
+            let shares = (to.len() > 1).then_some(&mut encoded);
+            let socket = &conn.socket;
+            let unacknowledged = || socket.outq() > 0;
+            let mut cx = Cx { now, id, shared: &mut self.shared };
+            conn.state.told(&mut cx, message, shares, unacknowledged);
         }
-        DeviceEffect::Close { conn, why } => say_farewell(driver, now, conn, why),
-        DeviceEffect::Reset { conn: id } => {
-            if let Some(conn) = driver.conns.touch(id) {
-                // what the kernel still holds for it must not arrive once the network is back
-                conn.socket.reset();
-                driver.close(now, id, CloseReason::Lost);
+    }
+
+    /// Says on a link why it ends, and ends it.
+    pub(super) fn say_farewell(&mut self, now: Now, id: ConnId, why: CloseReason) {
+        if let Some(conn) = self.conns.touch(id) {
+            conn.state.farewell(now.mono, why);
+        }
+    }
+
+    /// Does what the hub wants done about a device.
+    fn device_effect(&mut self, now: Now, effect: DeviceEffect) {
+        match effect {
+            DeviceEffect::Tell { conn, line } => {
+                self.with(now, conn, |state, cx| state.told_line(cx, &line));
             }
-        }
-        DeviceEffect::Pace { conn, fast } => {
-            driver.with(now, conn, |state, cx| state.pace(cx, fast));
-        }
-        DeviceEffect::Answered { conn, answer } => {
-            if let What::Answered { to, .. } = &answer.what {
-                driver.with(now, conn, |state, cx| state.release(cx, *to, routes::devices::answered(&answer)));
+            DeviceEffect::Close { conn, why } => self.say_farewell(now, conn, why),
+            DeviceEffect::Reset { conn: id } => {
+                if let Some(conn) = self.conns.touch(id) {
+                    // what the kernel still holds for it must not arrive once the network is back
+                    conn.socket.reset();
+                    self.close(now, id, CloseReason::Lost);
+                }
+            }
+            DeviceEffect::Pace { conn, fast } => {
+                self.with(now, conn, |state, cx| state.pace(cx, fast));
+            }
+            DeviceEffect::Answered { conn, answer } => {
+                if let What::Answered { to, .. } = &answer.what {
+                    self.with(now, conn, |state, cx| state.release(cx, *to, routes::devices::answered(&answer)));
+                }
             }
         }
     }

@@ -2,19 +2,10 @@
 
 use crate::engine::connection::{Connection, Origin};
 use crate::engine::driver::conn::Conn;
-use crate::engine::driver::{Driver, Host, TURNED_AWAY_MAX};
+use crate::engine::driver::{Driver, Giving, Host, TURNED_AWAY_MAX};
 use crate::engine::protocols::Engine;
 use crate::msg::{CloseReason, Now, PeerAddr};
 use crate::places::{GivingWay, Occupant};
-
-/// Who gives way to those who come in this turn.
-#[derive(Default)]
-pub(super) struct Giving {
-    /// If that had to be found out.
-    way: Option<GivingWay>,
-    /// There was no descriptor for one who came.
-    starved: bool,
-}
 
 impl<H: Host> Driver<H> {
     /// Those who come now belong together: who gives way to them is found out once.

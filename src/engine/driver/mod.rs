@@ -18,6 +18,7 @@ pub mod conn;
 mod effects;
 mod entrance;
 pub mod flush;
+pub mod host;
 mod passwords;
 mod settle;
 pub mod table;
@@ -26,19 +27,17 @@ mod verdict;
 mod watch;
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
+use std::io;
 use std::time::Duration;
 
 use crate::engine::connection::{Connection, Due, SPARED_ALL};
 use crate::engine::shared::{Cx, Shared};
 use crate::hub::Input;
-use crate::msg::{CloseReason, ConnId, Evidence, KernelFeatures, Moment, Now, TcpHealth, Times};
-use crate::places::Origins;
-use crate::routes::gate::{Job, Outcome};
+use crate::msg::{CloseReason, ConnId, Moment, Now};
+use crate::places::{GivingWay, Origins};
 use crate::secret::wipe;
 use conn::Conn;
-use entrance::Giving;
+pub use host::{Event, Host, Socket};
 use table::Table;
 use timers::Timers;
 
@@ -49,110 +48,13 @@ const KEPT_BESIDE: u64 = 16 << 10;
 /// Connections beyond the limit that are kept for the moment it takes to tell them so.
 const TURNED_AWAY_MAX: usize = 32;
 
-/// A connected socket that never waits. Dropping it closes it.
-pub trait Socket {
-    /// Reads what is there: the number of bytes, 0 at the end of the stream (FIN).
-    ///
-    /// # Errors
-    /// `WouldBlock` when there is nothing yet; all others end the connection.
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
-
-    /// Writes as much of `slices` as the socket takes; with `more` something follows at once.
-    ///
-    /// # Errors
-    /// As of [`Socket::read`].
-    fn writev(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
-
-    /// Sends up to `len` bytes of `file` from `offset`. 0: the file ends there.
-    ///
-    /// # Errors
-    /// As of [`Socket::read`].
-    fn sendfile(&self, file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usize>;
-
-    /// Whether it holds bytes of the peer that were not read yet and of which no event tells: a secured transport unpacks
-    /// more at once than is asked for. The kernel's own socket holds none.
-    fn holds_input(&self) -> bool {
-        false
-    }
-
-    /// Whether it holds bytes for the peer that [`Socket::writev`] has taken and the kernel has not, or that it has to say of
-    /// its own: the rest of a record, a step of a handshake.
-    fn holds_output(&self) -> bool {
-        false
-    }
-
-    /// Gives the kernel what [`Socket::holds_output`] speaks of.
-    ///
-    /// # Errors
-    /// As of [`Socket::read`].
-    fn push(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Says FIN: the peer reads the end after what was written. Reading goes on.
-    ///
-    /// # Errors
-    /// The socket's own; there is nobody to say it to then.
-    fn shutdown_write(&self) -> io::Result<()>;
-
-    /// From now on closing throws away what was not sent and says RST.
-    fn reset(&self);
-
-    /// Bytes written but not yet acknowledged; 0 if that cannot be told.
-    fn outq(&self) -> u32;
-
-    /// What the kernel knows of the peer; nothing if it does not tell.
-    fn health(&self) -> TcpHealth;
-
-    /// Makes the kernel probe the peer now. Whether it did.
-    fn nudge(&self) -> bool;
-
-    /// It carries a link from now on.
-    fn prepare_link(&self, times: &Times, features: &KernelFeatures);
-
-    /// It carries a response that its peer does not take.
-    fn prepare_response(&self, features: &KernelFeatures);
-
-    /// What an error of a socket says of its peer; `None`: nothing. `outstanding`: output was unacknowledged.
-    fn evidence(error: &io::Error, outstanding: bool) -> Option<Evidence>;
-}
-
-/// What the loop runs on.
-pub trait Host {
-    /// Its sockets.
-    type Socket: Socket;
-
-    /// The time, read now.
-    fn now(&self) -> Now;
-
-    /// How long the board has slept since it was started.
-    fn asleep(&self) -> Duration;
-
-    /// Says from now on when `socket` is ready: [`Driver::noted`] of `id`.
-    ///
-    /// # Errors
-    /// The poller's.
-    fn watch(&mut self, id: ConnId, socket: &Self::Socket) -> io::Result<()>;
-
-    /// Has a password checked.
-    ///
-    /// # Errors
-    /// The job, if that cannot be done now.
-    fn check(&mut self, job: Box<Job>) -> Result<(), Box<Job>>;
-
-    /// What came of a check.
-    fn checked(&mut self) -> Option<Outcome>;
-}
-
-/// What an event says of a socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Event {
-    /// It takes bytes.
-    pub writable: bool,
-    /// It has bytes, or FIN.
-    pub readable: bool,
-    /// One of its sides is closed, or it is broken.
-    pub closed: bool,
+/// Who gives way to those who come in this turn.
+#[derive(Default)]
+struct Giving {
+    /// If that had to be found out.
+    way: Option<GivingWay>,
+    /// There was no descriptor for one who came.
+    starved: bool,
 }
 
 /// The loop, but for its waiting.
@@ -272,7 +174,7 @@ impl<H: Host> Driver<H> {
         self.looked = self.looked.max(now.mono); // the tick looked, or had nothing to look at
         loop {
             let passwords = self.passwords(now);
-            let effects = effects::apply(self, now);
+            let effects = self.apply_effects(now);
             if !self.settle(now) && !effects && !passwords {
                 break;
             }
@@ -289,7 +191,7 @@ impl<H: Host> Driver<H> {
         } else if conn.wants_read() {
             // what it means that a lost peer talks, the liveness rules say: they are due at once then
             if let Err(e) = self.read(now, id) {
-                return verdict::broken(self, now, id, &e);
+                return self.broken(now, id, &e);
             }
         }
         let Some(conn) = self.conns.touch(id) else { return };
@@ -299,7 +201,7 @@ impl<H: Host> Driver<H> {
         }
         let Some(conn) = self.conns.touch(id) else { return };
         if conn.ready.fin {
-            verdict::peer_closed(self, now, id);
+            self.peer_closed(now, id);
         } else if conn.wants_read() {
             queue(&mut self.ready, conn, id);
         }
@@ -341,7 +243,7 @@ impl<H: Host> Driver<H> {
     fn push_out(&mut self, now: Now, id: ConnId) {
         let opened = self.conns.get(id).is_some_and(|conn| conn.state.spared == SPARED_ALL);
         if opened {
-            effects::apply(self, now);
+            self.apply_effects(now);
         }
         if opened || self.conns.get(id).is_some_and(|conn| conn.state.owes_answers()) {
             self.settle(now);
@@ -355,7 +257,7 @@ impl<H: Host> Driver<H> {
             return; // it was moved meanwhile; settling arms it anew
         }
         match due {
-            Due::Liveness => verdict::check(self, now, id),
+            Due::Liveness => self.check_liveness(now, id),
             Due::Unanswered => self.with(now, id, |state, cx| state.waited(cx)),
             Due::TooSlow(why) => self.with(now, id, |state, cx| state.too_slow(cx, why)),
             Due::Close(why) => {

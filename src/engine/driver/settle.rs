@@ -2,7 +2,7 @@
 
 use crate::engine::connection::{End, Next};
 use crate::engine::driver::timers::Deadlined;
-use crate::engine::driver::{Driver, Host, Socket, effects, queue, verdict};
+use crate::engine::driver::{Driver, Host, Socket, effects, queue};
 use crate::hub::Input;
 use crate::msg::{CloseReason, ConnId, LinkEnd, Now};
 
@@ -29,7 +29,7 @@ impl<H: Host> Driver<H> {
         let says = state.is_link() && state.closing.is_none() && !state.output.mid_chunk();
         self.shared.tell_hub(now, Input::LinkEnded { conn: id, end: LinkEnd::Slow });
         if says {
-            return effects::say_farewell(self, now, id, CloseReason::Slow);
+            return self.say_farewell(now, id, CloseReason::Slow);
         }
         conn.socket.reset();
         self.close(now, id, CloseReason::Slow);
@@ -39,7 +39,7 @@ impl<H: Host> Driver<H> {
         let mut any = false;
         loop {
             if let Some(now) = self.look_before_writing() {
-                effects::apply(self, now); // `safe` takes its place before what waits
+                self.apply_effects(now); // `safe` takes its place before what waits
                 continue;
             }
             let Some((id, conn)) = self.conns.pop_touched() else { break };
@@ -54,7 +54,7 @@ impl<H: Host> Driver<H> {
             let (next, written) = match settled {
                 Ok(done) => done,
                 Err(e) => {
-                    verdict::broken(self, now, id, &e);
+                    self.broken(now, id, &e);
                     continue;
                 }
             };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::engine::driver::{Driver, Host, effects};
+use crate::engine::driver::{Driver, Host};
 use crate::hub::Input;
 use crate::msg::{ConnId, Moment, Now};
 
@@ -69,7 +69,7 @@ impl<H: Host> Driver<H> {
             return now; // there are no switches; saves the reading of a clock
         }
         let Some(now) = self.look(self.looked.max(self.turned)) else { return now };
-        effects::apply(self, now);
+        self.apply_effects(now);
         self.settle(now);
         now
     }

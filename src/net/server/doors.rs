@@ -1,21 +1,10 @@
 //! Who comes in: new connections are taken from the listeners.
 
-use super::Server;
+use super::{Door, Server};
 use crate::auth;
 use crate::engine::connection::Origin;
-use crate::msg::{Moment, Now, PeerAddr};
+use crate::msg::{Now, PeerAddr};
 use crate::net::listener::{Accept, Listener};
-
-/// A listener and what it waits for.
-pub(super) struct Door {
-    pub(super) listener: Listener,
-    /// Devices come here.
-    pub(super) devices: bool,
-    /// Somebody may be waiting.
-    pub(super) ready: bool,
-    /// No descriptor for them until then.
-    pub(super) paused: Option<Moment>,
-}
 
 impl Server {
     /// Takes new connections, a bounded batch of each listener.

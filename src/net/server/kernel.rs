@@ -5,9 +5,8 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Poll};
+use mio::{Interest, Poll, Token};
 
-use super::token;
 use crate::engine::driver::Host;
 use crate::msg::{ConnId, Now};
 use crate::net::clock;
@@ -48,4 +47,9 @@ impl Host for Kernel {
     fn checked(&mut self) -> Option<Outcome> {
         self.worker.fetch()
     }
+}
+
+/// How the poller names what is ready.
+pub(super) fn token(id: ConnId) -> Token {
+    Token(id.raw() as usize)
 }
