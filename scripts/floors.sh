@@ -40,8 +40,8 @@ END
 }
 
 rm -rf "$at/src" && mkdir -p "$at/src" && cp Cargo.lock "$at/"
-members=
 floors | {
+    members=
     while IFS=: read -r module needs; do
         here=$at/src/$module
         mkdir "$here"
@@ -87,7 +87,7 @@ floors | {
 }
 
 # every module of src/lib.rs has its line
-for module in $(sed -n 's/^pub mod \([a-z_]*\);.*/\1/p' src/lib.rs); do
+sed -n 's/^pub mod \([a-z_]*\);.*/\1/p' src/lib.rs | while read -r module; do
     [ -d "$at/src/$module" ] || { echo "scripts/floors.sh: src/lib.rs has $module: give it a line" >&2; exit 1; }
 done
 
