@@ -18,23 +18,23 @@ shown:
 secret:     memory
 codec:
 describe:   shown | serde_json
-msg:        describe secret shown
-json:       msg | serde_json
+msg:        describe secret
+json:       msg
 auth:       msg
 diag:       msg | log
 ask:        describe msg | serde_json
 metrics:    msg
 places:     msg
 sys:        msg | libc socket2
-config:     auth describe msg shown sys | base64 bcrypt log sha-crypt toml-span
+config:     describe msg shown | base64 bcrypt log sha-crypt toml-span
 ledger:     config msg
 liveness:   config msg
-http:       codec fnv json secret | base64 httparse httpdate serde_json
-hub:        ask config describe diag fnv msg shown | log serde_json
+http:       codec fnv json secret | base64 httparse httpdate
+hub:        ask config describe diag fnv msg shown | log
 link:       codec describe json msg secret ask | base64 serde_json sha1 tungstenite
-routes:     ask auth config diag fnv http hub json ledger link metrics msg secret shown | base64 log percent-encoding sha2
+routes:     ask auth config diag fnv http hub json ledger link metrics msg secret shown | log percent-encoding
 engine:     auth codec config diag http hub ledger link liveness metrics msg places routes secret shown | log
-net:        auth config diag engine fnv http hub json liveness msg places routes secret shown sys | libc log miniz_oxide mio serde_json socket2
+net:        auth config diag engine fnv http hub json msg routes shown sys | log miniz_oxide mio
 cli:        config diag link msg net shown sys | lexopt log serde_json
 END
 }
@@ -52,6 +52,7 @@ floors | {
         done
         {
             echo '#![allow(unexpected_cfgs)]'
+            echo '#![deny(unused_crate_dependencies)]'
             case $module in sys | memory) ;; *) echo '#![forbid(unsafe_code)]' ;; esac
             case $module in
             sys | net | cli) echo '#![deny(clippy::disallowed_methods)]' ;;

@@ -2,8 +2,9 @@
 //! Imports go down only; the compiler holds that (`scripts/floors.sh`, which lists exactly what each may use).
 //!
 //! ```text
-//! 4  net      sockets, clock, files, timers, the loop; decides no policy, parses no bytes itself
-//! 3  engine   a connection without its socket (pure)
+//! 5  cli      the command line
+//! 5  net      sockets, clock, files, the waiting; decides no policy, parses no bytes itself
+//! 4  engine   a connection without its socket, and the loop without its waiting (pure)
 //! 3  routes   which URL does what; never touches a socket
 //! 2  link     how things are said on a connection that stays: SSE, WebSocket, device lines (pure)
 //! 1  http     bytes <-> requests (pure)
