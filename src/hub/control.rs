@@ -217,11 +217,13 @@ impl Hub {
     /// A page of `id` answered beat `n`, sent at `sent`, and named these devices.
     pub(super) fn devices_named(&mut self, now: Now, id: SessionId, n: u64, sent: Moment, names: &[String]) {
         for name in names {
-            if let Some(d) = self.devices.get_mut(name.as_str()) {
-                if let Some(hold) = d.hold.as_mut().filter(|hold| hold.session == id) {
-                    hold.named(now.mono, n, sent);
-                    self.arm_device(name);
-                }
+            let (control, linger) = (&self.settings.control, self.settings.seats.linger);
+            let hold = self.devices.get_mut(name.as_str()).and_then(|d| d.hold.as_mut());
+            // what has run out before the loop could look is over: an answer that lay unread meanwhile does not renew it
+            let hold = hold.filter(|hold| hold.session == id && hold.end(control, linger).0 > now.mono);
+            if let Some(hold) = hold {
+                hold.named(now.mono, n, sent);
+                self.arm_device(name);
             }
         }
     }

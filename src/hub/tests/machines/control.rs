@@ -280,6 +280,24 @@ fn no_stall_of_the_server_carries_control_beyond_max_silence() {
 }
 
 #[test]
+fn an_answer_that_lay_unread_while_the_server_stood_still_renews_nothing_that_has_run_out() {
+    let (mut w, ann) = held();
+    let page = w.machines.pages[0].tab.clone();
+    w.live(14_000);
+    // one stall has earned all that stalls may earn
+    w.ms = 17_000;
+    w.happens(Input::StoodStill(Duration::from_secs(3)));
+    w.live(17_500).at(18_000);
+    let n = w.hub.view().beat_number(w.now());
+    w.happens(Input::BeatSent { conn: conn(1), n });
+    w.ms = 20_900;
+    w.happens(Input::StoodStill(Duration::from_millis(2_900)));
+    assert_eq!(w.answer(ann, &page, n, &["pump"]), BeatAnswer::Counted);
+    w.at(20_900);
+    assert_eq!(w.holder("pump"), None, "page_after was over at 20.5 s, and nobody could look");
+}
+
+#[test]
 fn a_look_ends_control_in_time_and_nothing_else() {
     let (mut w, _) = held();
     w.live(14_000);
