@@ -3,6 +3,7 @@
 //!
 //! Each of them must come to an end, must not panic, and must come to the same whatever pieces the bytes come in.
 
+mod connection;
 mod hub;
 
 use std::path::Path;
@@ -32,6 +33,7 @@ use boatswain::routes::reply::read_cookie;
 /// A function that reads bytes and must not mind which.
 pub type Case = fn(&[u8]);
 
+pub use connection::connection;
 pub use hub::hub;
 
 /// Every case, by the name of its target.
@@ -49,6 +51,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("page", page_json),
     ("ranges", ranges),
     ("hub", hub),
+    ("connection", connection),
 ];
 
 /// Bytes of a body taken here.

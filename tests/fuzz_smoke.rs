@@ -88,6 +88,20 @@ const SEEDS: &[(&str, &[&[u8]])] = &[
         ],
     ),
     (
+        "connection",
+        &[
+            // requests, some cut by time; a password's check; FIN
+            b"\x00\x00\x30GET /healthz HTTP/1.1\r\nHost: 192.168.1.1\r\n\r\nGET\x03\x09\x00\x22 /page HTTP/1.1\r\nHost: 192.168.1.1\r\n\r\n\x05\x00",
+            b"\x00\x00\x79POST /api/chat HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnB3\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello\x03\x20\x06\x01\x06\xff",
+            // a WebSocket that answers a beat, stalls, closes its window, and goes
+            b"\x04\x00\xbdGET /api/socket?tab=t&n=1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Basic YW5uOnB3\r\n\r\n\x03\x40\x00\x12\x81\x8c\0\0\0\0{\"say\":\"hi\"}\x07\x00\x03\x60\x04\x50\x06\x00\x03\xff\x05\x00",
+            b"\x00\x00\x5aGET /api/events?tab=t&n=1 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnB3\r\n\r\n\x03\x40\x07\x00\x03\x60\x05\x03",
+            // a device
+            b"\x01\x00\x43{\"hello\":\"pump\",\"describe\":{\"commands\":{\"stop\":{\"anyone\":true}}}}\n\x03\x80\x07\x00\x00\x1a{\"telemetry\":{\"rpm\":900}}\n\x00\x0d{\"ping\":1}\nx\n\x04\xff\x05\x00",
+            b"\x03\x00\x1e{\"hello\":\"ann\",\"token\":\"pw\"}\n\x03\x20\x06\x00\x03\xff\x03\xff",
+        ],
+    ),
+    (
         "ranges",
         &[
             b"\x00\x00\x00\x00\x00\x00\x10\x00\nbytes=5-90\n\n\n\n",

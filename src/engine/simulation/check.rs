@@ -7,11 +7,11 @@ use super::world::World;
 use crate::engine::connection::Connection;
 use crate::engine::driver::timers::Deadlined;
 use crate::engine::protocols::{Engine, Stage};
-use crate::msg::{ControlReason, SessionId, What};
+use crate::msg::{ControlReason, Evidence, Presence, SessionId, What};
 
 /// `control.max_silence` and `control.page_after`.
-const MAX_SILENCE: u64 = 5000 * MS;
-const PAGE_AFTER: u64 = 3000 * MS;
+const MAX_SILENCE: u64 = 7000 * MS;
+const PAGE_AFTER: u64 = 2000 * MS;
 /// What the server may take beyond a bound while it runs.
 const RUNNING: u64 = 250 * MS;
 /// A vanished peer is noticed within so long (`standard`).
@@ -47,6 +47,8 @@ pub struct Checks {
     /// Who holds each device, by the log; and since when.
     holders: BTreeMap<String, (SessionId, u64)>,
     safes: Vec<Safe>,
+    /// Who was suspect, and when last.
+    suspected: BTreeMap<SessionId, u64>,
     pub seen: BTreeMap<&'static str, u64>,
 }
 
@@ -123,9 +125,14 @@ impl World {
                 }
                 self.saw(reason.word());
             }
-            What::Lost { member, .. } => {
+            What::Lost { member, evidence, .. } => {
                 self.saw("vanished");
-                assert!(!self.net.calm, "{} is here and answers, and is called lost", member.user);
+                // a browser that is closed with something unread says RST
+                assert!(
+                    !self.net.calm || *evidence == Evidence::Reset,
+                    "{} is here and answers, and is called lost",
+                    member.user
+                );
             }
             What::Joined { returned, .. } => self.saw(if *returned { "returned" } else { "joined" }),
             What::Left { reason, .. } => self.saw(reason.word()),
@@ -138,7 +145,14 @@ impl World {
     /// Nobody holds a device who gives no sign.
     fn check_holders(&mut self) {
         let now = self.now();
-        for device in self.driver.shared.hub.view().devices() {
+        let view = self.driver.shared.hub.view();
+        for member in view.members().iter().filter(|m| m.state == Presence::Suspect) {
+            if super::number("SIM_SHOW").is_some() {
+                println!("{} ms: suspect {} {}", now / MS, member.user, member.session);
+            }
+            self.checks.suspected.insert(member.session, now);
+        }
+        for device in view.devices() {
             let by_log = self.checks.holders.get(&*device.name);
             assert_eq!(device.holder.as_ref().map(|m| m.session), by_log.map(|(s, _)| *s), "{}", device.name);
             let (Some(holder), Some((_, taken))) = (&device.holder, by_log) else { continue };
@@ -153,14 +167,18 @@ impl World {
                 device.name,
                 silent / MS
             );
-            let whole = page.wire.as_ref().is_some_and(|w| !w.borrow().was_cut) && page.linked <= sign;
-            let earned = self.stalled_since(sign).min(PAGE_AFTER);
+            let heard = self.checks.suspected.get(&holder.session).is_none_or(|at| *at < sign);
+            let whole = heard && page.linked <= sign && page.wire.as_ref().is_some_and(|w| !w.borrow().was_cut);
+            let slept = self.slept_since(sign);
+            let earned = (self.stalled_since(sign) - slept).min(PAGE_AFTER) + slept;
             assert!(
                 !whole || silent <= PAGE_AFTER + earned + RUNNING,
-                "{}'s page is dead for {} ms, and it holds {}",
+                "{}'s page is {:?} for {} ms, and it holds {}: {:?}",
                 holder.user,
+                page.mood,
                 silent / MS,
-                device.name
+                device.name,
+                view.members().iter().find(|m| m.session == holder.session)
             );
         }
     }

@@ -8,6 +8,22 @@
 //! | `SIM_SEEDS=N` | runs so many seeds |
 //! | `SIM_STEPS=N` | runs so many steps of each |
 //! | `SIM_SHOW=1` | shows every event |
+//!
+//! That it finds faults was measured, one at a time put back into the code (the first seed of 250 that stops, with 5000 steps each;
+//! any change of the simulation moves them):
+//!
+//! | fault | seed, step |
+//! |---|---|
+//! | every stall moves `page_after`, however much stalls have earned already | 52, 2558 |
+//! | a stall moves the newest sign of the holder, and so `max_silence` | 10, 1123 |
+//! | an answer to a beat that lay unread renews control that has run out (was so, found here) | 200, 1267 |
+//! | FIN that lies behind a short read is not looked for | 1, 7 |
+//! | FIN that came while a password was checked ends no link (was so, found here) | 12, 67 |
+//! | a deadline that moves to an earlier time is not armed | 1, 18 |
+//! | requests that were held back are not gone on with | 3, 3565 |
+//!
+//! Not found, since hardly a device here takes so little that a command waits for it: `safe` behind a command that is not sent
+//! yet (the hub's and the queue's own tests find it).
 
 mod check;
 mod host;

@@ -125,7 +125,7 @@ impl Page {
     /// Time has come, or something has.
     pub fn act(&mut self, now: u64, net: &mut Net, dice: &mut Dice) {
         for answer in self.asker.poll() {
-            if let Some(cookie) = field(&answer.head, "Set-Cookie") {
+            if let (Some(cookie), None) = (field(&answer.head, "Set-Cookie"), &self.cookie) {
                 self.cookie = cookie.split(';').next().map(String::from);
             }
         }
@@ -324,7 +324,7 @@ impl Page {
             return;
         }
         let device = *dice.pick(&super::world::DEVICES);
-        match dice.roll(if net.calm { 12 } else { 16 }) {
+        match dice.roll(if net.calm { 15 } else { 19 }) {
             0 | 1 => self.say(net, "{\"say\":\"valve 3\"}", "say"),
             2..=4 => {
                 let text = format!("{{\"control\":{{\"device\":\"{device}\",\"action\":\"take\"}}}}");
@@ -347,9 +347,33 @@ impl Page {
                 self.drop_link(now, 100 + dice.roll(4000));
             }
             11 if dice.once_in(2) => self.drop_link(now, 100 + dice.roll(6000)),
-            12 => self.mood = Mood::Hung,
-            13 => self.mood = Mood::Frozen,
-            14 => self.cut(now, true),
+            12 if self.user == "admin" => {
+                let text = format!("{{\"control\":{{\"device\":\"{device}\",\"action\":\"force\"}}}}");
+                self.say(net, &text, "control");
+            }
+            13 if dice.once_in(6) => {
+                let text = request("POST /api/logout", self.user, self.cookie.as_deref(), "", "");
+                self.asker.ask(net, self.from, &text);
+            }
+            // control by a lease, for a session of its own that has no page: as curl does
+            14 => {
+                let line = format!("POST /api/devices/{device}/control");
+                let body = "{\"action\":\"take\",\"lease\":\"3s\"}";
+                let text = request(&line, self.user, None, "Content-Type: application/json\r\n", body);
+                self.asker.ask(net, self.from, &text.replace("sim/", "curl/"));
+                let line = format!("POST /api/devices/{device}/command?wait=2s");
+                let text = request(
+                    &line,
+                    self.user,
+                    None,
+                    "Content-Type: application/json\r\n",
+                    "{\"command\":\"go\",\"args\":{}}",
+                );
+                self.asker.ask(net, self.from, &text.replace("sim/", "curl/"));
+            }
+            15 => self.mood = Mood::Hung,
+            16 => self.mood = Mood::Frozen,
+            17 => self.cut(now, true),
             _ => {}
         }
     }

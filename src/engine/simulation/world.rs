@@ -35,6 +35,9 @@ reserved = 1
 per_user = 3
 linger = \"3s\"
 plain = \"20s\"
+[control]
+page_after = \"2s\"
+max_silence = \"7s\"
 [limits]
 connections = 48
 per_address = 12
@@ -84,8 +87,10 @@ pub struct World {
     planned: Option<Moment>,
     /// The server does not run until then; and whether the whole board sleeps.
     down: Option<(u64, bool)>,
-    /// When stalls ended, and how long they were.
+    /// When stalls ended, and how long they were; sleep too.
     pub stalls: Vec<(u64, u64)>,
+    /// The same of sleep alone.
+    pub sleeps: Vec<(u64, u64)>,
     pub checks: Checks,
     pub turns: u64,
     idle_steps: u32,
@@ -158,6 +163,7 @@ impl World {
             planned: None,
             down: None,
             stalls: Vec::new(),
+            sleeps: Vec::new(),
             checks: Checks::default(),
             turns: 0,
             idle_steps: 0,
@@ -172,6 +178,11 @@ impl World {
     pub fn stalled_since(&self, since: u64) -> u64 {
         let down = self.down.map_or(0, |_| 10_000 * MS);
         down + self.stalls.iter().filter(|(end, _)| *end > since).map(|(_, len)| len).sum::<u64>()
+    }
+
+    /// How long the board slept since then, which its monotonic clock does not count.
+    pub fn slept_since(&self, since: u64) -> u64 {
+        self.sleeps.iter().filter(|(end, _)| *end > since).map(|(_, len)| len).sum()
     }
 
     /// When the server runs next; `None`: not before something happens.
@@ -242,6 +253,9 @@ impl World {
         let sleeps = self.dice.once_in(3);
         let long = if self.dice.once_in(5) { 9000 } else { 1500 };
         self.down = Some((self.now() + (260 + self.dice.roll(long)) * MS, sleeps));
+        if self.stalls.len() > 50 {
+            self.stalls.remove(0);
+        }
         self.stalls.push((u64::MAX, 0));
     }
 
@@ -251,12 +265,10 @@ impl World {
         if let Some(last) = self.stalls.last_mut() {
             *last = (until, until - from);
         }
-        if self.stalls.len() > 50 {
-            self.stalls.remove(0);
-        }
         if sleeps {
             let slept = &self.driver.host.slept;
             slept.set(slept.get() + (until - from));
+            self.sleeps.push((until, until - from));
         }
         self.turn();
         self.check();
@@ -297,6 +309,10 @@ impl World {
         self.ids.retain(|(id, _)| conns.get(*id).is_some());
         self.planned = self.driver.plan(std::iter::empty());
         self.checks.turned = self.now();
+        let took = self.now() - real;
+        if took > 50 * MS {
+            self.stalls.push((self.now(), took)); // a turn that takes long is a stall for who was due meanwhile
+        }
     }
 
     /// What there is, for a message.
