@@ -20,10 +20,14 @@
 //! | FIN that lies behind a short read is not looked for | 1, 7 |
 //! | FIN that came while a password was checked ends no link (was so, found here) | 12, 67 |
 //! | a deadline that moves to an earlier time is not armed | 1, 18 |
+//! | a deadline whose entry came too early is not armed again | 1, 627 |
+//! | `safe` is written after `control` | 1, 3061 |
 //! | requests that were held back are not gone on with | 3, 3565 |
 //!
-//! Not found, since hardly a device here takes so little that a command waits for it: `safe` behind a command that is not sent
-//! yet (the hub's and the queue's own tests find it).
+//! Not found: `safe` behind a command that is not sent yet, since hardly a device here takes so little (the hub's and the queue's
+//! own tests find it), and liveness that is not told of a stall, since `TCP_INFO` of a living peer is young all the same.
+//!
+//! A million steps (200 seeds) take half a minute of one processor in the profile of tests.
 
 mod check;
 mod host;
