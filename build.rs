@@ -10,7 +10,7 @@
 //! There a panic says what it has to say and aborts: nobody unwinds. std still comes with a table entry for each of its
 //! functions, and so does ours; together they are a twelfth of the file. What is lost with them: a debugger finds no
 //! callers in a core dump, and RUST_BACKTRACE=full lists no addresses (with =1 a stripped file lists nothing in any case).
-//! Whoever asks for debug information (CARGO_PROFILE_RELEASE_DEBUG=1) wants to see callers and keeps the tables.
+//! A build with debug information (CARGO_PROFILE_RELEASE_DEBUG=1) is made to see callers and keeps the tables.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -44,7 +44,7 @@ type Units = Vec<(Box<str>, Box<str>)>;
 /// One command.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct CommandSpec {
-    /// Whoever has credentials may send it: an emergency stop.
+    /// Everybody with good credentials may send it: an emergency stop.
     pub anyone: bool,
     /// By name.
     args: Vec<(Box<str>, ArgSpec)>,

@@ -1,4 +1,4 @@
-//! FNV-1a with 64 bits (Fowler, Noll, Vo): a hash that costs next to nothing, for what no stranger chooses. Whoever can
+//! FNV-1a with 64 bits (Fowler, Noll, Vo): a hash that costs next to nothing, for what no stranger chooses. A peer that can
 //! choose what is hashed finds collisions at once: what comes from outside goes into maps with the standard hash.
 
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! Counters of one run and their Prometheus text form (exposition format 0.0.4).
 //!
-//! Never does: counting by itself. Whoever sees a thing happen counts it in the one field made for it.
+//! Never does: counting by itself. The code that sees a thing happen counts it in the one field made for it.
 
 use std::fmt::Display;
 use std::io::Write;

@@ -3,7 +3,7 @@
 //! Values only. Connections are counted by address, so that one address cannot take all places; and when there is no
 //! place left, connections on which nothing is going on give theirs up, so that silence never keeps out one that speaks.
 //!
-//! Whoever has one IPv6 address has 2^64 of them, and in a network of one's own all people share these: so the addresses
+//! A host that has one IPv6 address has 2^64 of them, and in a network of one's own all people share these: so the addresses
 //! of one /64 are counted together too, against a limit of their own that is far higher.
 
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ fn less(counts: &mut HashMap<PeerAddr, u32>, key: PeerAddr) {
     }
 }
 
-/// What is going on on a connection that may give way; those named first go first. Welcomed devices and whoever's password
+/// What is going on on a connection that may give way; those named first go first. Welcomed devices and those whose password
 /// or token is being checked keep their places.
 ///
 /// A TLS handshake that is not finished will be a standing of its own, before all others.
@@ -115,7 +115,7 @@ impl GivingWay {
     /// Strangers go before sessions; of the strangers those first whose network holds more places than a browser
     /// needs, so that a newcomer of another network has time to speak however fast the others come; then by standing;
     /// then the network with the most; then the one that has been so for the longest. Last of all, what one user has beyond
-    /// `share` places: the newest first, so that whoever opens without end, from however many addresses, pushes out
+    /// `share` places: the newest first, so that a user who opens without end, from however many addresses, pushes out
     /// nobody's but their own.
     pub fn new(all: Vec<Occupant>, share: usize) -> GivingWay {
         let (mut order, mut free): (Vec<Occupant>, Vec<Occupant>) =

@@ -92,7 +92,7 @@ impl Drop for Received {
     }
 }
 
-/// Does `work` so that it leaves nothing behind: memory that it gives back to the heap is wiped, whoever allocated it, and
+/// Does `work` so that it leaves nothing behind: memory that it gives back to the heap is wiped, in whatever code it was allocated, and
 /// so is its stack. What it returns is the caller's care.
 pub fn carefully<T>(work: impl FnOnce() -> T) -> T {
     /// A frame of its own, which [`memory::scrub_stack`] then overwrites.

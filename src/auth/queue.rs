@@ -3,7 +3,7 @@
 //! The doors take turns. At a door those go first who have signed in well from there before, though every fourth turn is a
 //! newcomer's as long as there is one. Within these, sources take turns, whatever each has waiting. If all places are taken,
 //! the newest of the source gives way from which most wait. One that waits alone gives way only to one of a source that has
-//! guessed wrong less often: so guesses from many addresses keep nobody out who has not guessed. Whoever is in, alone of
+//! guessed wrong less often: so guesses from many addresses keep nobody out who has not guessed. A check that is in, alone of
 //! its source and has not guessed wrong, is checked after at most [`PLACES`] others of its lane, however many come.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use crate::auth::{Door, Key, Source};
 use crate::msg::ConnId;
 
-/// Checks that may wait in a lane. One takes a board some 100 ms: whoever came later would wait longer than people do.
+/// Checks that may wait in a lane. One takes a board some 100 ms: later ones would wait longer than people do.
 pub const PLACES: usize = 32;
 
 /// Turns in a row that go to those who are known, while newcomers wait.

@@ -1,4 +1,4 @@
-//! What commands say to whoever runs them, and their exit status.
+//! What commands say to the user who runs them, and their exit status.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

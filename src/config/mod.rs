@@ -302,7 +302,7 @@ impl Seats {
     }
 
     /// Whether somebody from `peer` may come at all. Loopback and unix peers always may, lest a wrong range lock out
-    /// whoever has to put it right.
+    /// the operator who has to put it right.
     pub fn allows(&self, peer: PeerAddr) -> bool {
         self.allow.is_empty() || peer.is_local() || self.allow.iter().any(|range| range.contains(peer))
     }

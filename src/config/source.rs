@@ -11,7 +11,7 @@ use crate::describe::device_name_fault;
 
 /// The machine as settings refer to it: they name files, a folder and an account.
 pub trait Machine {
-    /// The bytes of a regular file, at most one more than `most`, so that whoever parses it can tell that it is too long.
+    /// The bytes of a regular file, at most one more than `most`, so that its parser can tell that it is too long.
     ///
     /// # Errors
     /// Whatever keeps it from being read, that it is no regular file included.

@@ -113,7 +113,7 @@ mod tests {
         let mut pending = Pending::default();
         let taken = (0..100).filter(|_| pending.push(&line(1024), false, "")).count();
         assert_eq!(taken, 12);
-        assert!(!pending.push(b"short\n", false, ""), "whoever was dropped waits until it goes on");
+        assert!(!pending.push(b"short\n", false, ""), "after one was dropped the others wait until it goes on");
         let kept = (0..100).filter(|_| pending.push(&line(1024), true, "")).count();
         assert_eq!(kept, 4);
         assert_eq!(pending.waiting(), PENDING_MAX);

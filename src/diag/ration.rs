@@ -1,4 +1,4 @@
-//! How many lines of the log each may cause by connections: whoever can reach the port could fill it otherwise, and with it
+//! How many lines of the log each may cause by connections: anybody who can reach the port could fill it otherwise, and with it
 //! the card that it is on; a page or device in a loop does the same without meaning to. Those without a name have little,
 //! users and devices more. What is left out is counted, and said in one line.
 //!

@@ -318,7 +318,7 @@ fn any_tag(request: &Request<'_>, name: &str, is_it: impl Fn(&[u8]) -> bool) -> 
 }
 
 /// RFC 9110, section 13.1.5: a tag by strong comparison. A date never holds: it is a strong validator only where no two
-/// versions can have the same one (section 8.8.2.2), and whoever copies files with their times makes such versions. A
+/// versions can have the same one (section 8.8.2.2), and copying files with their times makes such versions. A
 /// range of one version joined to a part of another would be a file that never was.
 fn if_range_holds(request: &Request<'_>, meta: &FileMeta) -> bool {
     request.header("if-range").is_none_or(|tag| meta.etag.is(tag))

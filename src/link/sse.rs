@@ -82,7 +82,7 @@ impl Link for Sse {
     }
 
     fn farewell(&self, why: CloseReason, out: &mut Vec<u8>) {
-        // Whoever asked for the end itself (FIN, `bye`) needs no reason: `closing` names none of that word.
+        // A peer that asked for the end itself (FIN, `bye`) needs no reason: `closing` names none of that word.
         if why != CloseReason::Closed {
             self.encode(&Message::Passing(Passing::Closing { reason: why }.into()), out);
         }

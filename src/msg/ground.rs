@@ -236,7 +236,7 @@ impl PeerAddr {
         }
     }
 
-    /// Whether its address is one of 2^64 that whoever has one of them can use: IPv6, and not this machine.
+    /// Whether its address is one of 2^64 that a host with one of them can use: IPv6, and not this machine.
     pub fn has_network(self) -> bool {
         matches!(self, PeerAddr::Ip(IpAddr::V6(ip)) if !ip.is_loopback())
     }

@@ -1,6 +1,6 @@
 //! The log on standard error. A line is written at once if its receiver takes it at once; else it waits in
 //! [`Pending`], and a helper thread, which is there only while something waits, does the waiting. So a receiver that is
-//! stuck costs lines, which are counted, and never holds whoever has something to say.
+//! stuck costs lines, which are counted, and never holds the thread that has something to say.
 //!
 //! A thread and not the poller, because nothing tells beforehand whether a write to a regular file or to a pipe of another
 //! user's will wait; and because so nobody who logs needs a loop.
@@ -40,7 +40,7 @@ static LOG: OnceLock<Stream> = OnceLock::new();
 /// Lines that nobody took.
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Whoever reads standard error has taken nothing before there was a log.
+/// The reader of standard error has taken nothing before there was a log.
 static IS_STUCK: AtomicBool = AtomicBool::new(false);
 
 struct Stream {
@@ -63,7 +63,7 @@ struct Desk {
 }
 
 /// From now on lines are logged: time, level, text; without the time where a journal adds its own. `RUST_LOG` wins over
-/// `level`. Call it while this process may still do what whoever started it may.
+/// `level`. Call it while this process still has the rights of the user that started it.
 pub fn start(level: LevelFilter) {
     let variable = std::env::var("RUST_LOG").unwrap_or_default();
     let (filter, unknown) = Filter::new(level, &variable);
@@ -86,7 +86,7 @@ pub fn start(level: LevelFilter) {
     }
 }
 
-/// One line for whoever has started this process, whatever is logged.
+/// One line for the user that has started this process, whatever is logged.
 #[allow(clippy::disallowed_methods)] // nothing has been opened for the log yet
 pub fn tell(what: &str) {
     let mut line = String::new();

@@ -100,7 +100,7 @@ pub struct Caller {
     pub role: Role,
     /// The session's cookie, if this answer has to set it.
     pub cookie: Option<[u8; 16]>,
-    /// Why it may give nothing but emergency stops, if that is so: whoever lets a request in asks for this.
+    /// Why it may give nothing but emergency stops, if that is so: `admit` asks for this before it lets a request in.
     pub only_stops: Option<OnlyStops>,
 }
 

@@ -32,7 +32,7 @@ pub fn take(ctx: &mut Ctx<'_>, session: SessionId, request: Request) {
     }
 }
 
-/// What the link is told. Whoever gave no `ref` does not wait to hear that it was done.
+/// What the link is told. A page that gave no `ref` does not wait to hear that it was done.
 fn reply(reference: Option<crate::msg::Ref>, outcome: Result<Option<EventId>, Refusal>) -> Option<Passing> {
     match (outcome, reference) {
         (Ok(id), Some(reference)) => Some(Passing::Done { reference, id }),

@@ -1,4 +1,4 @@
-//! Standard error without waiting for whoever reads it.
+//! Standard error without waiting for its reader.
 //!
 //! What is behind descriptor 2 is often shared with other programs (a shell's terminal, one pipe of many services), so its
 //! mode is not ours to change. A socket takes MSG_DONTWAIT (send(2)). A pipe or a terminal is opened a second time
@@ -44,7 +44,7 @@ pub fn own(fd: RawFd, options: &mut OpenOptions) -> Option<File> {
 }
 
 impl Stderr {
-    /// Opens it. Call it while this process may still do what whoever started it may.
+    /// Opens it. Call it while this process still has the rights of the user that started it.
     #[allow(clippy::disallowed_methods)] // what the log writes to is made here
     pub fn open() -> Stderr {
         let Ok(file) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else {
@@ -80,7 +80,7 @@ impl Stderr {
         }
     }
 
-    /// Writes all of `bytes`, for whoever has no log yet; it is given up if nothing is taken for a second. Errors: that, or
+    /// Writes all of `bytes`, for a process without a log yet; it is given up if nothing is taken for a second. Errors: that, or
     /// nobody reads it.
     pub fn write_or_give_up(&self, mut bytes: &[u8]) -> io::Result<()> {
         let mut tries = 0;

@@ -257,7 +257,7 @@ impl Driver {
             What::Resolver => {
                 let first = self.addresses.count() == 0;
                 match self.addresses.take(now.mono) {
-                    // whoever asked is waiting for it
+                    // the session that asked is waiting for it
                     Ok(()) if first => self.attempt(self.addresses.count()),
                     Ok(()) => {}
                     Err(why) => self.machine.unreachable(&why),

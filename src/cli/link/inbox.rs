@@ -61,7 +61,7 @@ impl Inbox {
         // a link of which it has not heard needs no end
         let unheard = kind == Kind::Down && self.holds(&Kind::Up) && !self.holds(&Kind::Down);
         match &kind {
-            // whoever said what it overtakes is not in control any more
+            // the holder who said what it overtakes is not in control any more
             Kind::Safe => self.remove(&mut dropped, |k| match k {
                 Kind::Safe | Kind::Control => true,
                 other => is_command(other),
@@ -70,7 +70,7 @@ impl Inbox {
             Kind::Up => self.remove(&mut dropped, |k| *k == Kind::Up),
             Kind::Control => self.remove(&mut dropped, |k| *k == Kind::Control),
             Kind::Ping => self.remove(&mut dropped, |k| *k == Kind::Ping),
-            // whoever waits for it to stop does not want to see it move once more first
+            // an operator who waits for it to stop does not want to see it move once more first
             Kind::Command { anyone: true, .. } => {
                 self.remove(&mut dropped, is_command);
             }

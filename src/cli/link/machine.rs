@@ -402,7 +402,7 @@ impl Machine {
         if let Program::Describing { since, .. } | Program::Running { since } = self.program {
             self.program = Program::Ending { since, kill: Some(now.mono + END_WITHIN) };
             self.act(Action::Terminate);
-            // whoever goes to the safe state because of that must not be brought out of it
+            // a program that goes to the safe state because of that must not be brought out of it
             for id in self.inbox.drop_commands() {
                 self.refuse(&id, ENDING);
             }

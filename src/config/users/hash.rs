@@ -154,7 +154,7 @@ impl Hash {
     /// A hash that takes so long and fits no password.
     pub(super) fn decoy(cost: Cost) -> Hash {
         match cost {
-            // Nobody knows a password with these digests; whoever finds one has broken the function.
+            // No password with these digests is known; finding one would mean that the function is broken.
             Cost::Bcrypt(cost) => Hash::Bcrypt { cost, salt: [0; 16], digest: [0; 23] },
             Cost::Sha(kind, rounds) => Hash::Sha { kind, rounds, salt: "decoydecoydecoyd".into(), digest: "".into() },
             Cost::OneTime => Hash::OneTime(String::new()),

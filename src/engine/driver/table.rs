@@ -1,4 +1,4 @@
-//! The connections by [`ConnId`]. Whoever gets a `&mut T` has touched it, and whatever was touched is handed out once
+//! The connections by [`ConnId`]. Code that gets a `&mut T` has touched it, and whatever was touched is handed out once
 //! more at the end of the turn, to be settled; so nobody can forget to.
 //!
 //! Memory: each `T` is in a box of its own, given back when it is removed. What stays is 16 bytes a slot ever used
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_touched_is_handed_out_once_in_order() {
+    fn what_is_touched_is_handed_out_once_in_order() {
         let mut table = Table::new(10);
         let ids: Vec<_> = (0..4).map(|i| table.insert(i).unwrap()).collect();
         let settle = |table: &mut Table<i32>| {

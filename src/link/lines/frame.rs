@@ -1,6 +1,6 @@
 //! Bytes into lines, none longer than the protocol allows.
 
-/// Bytes of a line without its end, either way. Whoever has more to say says it in several lines.
+/// Bytes of a line without its end, either way. What is longer is said in several lines.
 pub const LINE_MAX: usize = 64 << 10;
 
 /// The byte order mark in UTF-8.

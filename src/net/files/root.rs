@@ -235,7 +235,7 @@ impl Facts {
 
     /// Whether no change of the bytes leaves all of this as it is. File systems of memory cards and of images (FAT,
     /// squashfs) have no time of change of their own, only the one of modification again, in steps of 10 ms or
-    /// more: there whoever writes other bytes can set it back, and images made twice have it alike.
+    /// more: there a program that writes other bytes can set it back, and images made twice have it alike.
     pub(super) fn tell_every_change(&self) -> bool {
         const COARSE_NS: i64 = 10_000_000;
         self.changed != self.modified || self.changed.1 % COARSE_NS != 0
