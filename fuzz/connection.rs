@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use boatswain::auth::Door;
+use boatswain::auth::credentials::{Credentials, Job, Outcome};
 use boatswain::config::Source;
 use boatswain::config::users::Users;
 use boatswain::engine::connection::Origin;
@@ -25,7 +26,6 @@ use boatswain::engine::shared::{Random, Shared, Start};
 use boatswain::http::request::Request;
 use boatswain::http::response::{Envelope, Full};
 use boatswain::msg::{ConnId, Evidence, KernelFeatures, Moment, Now, PeerAddr, TcpHealth, Times};
-use boatswain::routes::gate::{Gate, Job, Outcome};
 
 const CONFIG: &str = "www = \"/nowhere\"\n[auth]\nopen = [\"/healthz\", \"/page\"]\n[limits]\nlink_queue = \"32KiB\"\n";
 const LINK_QUEUE: u64 = 32 << 10;
@@ -194,7 +194,7 @@ impl World {
         let users = format!("ann:$5$rounds=1000$salt${}\n", "x".repeat(43));
         let users = || Users::parse(users.as_bytes()).expect("they are good");
         let start = Start {
-            gate: Gate::new(users(), config.auth.failures),
+            credentials: Credentials::new(users(), config.auth.failures),
             config,
             tokens: (first & 2 > 0).then(users),
             features: KernelFeatures { rto_max: first & 4 > 0, nudge: first & 8 > 0, ..KernelFeatures::default() },
@@ -252,7 +252,8 @@ impl World {
         let waits_for_check = self.driver.host.job.is_some();
         for (_, conn) in self.driver.conns.iter() {
             let state = &conn.state;
-            let bound = if state.is_link() { LINK_QUEUE.saturating_add(state.spared) + 72 * 1024 } else { 2 << 20 };
+            let bound =
+                if state.is_link() { LINK_QUEUE.saturating_add(state.replay_quota) + 72 * 1024 } else { 2 << 20 };
             assert!(state.output.owed() <= bound, "it owes {}", state.output.owed());
             assert!(state.input.len() <= 160 * 1024, "it keeps {}", state.input.len());
             let waiting = match &state.engine {
@@ -261,7 +262,7 @@ impl World {
                 Engine::Page(_) => !state.is_link(), // the echo, and keepalive
                 Engine::Draining => false,
             };
-            let due = state.deadline(&self.driver.shared.patience).is_some();
+            let due = state.deadline(&self.driver.shared.timeouts).is_some();
             let waits = due || conn.queued || (waiting && (waits_for_check || state.is_page()));
             assert!(waits, "it waits for nothing: {} {:?}", state.kind(), conn.ready);
         }

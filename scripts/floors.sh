@@ -20,13 +20,13 @@ codec:
 describe:   shown | serde_json
 msg:        describe secret
 json:       msg
-auth:       msg
 diag:       msg | log
 ask:        describe msg | serde_json
 metrics:    msg
 places:     msg
 sys:        msg | libc socket2
 config:     describe msg shown | base64 bcrypt log sha-crypt toml-span
+auth:       config fnv msg secret
 ledger:     config msg
 liveness:   config msg
 http:       codec fnv json secret | base64 httparse httpdate

@@ -67,7 +67,7 @@ fn figures_in_the_documents_are_those_of_the_code() {
             "| passwords that wait to be checked | # of users who have signed in from that address before, # of others",
         ),
         ("src/auth/penalties.rs", "WATCHED_MAX", "docs/settings.md", "wrong passwords are counted | # for the web"),
-        ("src/routes/gate.rs", "KNOWN_MAX", "docs/settings.md", "signed in from an address | # pairs for the web"),
+        ("src/auth/credentials.rs", "KNOWN_MAX", "docs/settings.md", "signed in from an address | # pairs for the web"),
         ("src/hub/commands.rs", "PENDING_MAX", "docs/settings.md", "| commands unanswered | # a device;"),
         (
             "src/hub/session_table.rs",

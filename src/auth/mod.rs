@@ -1,5 +1,7 @@
-//! Whose password is checked next, and who has to wait before another one is. Values only: no thread, no clock, no hash.
+//! Passwords and tokens: which are known to be right, which is checked next, and who has to wait before another one is.
+//! Values only: no thread, no clock; the hashing itself is a job for the helper thread.
 
+pub mod credentials;
 pub mod penalties;
 pub mod queue;
 
@@ -15,6 +17,16 @@ pub enum Door {
     Web,
     /// Devices, by their hello.
     Devices,
+}
+
+impl Door {
+    /// The word for it in the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Door::Web => "web",
+            Door::Devices => "devices",
+        }
+    }
 }
 
 /// Who counts as one when turns are taken and penalties given.

@@ -9,7 +9,7 @@ use crate::auth::{Door, Key};
 use crate::engine::protocols::{Engine, HELLO_WITHIN, Http, Stage};
 use crate::engine::readiness::Readiness;
 use crate::engine::send_queue::SendQueue;
-use crate::engine::shared::Patience;
+use crate::engine::shared::Timeouts;
 use crate::ledger::Party;
 use crate::liveness::{Carrier, Liveness, Rules};
 use crate::msg::{CloseReason, Moment, PeerAddr, SessionId};
@@ -25,8 +25,8 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// talking then is not listened to, so that nobody fills the memory without even having a name.
 const KEPT_MAX: usize = 64 * 1024;
 
-/// See [`Connection::spared`].
-pub const SPARED_ALL: u64 = u64::MAX;
+/// See [`Connection::replay_quota`].
+pub const REPLAY_ALL: u64 = u64::MAX;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,8 +75,8 @@ pub struct Connection {
     /// Requests read in full.
     pub requests: u32,
     /// Bytes that a link may owe beyond `limits.link_queue`: what it was told in the turn that opened it, because a
-    /// replay that it asked for makes nobody slow. [`SPARED_ALL`] in that turn, 0 once nothing is owed.
-    pub spared: u64,
+    /// replay that it asked for makes nobody slow. [`REPLAY_ALL`] in that turn, 0 once nothing is owed.
+    pub replay_quota: u64,
     /// Bytes written.
     pub sent: u64,
     /// The liveness rules that a link began with: a reload changes them for new links only. Also: it has been a link.
@@ -128,7 +128,7 @@ impl Connection {
             since: now,
             taken: now,
             requests: 0,
-            spared: 0,
+            replay_quota: 0,
             sent: 0,
             rules: None,
         }
@@ -338,8 +338,8 @@ impl Connection {
     }
 
     /// The one next moment at which this connection wants to be looked at, and why; `None`: never.
-    pub fn deadline(&self, patience: &Patience) -> Option<(Moment, Due)> {
-        let own = self.own_deadline(patience);
+    pub fn deadline(&self, timeouts: &Timeouts) -> Option<(Moment, Due)> {
+        let own = self.own_deadline(timeouts);
         let live = self.live.due().map(|at| (at, Due::Liveness));
         match (own, live) {
             (Some(a), Some(b)) => Some(if b.0 <= a.0 { b } else { a }),
@@ -347,14 +347,14 @@ impl Connection {
         }
     }
 
-    fn own_deadline(&self, patience: &Patience) -> Option<(Moment, Due)> {
+    fn own_deadline(&self, timeouts: &Timeouts) -> Option<(Moment, Due)> {
         if let Some(until) = self.parked {
             return Some((until, Due::Close(CloseReason::Lost)));
         }
         if let Some(why) = self.closing {
             // answers that were asked for are taken at the peer's pace; all other last words are short
             let answers = matches!(self.engine, Engine::Http(_)) && why != CloseReason::Limit;
-            let until = if answers { self.taken + patience.send } else { self.since + LINGER };
+            let until = if answers { self.taken + timeouts.send } else { self.since + LINGER };
             return Some((until, Due::Close(why)));
         }
         match &self.engine {
@@ -364,16 +364,16 @@ impl Connection {
                 device.is_awaited().then(|| (self.since + HELLO_WITHIN, Due::TooSlow(CloseReason::HeaderTimeout)))
             }
             Engine::Http(_) if !self.output.is_empty() => {
-                Some((self.taken + patience.send, Due::Close(CloseReason::SendTimeout)))
+                Some((self.taken + timeouts.send, Due::Close(CloseReason::SendTimeout)))
             }
             Engine::Http(http) => match &http.stage {
                 Stage::Head => Some(match (http.exchange.is_idle(&self.input), self.requests) {
-                    (true, 1..) => (self.since + patience.keep_alive, Due::Close(CloseReason::KeepAlive)),
+                    (true, 1..) => (self.since + timeouts.keep_alive, Due::Close(CloseReason::KeepAlive)),
                     _ if http.reserve => (self.since + LINGER, Due::TooSlow(CloseReason::HeaderTimeout)),
-                    _ => (self.since + patience.header, Due::TooSlow(CloseReason::HeaderTimeout)),
+                    _ => (self.since + timeouts.header, Due::TooSlow(CloseReason::HeaderTimeout)),
                 }),
                 Stage::Body(_) | Stage::Skip => {
-                    Some((self.since + patience.body, Due::TooSlow(CloseReason::BodyTimeout)))
+                    Some((self.since + timeouts.body, Due::TooSlow(CloseReason::BodyTimeout)))
                 }
                 Stage::Waiting(_) => None,
                 Stage::Held(held) => Some((held.until, Due::Unanswered)),

@@ -5,6 +5,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
+use crate::auth::credentials::Look;
 use crate::auth::{Door, Verdict};
 use crate::codec::{Decoded, ProtoError};
 use crate::engine::connection::Connection;
@@ -15,7 +16,6 @@ use crate::hub::Input;
 use crate::link::lines::{self, Line};
 use crate::liveness::Carrier;
 use crate::msg::{CloseReason, DeviceEffect, DeviceHello, Effect, FromDevice, LinkEnd, Now, Party, ToDevice};
-use crate::routes::gate::Look;
 use crate::shown::{LogName, Quoted};
 
 /// A ping so often whatever the profile: [`lines::HEARTBEAT_MS`] is promised, and a wake-up may come some milliseconds late.
@@ -103,7 +103,7 @@ impl Connection {
     /// Is its token good?
     fn check(&mut self, cx: &mut Cx<'_>, hello: DeviceHello) {
         let peer = self.origin.peer;
-        let Some(gate) = &mut cx.shared.devices.gate else {
+        let Some(credentials) = &mut cx.shared.devices.credentials else {
             if peer.is_local() {
                 return self.greet(cx, hello);
             }
@@ -112,11 +112,11 @@ impl Connection {
         };
         let token = hello.token.clone().unwrap_or_default();
         // no line break can be in a name, so that no two pairs of name and token run together
-        let key = gate.key_of(&[hello.name.as_bytes(), b"\n", &token]);
-        if gate.known(&key).is_some() {
+        let key = credentials.key_of(&[hello.name.as_bytes(), b"\n", &token]);
+        if credentials.known(&key).is_some() {
             return self.greet(cx, hello);
         }
-        match gate.look(cx.now.mono, peer, key, &hello.name, &token) {
+        match credentials.look(cx.now.mono, peer, key, &hello.name, &token) {
             Look::Throttled(left) => {
                 let said = format!("too many wrong tokens; try again in {} s", left.as_secs() + 1);
                 self.refuse_device(cx, CloseReason::Protocol, "throttled", &said);

@@ -3,6 +3,7 @@
 
 mod answer;
 
+use crate::auth::credentials::Job;
 use crate::auth::{Door, Key, Verdict};
 use crate::codec::ProtoError;
 use crate::engine::connection::Connection;
@@ -13,7 +14,6 @@ use crate::http::exchange::{Exchange, Progress, Unread};
 use crate::http::request::{Framing, Request, slots};
 use crate::http::response::{Audience, CONTINUE, Full};
 use crate::msg::CloseReason;
-use crate::routes::gate::Job;
 use crate::routes::reply::{Ctx, Peer};
 use crate::routes::{self, Admitted, Refused, access};
 use crate::secret::Received;

@@ -12,7 +12,7 @@ use crate::hub::Input;
 use crate::link::{Link, Step, lines};
 use crate::liveness::{HOLD_AFTER, Pulse};
 use crate::msg::{CloseReason, Effect, LinkEnd, Message, Moment, Passing, Type};
-use crate::routes::steps;
+use crate::routes::page_requests;
 use crate::secret::Received;
 
 /// Steps taken in one turn: who floods us has its turns like everybody else.
@@ -95,7 +95,7 @@ impl Connection {
             Step::End(bytes) => self.end_page(cx, bytes, CloseReason::Closed),
             Step::Page(request) => {
                 if let Some(session) = self.session {
-                    self.with_ctx(cx, None, |ctx| steps::take(ctx, session, request));
+                    self.with_ctx(cx, None, |ctx| page_requests::take(ctx, session, request));
                 }
             }
         }
@@ -103,7 +103,7 @@ impl Connection {
 
     /// Bytes that a link may owe.
     fn may_owe(&self, shared: &Shared) -> u64 {
-        (shared.site.config.limits.link_queue as u64).saturating_add(self.spared)
+        (shared.site.config.limits.link_queue as u64).saturating_add(self.replay_quota)
     }
 
     /// The peer broke the protocol: it is told how, and that is the end.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::Door;
+use crate::auth::credentials::{Credentials, Job};
 use crate::auth::queue::{Check, Queue};
 use crate::config::users::Users;
 use crate::config::{Config, Seats};
@@ -17,7 +18,6 @@ use crate::ledger::Ledger;
 use crate::liveness::Rules;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, Epoch, KernelFeatures, Now, Times};
-use crate::routes::gate::{Gate, Job};
 use crate::routes::reply::{Load, Site, cookie_name};
 
 /// One connection at the moment at which something happens on it.
@@ -39,7 +39,7 @@ impl Cx<'_> {
 
 /// The limits in time that a connection without a link lives under (`[limits]`).
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// For a whole head, and for a new connection's first byte.
     pub header: Duration,
     /// For a whole body.
@@ -55,7 +55,7 @@ pub struct Start {
     /// The settings.
     pub config: Rc<Config>,
     /// The users.
-    pub gate: Gate,
+    pub credentials: Credentials,
     /// The tokens of devices; `None` without a file.
     pub tokens: Option<Users>,
     /// What the kernel can do.
@@ -87,7 +87,7 @@ pub struct Shared {
     /// The rules that follow.
     pub rules: Rc<Rules>,
     /// Limits in time.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// Limits of heads.
     pub heads: HeadLimits,
     /// What devices' connections share.
@@ -113,19 +113,19 @@ pub struct Shared {
 impl Shared {
     /// All of it, at `now`.
     pub fn new(start: Start, now: Now) -> Shared {
-        let Start { config, gate, tokens, features, pages, hostname, mut random } = start;
+        let Start { config, credentials, tokens, features, pages, hostname, mut random } = start;
         let seed = Seed { epoch: Epoch::from_random(random.u64()), beat_base: random.u64(), names: random.u64() };
         let times = config.liveness.times();
         Shared {
             devices: Devices::new(&config, tokens, &features),
-            hub: Hub::new(settings(&config, gate.users().len()), seed, now),
+            hub: Hub::new(settings(&config, credentials.users().len()), seed, now),
             fx: Effects::new(),
             pages,
             checks: Queue::default(),
             rules: Rc::new(Rules::new(&times, features.rto_max, features.nudge)),
             features,
             times,
-            patience: patience(&config),
+            timeouts: timeouts(&config),
             heads: HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers },
             load: Load::default(),
             prepare: None,
@@ -139,7 +139,7 @@ impl Shared {
             site: Site {
                 ledger: Ledger::new(&config),
                 config,
-                gate,
+                credentials,
                 metrics: Metrics::default(),
                 ration: Ration::default(),
                 hostname: hostname.to_ascii_lowercase(),
@@ -155,7 +155,7 @@ impl Shared {
         self.pages = pages;
         self.times = config.liveness.times();
         self.rules = Rc::new(Rules::new(&self.times, self.features.rto_max, self.features.nudge));
-        self.patience = patience(&config);
+        self.timeouts = timeouts(&config);
         self.site.ledger.resize(&config);
         self.heads = HeadLimits { bytes: config.limits.header_bytes, headers: config.limits.headers };
         self.site.config = config;
@@ -167,10 +167,10 @@ impl Shared {
     }
 
     /// Who keeps the passwords of this door; nobody where devices come without tokens.
-    pub fn gate(&mut self, door: Door) -> Option<&mut Gate> {
+    pub fn credentials(&mut self, door: Door) -> Option<&mut Credentials> {
         match door {
-            Door::Web => Some(&mut self.site.gate),
-            Door::Devices => self.devices.gate.as_mut(),
+            Door::Web => Some(&mut self.site.credentials),
+            Door::Devices => self.devices.credentials.as_mut(),
         }
     }
 
@@ -179,14 +179,14 @@ impl Shared {
         if self.checks.join(door, &job.key, conn) {
             return true;
         }
-        if let Some(gate) = self.gate(door) {
-            gate.asking(now.mono, &job);
+        if let Some(credentials) = self.credentials(door) {
+            credentials.asking(now.mono, &job);
         }
         let (key, source, known, wrong) = (job.key, job.source, job.known, job.wrong);
         let check = Check { job, key, source, known, wrong, waiting: vec![conn] };
         let Err(check) = self.checks.push(door, check) else { return true };
-        if let Some(gate) = self.gate(door) {
-            gate.not_asked(now.mono, &check.job);
+        if let Some(credentials) = self.credentials(door) {
+            credentials.not_asked(now.mono, &check.job);
         }
         self.site.metrics.passwords_refused += 1;
         false
@@ -236,9 +236,9 @@ pub fn settings(config: &Config, users: usize) -> Settings {
     }
 }
 
-fn patience(config: &Config) -> Patience {
+fn timeouts(config: &Config) -> Timeouts {
     let l = &config.limits;
-    Patience { header: l.header_timeout, body: l.body_timeout, keep_alive: l.keep_alive, send: l.send_timeout }
+    Timeouts { header: l.header_timeout, body: l.body_timeout, keep_alive: l.keep_alive, send: l.send_timeout }
 }
 
 /// Secret random bytes, fetched from the kernel some at a time so that a request costs no call of its own.

@@ -3,9 +3,9 @@
 //! What happens with connections in a turn is the driver's (`engine::driver`); here is what only the kernel can tell: who
 //! is ready, who comes, what signals say, how long to sleep.
 
-mod doors;
 mod kernel;
-mod orders;
+mod listeners;
+mod signals;
 mod supervisor;
 
 use std::io;
@@ -17,6 +17,8 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
 
+use crate::auth::Door;
+use crate::auth::credentials::{Credentials, Job};
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::diag::KEPT;
@@ -30,7 +32,6 @@ use crate::net::listener::Listener;
 use crate::net::stream::Stream;
 use crate::net::worker::Worker;
 use crate::net::{clock, stderr};
-use crate::routes::gate::{Gate, Job};
 use crate::sys::process::{self, Signals};
 use crate::sys::socket;
 use crate::sys::tcp;
@@ -43,21 +44,21 @@ const SIGNALS: ConnId = Table::<Conn<Stream>>::outside(0);
 const WAKER: ConnId = Table::<Conn<Stream>>::outside(1);
 const FIRST_LISTENER: u16 = 2;
 
-/// A listener and what it waits for.
-struct Door {
+/// A listener, and what is known of the connections that wait in the kernel's queue for it.
+struct AcceptQueue {
     listener: Listener,
-    /// Devices come here.
-    devices: bool,
-    /// Somebody may be waiting.
+    /// Who comes here.
+    door: Door,
+    /// There may be one.
     ready: bool,
-    /// No descriptor for them until then.
+    /// There was no descriptor for it: not before then.
     paused: Option<Moment>,
 }
 
 /// Everything that the loop owns.
 pub struct Server {
     driver: Driver<Kernel>,
-    listeners: Vec<Door>,
+    listeners: Vec<AcceptQueue>,
     signals: Signals,
     reload: Box<Reload>,
     supervisor: Supervisor,
@@ -110,18 +111,18 @@ impl Server {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
         let Entrance { web, devices, users, tokens } = entrance;
-        let gate = Gate::new(users, config.auth.failures);
+        let credentials = Credentials::new(users, config.auth.failures);
         let pages = Box::new(Pages::open(config.www.as_deref(), &config.types)?);
         let hostname = process::host_name().unwrap_or_default();
         let (config, random) = (Rc::new(config), Random::new(random));
-        let shared = Shared::new(Start { config, gate, tokens, features, pages, hostname, random }, now);
+        let shared = Shared::new(Start { config, credentials, tokens, features, pages, hostname, random }, now);
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), token(SIGNALS), Interest::READABLE)?;
-        let mut doors = Vec::new();
+        let mut listeners = Vec::new();
         if !devices.is_empty() {
             shared.devices.warning().into_iter().for_each(|said| log::warn!("{said}"));
         }
-        let all = web.into_iter().map(|l| (l, false)).chain(devices.into_iter().map(|l| (l, true)));
-        for ((listener, devices), n) in all.zip(FIRST_LISTENER..) {
+        let all = web.into_iter().map(|l| (l, Door::Web)).chain(devices.into_iter().map(|l| (l, Door::Devices)));
+        for ((listener, door), n) in all.zip(FIRST_LISTENER..) {
             let id = Table::<Conn<Stream>>::outside(n);
             poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), token(id), Interest::READABLE)?;
             if listener.port() != 0 {
@@ -129,12 +130,12 @@ impl Server {
                 tcp::prepare_plain(listener.as_fd(), &shared.times)?;
                 socket::set_nodelay(listener.as_fd())?;
             }
-            log::info!(target: KEPT, "listening addr={} kind={}", listener.address(), if devices { "devices" } else { "web" });
-            doors.push(Door { listener, devices, ready: true, paused: None });
+            log::info!(target: KEPT, "listening addr={} kind={}", listener.address(), door.word());
+            listeners.push(AcceptQueue { listener, door, ready: true, paused: None });
         }
         let worker = Worker::new("password", 1, waker, |job: Box<Job>| job.run()); // whose turn is next is said late
         let driver = Driver::new(Kernel { poll, worker }, shared, now.mono);
-        Ok(Server { driver, listeners: doors, signals, reload, supervisor: Supervisor::new(now.mono) })
+        Ok(Server { driver, listeners, signals, reload, supervisor: Supervisor::new(now.mono) })
     }
 
     /// Which of the kernel's features are there, and the worst case that follows: one line for the log.
@@ -196,9 +197,9 @@ impl Server {
     /// How long nothing needs to be done; `None`: until something happens.
     fn sleep_for(&mut self, now: Moment) -> Option<Duration> {
         // as it was planned, not from now: a poll that was interrupted, by SIGCONT for one, comes here late
-        let doors = self.listeners.iter().filter_map(|d| d.paused);
+        let paused = self.listeners.iter().filter_map(|queue| queue.paused);
         let said = self.driver.shared.site.ration.due().into_iter().chain(self.supervisor.due());
-        let earliest = self.driver.plan(doors.chain(said));
+        let earliest = self.driver.plan(paused.chain(said));
         if self.driver.has_ready() || self.listeners.iter().any(|d| d.ready && d.paused.is_none()) {
             return Some(Duration::ZERO);
         }
@@ -212,8 +213,8 @@ impl Server {
         if id == SIGNALS {
             return true;
         }
-        if let Some(door) = door_of(&mut self.listeners, id) {
-            door.ready = true;
+        if let Some(queue) = queue_of(&mut self.listeners, id) {
+            queue.ready = true;
             return false;
         }
         let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();
@@ -246,6 +247,10 @@ fn random(bytes: &mut [u8]) {
     }
 }
 
-fn door_of(doors: &mut [Door], id: ConnId) -> Option<&mut Door> {
-    doors.iter_mut().zip(FIRST_LISTENER..).find(|(_, n)| Table::<Conn<Stream>>::outside(*n) == id).map(|(door, _)| door)
+fn queue_of(queues: &mut [AcceptQueue], id: ConnId) -> Option<&mut AcceptQueue> {
+    queues
+        .iter_mut()
+        .zip(FIRST_LISTENER..)
+        .find(|(_, n)| Table::<Conn<Stream>>::outside(*n) == id)
+        .map(|(queue, _)| queue)
 }

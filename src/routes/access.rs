@@ -4,13 +4,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::auth::credentials::{Job, Look};
+use crate::auth::{Key, Verdict};
 use crate::http::auth::{Basic, COOKIES_MAX, basic, cookies};
 use crate::http::host::{Authority, Host, origin_of};
 use crate::http::request::{Method, Request};
 use crate::http::response::Audience;
 use crate::hub::{Input, SessionView, SignIn};
 use crate::msg::LeftReason;
-use crate::routes::gate::{Job, Key, Look, Verdict};
 use crate::routes::reply::{Caller, Ctx, Full, OnlyStops, Refused, cookie_name, json, read_cookie, refusal};
 use crate::shown::Excerpt;
 
@@ -184,8 +185,8 @@ impl Given {
 fn given(ctx: &Ctx<'_>, request: &Request<'_>) -> Given {
     let mut fields = request.headers_named("authorization");
     let (Some(value), None) = (fields.next(), fields.next()) else { return Given::Nothing };
-    let key = ctx.site.gate.key(value);
-    match ctx.site.gate.known(&key) {
+    let key = ctx.site.credentials.key(value);
+    match ctx.site.credentials.known(&key) {
         Some(user) => Given::Good(user),
         None => basic(value).map_or(Given::Nothing, |basic| Given::Unknown { key, basic }),
     }
@@ -234,7 +235,7 @@ fn check(ctx: &mut Ctx<'_>, request: &Request<'_>, key: Key, basic: &Basic) -> R
         Some((_, Verdict::GaveWay)) => return Ok(Check::GaveWay),
         _ => {}
     }
-    match ctx.site.gate.look(ctx.now.mono, ctx.peer.addr, key, &basic.user, &basic.password) {
+    match ctx.site.credentials.look(ctx.now.mono, ctx.peer.addr, key, &basic.user, &basic.password) {
         Look::Throttled(left) => Ok(Check::Throttled(left.as_secs_f64().ceil() as u64)),
         Look::Ask(job) => Err(job),
     }

@@ -12,17 +12,16 @@ pub mod devices;
 mod events;
 mod evict;
 mod full;
-pub mod gate;
 pub mod languages;
 mod links;
 mod log;
 mod logout;
+pub mod page_requests;
 pub mod reply;
 mod roster;
 mod session;
 mod socket;
 mod status;
-pub mod steps;
 
 use crate::config::Auth;
 use crate::http::files::path::{self, Relative};

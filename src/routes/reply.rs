@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use crate::auth::credentials::{Credentials, Job};
+use crate::auth::{Key, Verdict};
 use crate::config::Config;
 use crate::diag::ration::Ration;
 use crate::http::request::Request;
@@ -13,14 +15,13 @@ use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::msg::{ConnId, Effects, EventId, LeftReason, Moment, Now, PeerAddr, Role, SessionId};
-use crate::routes::gate::{Gate, Job, Key, Verdict};
 
 /// What the routes keep between requests.
 pub struct Site {
     /// The settings in force.
     pub config: Rc<Config>,
     /// Users and what is known of credentials.
-    pub gate: Gate,
+    pub credentials: Credentials,
     /// Counters.
     pub metrics: Metrics,
     /// The machine's own name, lower case: a Host that we answer to.

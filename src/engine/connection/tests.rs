@@ -1,6 +1,7 @@
 use std::rc::Rc;
 
 use super::*;
+use crate::auth::credentials::Credentials;
 use crate::config::Config;
 use crate::config::users::Users;
 use crate::engine::pages::{Body, Pages, Served};
@@ -9,7 +10,6 @@ use crate::engine::shared::{Cx, Random, Shared, Start};
 use crate::http::request::Request;
 use crate::http::response::{Envelope, Full};
 use crate::msg::{ConnId, KernelFeatures, Now};
-use crate::routes::gate::Gate;
 
 /// One page, whatever is asked.
 struct OnePage;
@@ -43,11 +43,11 @@ impl Line {
     fn with(door: Door, open: &str) -> Line {
         let mut config = Config::default();
         config.auth.open = vec![open.into()];
-        let gate = Gate::new(Users::parse(USERS).unwrap(), config.auth.failures);
+        let credentials = Credentials::new(Users::parse(USERS).unwrap(), config.auth.failures);
         let at = Now { mono: Moment::from_millis(10_000), wall_ms: 1_700_000_000_000 };
         let start = Start {
             config: Rc::new(config),
-            gate,
+            credentials,
             tokens: Some(Users::parse(USERS).unwrap()),
             features: KernelFeatures::default(),
             pages: Box::new(OnePage),
@@ -80,7 +80,7 @@ impl Line {
 
     /// When it wants to be looked at, in milliseconds since the beginning, and why.
     fn due(&self) -> Option<(u64, Due)> {
-        self.state.own_deadline(&self.shared.patience).map(|(at, due)| (at.micros() / 1000 - 10_000, due))
+        self.state.own_deadline(&self.shared.timeouts).map(|(at, due)| (at.micros() / 1000 - 10_000, due))
     }
 }
 
@@ -95,15 +95,15 @@ fn ms(time: Duration) -> u64 {
 #[test]
 fn a_head_has_its_time_and_an_idle_connection_another() {
     let mut line = Line::new(Door::Web);
-    let patience = line.shared.patience;
+    let timeouts = line.shared.timeouts;
     let late = Due::TooSlow(CloseReason::HeaderTimeout);
-    assert_eq!(line.due(), Some((ms(patience.header), late)), "a new one, which has said nothing");
+    assert_eq!(line.due(), Some((ms(timeouts.header), late)), "a new one, which has said nothing");
     line.at(50).says("GET");
-    assert_eq!(line.due(), Some((50 + ms(patience.header), late)), "the first bytes of a head");
+    assert_eq!(line.due(), Some((50 + ms(timeouts.header), late)), "the first bytes of a head");
     line.at(90).says(&GET[3..]).takes();
-    assert_eq!(line.due(), Some((90 + ms(patience.keep_alive), Due::Close(CloseReason::KeepAlive))));
+    assert_eq!(line.due(), Some((90 + ms(timeouts.keep_alive), Due::Close(CloseReason::KeepAlive))));
     line.at(100).says("G");
-    assert_eq!(line.due(), Some((100 + ms(patience.header), late)), "the next head");
+    assert_eq!(line.due(), Some((100 + ms(timeouts.header), late)), "the next head");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_body_has_its_time_from_the_moment_at_which_it_was_let_in() {
     line.at(30).says(POST);
     let Engine::Http(http) = &line.state.engine else { panic!() };
     assert!(matches!(http.stage, Stage::Body(_)));
-    assert_eq!(line.due(), Some((30 + ms(line.shared.patience.body), Due::TooSlow(CloseReason::BodyTimeout))));
+    assert_eq!(line.due(), Some((30 + ms(line.shared.timeouts.body), Due::TooSlow(CloseReason::BodyTimeout))));
 }
 
 #[test]
@@ -128,10 +128,10 @@ fn an_answer_that_is_not_taken_has_the_time_of_a_response() {
     let mut line = Line::new(Door::Web);
     line.at(40).says(GET);
     let end = Due::Close(CloseReason::SendTimeout);
-    assert_eq!(line.due(), Some((40 + ms(line.shared.patience.send), end)));
+    assert_eq!(line.due(), Some((40 + ms(line.shared.timeouts.send), end)));
     line.at(70).state.output.took(1, &mut Vec::new());
     line.state.wrote(line.at.mono, 1);
-    assert_eq!(line.due(), Some((70 + ms(line.shared.patience.send), end)), "each byte taken renews it");
+    assert_eq!(line.due(), Some((70 + ms(line.shared.timeouts.send), end)), "each byte taken renews it");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn last_words_are_short_but_answers_are_taken_at_the_peers_pace() {
     let mut line = Line::new(Door::Web);
     line.says(GET);
     line.state.close_after_output(line.at.mono, CloseReason::Done);
-    assert_eq!(line.due(), Some((ms(line.shared.patience.send), Due::Close(CloseReason::Done))));
+    assert_eq!(line.due(), Some((ms(line.shared.timeouts.send), Due::Close(CloseReason::Done))));
     let mut line = Line::new(Door::Web);
     line.state.turn_away(&mut line.shared, line.at, false);
     assert_eq!(line.due(), Some((ms(LINGER), Due::Close(CloseReason::Limit))));
@@ -180,9 +180,9 @@ fn what_is_due_first_is_due() {
     let mut line = Line::new(Door::Web);
     line.says(GET);
     line.state.wrote(line.at.mono, 1); // something is unacknowledged: the liveness rules want a look soon
-    let (at, due) = line.state.deadline(&line.shared.patience).unwrap();
+    let (at, due) = line.state.deadline(&line.shared.timeouts).unwrap();
     assert_eq!(due, Due::Liveness);
-    assert!(at < Moment::from_millis(10_000) + line.shared.patience.send);
+    assert!(at < Moment::from_millis(10_000) + line.shared.timeouts.send);
 }
 
 #[test]

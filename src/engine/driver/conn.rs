@@ -70,7 +70,7 @@ impl<S: Socket> Conn<S> {
     pub fn settle(&mut self, now: Now, spare: &mut Vec<u8>) -> io::Result<(Next, u64)> {
         let (mut more, mut written) = (false, 0);
         let state = &mut self.state;
-        state.spared = state.spared.min(state.output.owed());
+        state.replay_quota = state.replay_quota.min(state.output.owed());
         if (!state.output.is_empty() || self.socket.holds_output()) && self.ready.writable {
             let socket = &self.socket;
             let window = || (socket.health().send_window, socket.outq());

@@ -4,8 +4,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use crate::auth::credentials::{Job, Outcome};
 use crate::msg::{ConnId, Evidence, KernelFeatures, Now, TcpHealth, Times};
-use crate::routes::gate::{Job, Outcome};
 
 /// A connected socket that never waits. Dropping it closes it.
 pub trait Socket {

@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use crate::engine::connection::{Connection, Due, SPARED_ALL};
+use crate::engine::connection::{Connection, Due, REPLAY_ALL};
 use crate::engine::shared::{Cx, Shared};
 use crate::hub::Input;
 use crate::msg::{CloseReason, ConnId, Moment, Now};
@@ -241,7 +241,7 @@ impl<H: Host> Driver<H> {
     /// processor's cache, the long `hello` of a new link before the next one's lies beside it. Other links wait for what
     /// all of this turn cause.
     fn push_out(&mut self, now: Now, id: ConnId) {
-        let opened = self.conns.get(id).is_some_and(|conn| conn.state.spared == SPARED_ALL);
+        let opened = self.conns.get(id).is_some_and(|conn| conn.state.replay_quota == REPLAY_ALL);
         if opened {
             self.apply_effects(now);
         }
@@ -252,7 +252,7 @@ impl<H: Host> Driver<H> {
 
     fn on_deadline(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let Some((at, due)) = conn.state.deadline(&self.shared.patience) else { return };
+        let Some((at, due)) = conn.state.deadline(&self.shared.timeouts) else { return };
         if at > now.mono {
             return; // it was moved meanwhile; settling arms it anew
         }

@@ -1,10 +1,10 @@
 //! Passwords that were checked, that are checked next, and that are not checked after all.
 
+use crate::auth::credentials::Job;
 use crate::auth::queue::{Check, Running};
 use crate::auth::{Door, Key, Verdict};
 use crate::engine::driver::{Driver, Host};
 use crate::msg::{ConnId, Now};
-use crate::routes::gate::Job;
 
 impl<H: Host> Driver<H> {
     /// Goes one step on: takes an outcome, tells one who gave way, or has the next one checked. Whether somebody was answered.
@@ -18,7 +18,7 @@ impl<H: Host> Driver<H> {
         }
         if let Some(outcome) = self.host.checked() {
             let Some(Running { door, key, waiting }) = self.shared.checks.done() else { return true };
-            let holds = self.shared.gate(door).is_some_and(|gate| gate.settle(now.mono, &outcome));
+            let holds = self.shared.credentials(door).is_some_and(|credentials| credentials.settle(now.mono, &outcome));
             let verdict = if outcome.good { Verdict::Good } else { Verdict::Bad };
             // an outcome by an older users file says nothing: they ask anew
             self.answer(now, (door, key), waiting, holds.then_some(verdict));
@@ -30,7 +30,7 @@ impl<H: Host> Driver<H> {
                 self.not_checked(now, door, check, None);
                 continue;
             }
-            if self.shared.gate(door).is_none_or(|gate| gate.is_penalised(now.mono, &check.job)) {
+            if self.shared.credentials(door).is_none_or(|credentials| credentials.is_penalised(now.mono, &check.job)) {
                 self.not_checked(now, door, check, None);
                 return true;
             }
@@ -53,8 +53,8 @@ impl<H: Host> Driver<H> {
 
     /// One is not checked: its waiters are told so, or ask anew.
     fn not_checked(&mut self, now: Now, door: Door, check: Check<Box<Job>>, verdict: Option<Verdict>) {
-        if let Some(gate) = self.shared.gate(door) {
-            gate.not_asked(now.mono, &check.job);
+        if let Some(credentials) = self.shared.credentials(door) {
+            credentials.not_asked(now.mono, &check.job);
         }
         self.shared.site.metrics.passwords_refused += u64::from(verdict.is_some());
         self.answer(now, (door, check.key), check.waiting, verdict);

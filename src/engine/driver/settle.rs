@@ -65,7 +65,7 @@ impl<H: Host> Driver<H> {
                         queue(&mut self.ready, conn, id);
                     }
                     let stops = self.stopping.is_some() && conn.state.is_idle();
-                    let want = conn.state.deadline(&self.shared.patience).map(|(at, _)| at);
+                    let want = conn.state.deadline(&self.shared.timeouts).map(|(at, _)| at);
                     self.timers.arm(id, conn.armed_mut(), want);
                     if stops {
                         self.close(now, id, CloseReason::Shutdown);

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::codec::ProtoError;
-use crate::engine::connection::{Connection, SPARED_ALL};
+use crate::engine::connection::{Connection, REPLAY_ALL};
 use crate::engine::pages::Body;
 use crate::engine::protocols::{Engine, Held, Page, Stage};
 use crate::engine::send_queue::Chunk;
@@ -212,7 +212,7 @@ impl Connection {
         let beat = beats.then(|| cx.shared.site.config.liveness.beat());
         self.live.become_link(carrier, &cx.shared.rules, cx.now.mono, beat);
         self.rules = Some(cx.shared.rules.clone());
-        self.spared = SPARED_ALL;
+        self.replay_quota = REPLAY_ALL;
         self.engine = Engine::Page(Page { link, missed_telemetry: false });
         self.input = Received::default();
         cx.shared.prepare = Some(cx.shared.times);

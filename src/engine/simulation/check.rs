@@ -212,7 +212,7 @@ impl World {
             let tcp = wire.borrow();
             let owed = state.output.owed();
             if state.is_link() {
-                assert!(owed <= queue.saturating_add(state.spared) + 8192, "{id:?} owes {owed}");
+                assert!(owed <= queue.saturating_add(state.replay_quota) + 8192, "{id:?} owes {owed}");
             }
             assert!(state.input.len() <= 2 * 64 * 1024, "{id:?} keeps {} bytes", state.input.len());
 
@@ -228,7 +228,7 @@ impl World {
                 "nobody says that it takes more: {}",
                 what()
             );
-            let due = state.deadline(&shared.patience);
+            let due = state.deadline(&shared.timeouts);
             let waits = match &state.engine {
                 Engine::Http(http) => matches!(http.stage, Stage::Waiting(_)),
                 Engine::Device(device) => !device.is_awaited() && !device.is_up(),

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::network::MS;
 use super::server_end::ServerEnd;
+use crate::auth::credentials::{Job, Outcome};
 use crate::engine::driver::Host;
 use crate::engine::pages::{Body, Pages, Served};
 use crate::http::request::Request;
 use crate::http::response::{Envelope, Full, HTML, end_head, push_body_fields, start_head};
 use crate::msg::{ConnId, Moment, Now};
-use crate::routes::gate::{Job, Outcome};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same steps for the same seed everywhere.
 pub struct Dice(pub u64);

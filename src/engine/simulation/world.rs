@@ -13,13 +13,13 @@ use super::plain::Guest;
 use super::pump::Pump;
 use super::server_end::ServerEnd;
 use crate::auth::Door;
+use crate::auth::credentials::Credentials;
 use crate::config::Source;
 use crate::config::users::Users;
 use crate::engine::connection::Origin;
 use crate::engine::driver::Driver;
 use crate::engine::shared::{Random, Shared, Start};
 use crate::msg::{ConnId, KernelFeatures, Moment, PeerAddr};
-use crate::routes::gate::Gate;
 
 /// The devices' names.
 pub const DEVICES: [&str; 3] = ["crane", "pump", "saw"];
@@ -120,7 +120,7 @@ impl World {
             dice: Dice(dice.roll(u64::MAX)),
         };
         let config = Rc::new(Source::check_text(Path::new("simulation.toml"), CONFIG).unwrap());
-        let gate = Gate::new(users(&USERS), config.auth.failures);
+        let credentials = Credentials::new(users(&USERS), config.auth.failures);
         let features = KernelFeatures {
             control: None,
             thin: true,
@@ -132,7 +132,7 @@ impl World {
         };
         let start = Start {
             config,
-            gate,
+            credentials,
             tokens: Some(users(&DEVICES)),
             features,
             pages: Box::new(Memory::new()),
@@ -322,7 +322,7 @@ impl World {
             .conns
             .iter()
             .map(|(id, c)| {
-                let due = c.state.deadline(&self.driver.shared.patience);
+                let due = c.state.deadline(&self.driver.shared.timeouts);
                 format!("{id:?} {} {:?} queued={} due={due:?} {:?}", c.state.kind(), c.ready, c.queued, c.state.closing)
             })
             .collect();

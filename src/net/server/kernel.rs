@@ -7,12 +7,12 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 
+use crate::auth::credentials::{Job, Outcome};
 use crate::engine::driver::Host;
 use crate::msg::{ConnId, Now};
 use crate::net::clock;
 use crate::net::stream::Stream;
 use crate::net::worker::{Submit, Worker};
-use crate::routes::gate::{Job, Outcome};
 
 /// See the module.
 pub(in crate::net) struct Kernel {

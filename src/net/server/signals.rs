@@ -48,11 +48,11 @@ impl Server {
         self.supervisor.tell(now.mono, reloading);
         match self.read_again() {
             Ok((Reloaded { config, users, tokens }, pages, waiting)) => {
-                self.driver.shared.site.gate.allow(config.auth.failures);
-                for user in users.map(|users| self.driver.shared.site.gate.reload(users)).into_iter().flatten() {
+                self.driver.shared.site.credentials.allow(config.auth.failures);
+                for user in users.map(|users| self.driver.shared.site.credentials.reload(users)).into_iter().flatten() {
                     self.driver.shared.tell_hub(now, Input::UserChanged(user));
                 }
-                for entry in self.driver.shared.site.gate.users().iter() {
+                for entry in self.driver.shared.site.credentials.users().iter() {
                     let role = config.role_of(&entry.name);
                     self.driver.shared.hub.handle(
                         now,
@@ -60,7 +60,7 @@ impl Server {
                         &mut self.driver.shared.fx,
                     );
                 }
-                let hub = settings(&config, self.driver.shared.site.gate.users().len());
+                let hub = settings(&config, self.driver.shared.site.credentials.users().len());
                 self.driver.shared.tell_hub(now, Input::Reloaded(Box::new(hub)));
                 for name in self.driver.shared.devices.reload(&config, tokens, &self.driver.shared.features) {
                     self.driver.shared.tell_hub(now, Input::TokenChanged(name));

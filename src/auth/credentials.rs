@@ -1,7 +1,7 @@
 //! Who may pass: passwords that were found right, passwords that were found wrong too often.
 //!
-//! Hashing a password takes milliseconds to seconds on a board, so it never happens here: [`Gate::look`] answers
-//! [`Look::Ask`] with a [`Job`] for the helper thread, and [`Gate::settle`] takes the outcome. What was right once is
+//! Hashing a password takes milliseconds to seconds on a board, so it never happens here: [`Credentials::look`] answers
+//! [`Look::Ask`] with a [`Job`] for the helper thread, and [`Credentials::settle`] takes the outcome. What was right once is
 //! remembered by a keyed hash (SipHash under a random key of this run, over the `Authorization` value as it was
 //! sent): a memory dump holds no password, looking a guess up tells nothing by its time, and a known one need not be
 //! decoded.
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::penalties::Penalties;
-pub use crate::auth::{Door, Key, Source, Verdict};
+use crate::auth::{Key, Source};
 use crate::config::users::{Hash, Users};
 use crate::fnv::KeyedMap;
 use crate::msg::{Moment, PeerAddr};
@@ -97,7 +97,7 @@ struct Watch {
 }
 
 /// The keeper of the users, of what was verified and of who failed.
-pub struct Gate {
+pub struct Credentials {
     secret: RandomState,
     users: Users,
     decoy: Hash,
@@ -109,11 +109,11 @@ pub struct Gate {
     penalties: Penalties,
 }
 
-impl Gate {
+impl Credentials {
     /// `failures` wrong passwords a minute are allowed for one user from one source.
     pub fn new(users: Users, failures: u32) -> Self {
         let decoy = users.decoy();
-        Gate {
+        Credentials {
             secret: RandomState::new(),
             users,
             decoy,
@@ -155,7 +155,7 @@ impl Gate {
         self.good.get(key).cloned()
     }
 
-    /// What is to be done about credentials that are not [`Gate::known`].
+    /// What is to be done about credentials that are not [`Credentials::known`].
     pub fn look(&mut self, now: Moment, addr: PeerAddr, key: Key, user: &str, password: &[u8]) -> Look {
         let name = self.key(user.as_bytes());
         let source = Source::of(addr, name);
@@ -195,7 +195,7 @@ impl Gate {
         self.watch(now, job.source, job.name).asking += 1;
     }
 
-    /// Takes [`Gate::asking`] back: it was not checked.
+    /// Takes [`Credentials::asking`] back: it was not checked.
     pub fn not_asked(&mut self, now: Moment, job: &Job) {
         let watch = self.watch(now, job.source, job.name);
         watch.asking = watch.asking.saturating_sub(1);
@@ -272,15 +272,15 @@ mod tests {
 
     const HERE: PeerAddr = PeerAddr::Unix;
 
-    fn gate() -> Gate {
-        Gate::new(Users::single("ann", Hash::OneTime("secret".into())), 3)
+    fn credentials() -> Credentials {
+        Credentials::new(Users::single("ann", Hash::OneTime("secret".into())), 3)
     }
 
     fn at(s: u64) -> Moment {
         Moment::from_millis(s * 1000)
     }
 
-    fn ask(g: &mut Gate, now: Moment, user: &str, password: &str) -> Option<bool> {
+    fn ask(g: &mut Credentials, now: Moment, user: &str, password: &str) -> Option<bool> {
         let key = g.key(format!("{user}:{password}").as_bytes());
         if g.known(&key).is_some() {
             return Some(true);
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_right_password_is_asked_for_once_and_then_remembered() {
-        let mut g = gate();
+        let mut g = credentials();
         assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(true));
         assert_eq!(g.known(&g.key(b"ann:secret")).as_deref(), Some("ann"));
         assert_eq!(g.known(&g.key(b"ann:secret2")), None);
@@ -306,14 +306,14 @@ mod tests {
 
     #[test]
     fn an_unknown_user_is_refused_whatever_the_decoy_says() {
-        let mut g = gate();
+        let mut g = credentials();
         assert_eq!(ask(&mut g, at(0), "bob", "secret"), Some(false));
         assert_eq!(ask(&mut g, at(0), "", ""), Some(false));
     }
 
     #[test]
     fn wrong_passwords_are_throttled_for_the_rest_of_their_minute_also_for_a_right_one() {
-        let mut g = gate();
+        let mut g = credentials();
         for _ in 0..3 {
             assert_eq!(ask(&mut g, at(10), "ann", "guess"), Some(false));
         }
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn remembered_credentials_pass_while_others_are_throttled() {
-        let mut g = gate();
+        let mut g = credentials();
         assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(true));
         for _ in 0..3 {
             ask(&mut g, at(1), "ann", "guess");
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn guesses_made_at_once_count_like_guesses_in_a_row() {
-        let mut g = gate();
+        let mut g = credentials();
         for i in 0..3 {
             match g.look(at(0), HERE, [i; 2], "ann", b"guess") {
                 Look::Ask(job) => g.asking(at(0), &job),
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_changed_line_forgets_that_user_and_voids_what_is_under_way() {
-        let mut g = gate();
+        let mut g = credentials();
         assert_eq!(ask(&mut g, at(0), "ann", "secret"), Some(true));
         let Look::Ask(job) = g.look(at(0), HERE, [1; 2], "ann", b"other") else { panic!() };
         g.asking(at(0), &job);
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_made_up_names_does_not_wipe_out_what_is_known_of_a_guesser() {
-        let mut g = gate();
+        let mut g = credentials();
         for _ in 0..3 {
             assert_eq!(ask(&mut g, at(0), "ann", "guess"), Some(false));
         }
@@ -383,7 +383,7 @@ mod tests {
     const THERE: [u8; 4] = [10, 0, 0, 1];
 
     /// Asks from an address of the network.
-    fn ask_from(g: &mut Gate, now: Moment, addr: [u8; 4], user: &str, password: &str) -> Result<bool, Duration> {
+    fn ask_from(g: &mut Credentials, now: Moment, addr: [u8; 4], user: &str, password: &str) -> Result<bool, Duration> {
         let key = g.key(format!("{user}:{password}").as_bytes());
         if g.known(&key).is_some() {
             return Ok(true);
@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn made_up_names_make_their_address_wait_longer_and_longer_but_not_who_has_signed_in_well_from_there() {
-        let mut g = gate();
+        let mut g = credentials();
         assert_eq!(ask_from(&mut g, at(0), THERE, "ann", "secret"), Ok(true));
         for i in 0..10 {
             assert_eq!(ask_from(&mut g, at(1), THERE, &format!("user{i}"), "x"), Ok(false));
@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_program_that_repeats_one_wrong_password_for_days_keeps_its_address_open_for_others() {
-        let mut g = gate();
+        let mut g = credentials();
         for minute in 0..3000 {
             for _ in 0..5 {
                 let _ = ask_from(&mut g, at(60 * minute), THERE, "script", "old password");
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn behind_a_unix_socket_only_the_name_that_failed_is_throttled() {
-        let mut g = gate();
+        let mut g = credentials();
         for i in 0..100 {
             assert_eq!(ask(&mut g, at(0), &format!("user{i}"), "x"), Some(false));
             let _ = ask(&mut g, at(0), "bob", &format!("guess {i}"));
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_job_whose_source_has_failed_too_often_meanwhile_is_not_done() {
-        let mut g = gate();
+        let mut g = credentials();
         let here = PeerAddr::canonical(THERE.into());
         let Look::Ask(job) = g.look(at(0), here, [1; 2], "bob", b"x") else { panic!() };
         for i in 0..11 {
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn the_addresses_of_one_network_are_one_source() {
-        let mut g = gate();
+        let mut g = credentials();
         for n in 0..3 {
             let addr = PeerAddr::canonical(std::net::IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]));
             let Look::Ask(job) = g.look(at(0), addr, [n.into(), 0], "ann", b"guess") else { panic!("{n}") };
@@ -470,7 +470,7 @@ mod tests {
 
     #[test]
     fn the_watch_list_is_bounded() {
-        let mut g = gate();
+        let mut g = credentials();
         for i in 0..WATCHED_MAX as u64 + 50 {
             ask(&mut g, at(0), &format!("user{i}"), "x");
         }

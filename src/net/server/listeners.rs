@@ -1,7 +1,7 @@
 //! Who comes in: new connections are taken from the listeners.
 
-use super::{Door, Server};
-use crate::auth;
+use super::{AcceptQueue, Server};
+use crate::auth::Door;
 use crate::engine::connection::Origin;
 use crate::msg::{Now, PeerAddr};
 use crate::net::listener::{Accept, Listener};
@@ -21,13 +21,12 @@ impl Server {
                 }
                 match self.listeners[i].listener.accept() {
                     Accept::Stream(stream, peer) => {
-                        let Door { devices, listener, .. } = &self.listeners[i];
+                        let AcceptQueue { door, ref listener, .. } = self.listeners[i];
                         let port = (peer != PeerAddr::Unix).then(|| listener.port());
-                        let door = if *devices { auth::Door::Devices } else { auth::Door::Web };
                         let origin = Origin { door, peer, port };
                         match door {
-                            auth::Door::Web => self.driver.welcome(now, stream, origin),
-                            auth::Door::Devices => self.driver.welcome_device(now, stream, origin),
+                            Door::Web => self.driver.welcome(now, stream, origin),
+                            Door::Devices => self.driver.welcome_device(now, stream, origin),
                         }
                     }
                     Accept::Empty => self.listeners[i].ready = false,
