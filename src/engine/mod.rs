@@ -73,9 +73,4 @@ impl Connection {
             Door::Devices => self.hello_late(cx, why),
         }
     }
-
-    /// A request has waited long enough for a device's answer to its command.
-    pub fn waited(&mut self, cx: &mut Cx<'_>) {
-        self.unanswered(cx);
-    }
 }

@@ -258,7 +258,7 @@ impl<H: Host> Driver<H> {
         }
         match due {
             Due::Liveness => self.check_liveness(now, id),
-            Due::Unanswered => self.with(now, id, |state, cx| state.waited(cx)),
+            Due::Unanswered => self.with(now, id, |state, cx| state.unanswered(cx)),
             Due::TooSlow(why) => self.with(now, id, |state, cx| state.too_slow(cx, why)),
             Due::Close(why) => {
                 if why != CloseReason::KeepAlive && why != CloseReason::Done {

@@ -192,7 +192,7 @@ impl Connection {
     }
 
     /// A request has waited long enough for the answer to its command.
-    pub(in crate::engine) fn unanswered(&mut self, cx: &mut Cx<'_>) {
+    pub fn unanswered(&mut self, cx: &mut Cx<'_>) {
         let Engine::Http(http) = &self.engine else { return };
         if let Stage::Held(held) = &http.stage {
             let command = held.command;
