@@ -211,10 +211,7 @@ impl World {
         let origin = Origin { door, peer, port };
         wire.borrow_mut().room = usize::MAX >> 1;
         let end = End(wire.clone(), ms.clone());
-        match door {
-            Door::Web => driver.welcome(now, end, origin),
-            Door::Devices => driver.welcome_device(now, end, origin),
-        }
+        driver.welcome(now, end, origin);
         driver.follow(now);
         let planned = driver.plan(std::iter::empty());
         World { driver, wire, ms, planned }

@@ -1,5 +1,6 @@
 //! Who comes in: new connections are counted, limited and watched.
 
+use crate::auth::Door;
 use crate::engine::connection::{Connection, Origin};
 use crate::engine::driver::conn::Conn;
 use crate::engine::driver::{Driver, Giving, Host, TURNED_AWAY_MAX};
@@ -13,8 +14,16 @@ impl<H: Host> Driver<H> {
         self.giving = Giving::default();
     }
 
-    /// A new connection: counted, limited, registered.
+    /// A new connection, at whatever door.
     pub fn welcome(&mut self, now: Now, socket: H::Socket, origin: Origin) {
+        match origin.door {
+            Door::Web => self.welcome_web(now, socket, origin),
+            Door::Devices => self.welcome_device(now, socket, origin),
+        }
+    }
+
+    /// A new connection: counted, limited, registered.
+    fn welcome_web(&mut self, now: Now, socket: H::Socket, origin: Origin) {
         let limits = &self.shared.site.config.limits;
         let (max, per_address) = (limits.connections as usize, limits.per_address);
         let per_network = per_address.max(limits.connections / 2);
@@ -58,7 +67,7 @@ impl<H: Host> Driver<H> {
     }
 
     /// A new connection at a device listener.
-    pub fn welcome_device(&mut self, now: Now, socket: H::Socket, origin: Origin) {
+    fn welcome_device(&mut self, now: Now, socket: H::Socket, origin: Origin) {
         self.shared.site.metrics.accepted += 1;
         let max = self.shared.site.config.devices.connections as usize;
         let (mut inside, mut told) = (self.shared.devices.connections, 0);

@@ -294,10 +294,7 @@ impl World {
             let (_, wire, peer, door) = self.net.arriving.swap_remove(n);
             let port = Some(if door == Door::Web { 8080 } else { 7070 });
             let origin = Origin { door, peer, port };
-            match door {
-                Door::Web => self.driver.welcome(now, ServerEnd(wire), origin),
-                Door::Devices => self.driver.welcome_device(now, ServerEnd(wire), origin),
-            }
+            self.driver.welcome(now, ServerEnd(wire), origin);
         }
         self.driver.due(now, clock);
         self.driver.follow(now);

@@ -1,7 +1,6 @@
 //! Who comes in: new connections are taken from the listeners.
 
 use super::{AcceptQueue, Server};
-use crate::auth::Door;
 use crate::engine::connection::Origin;
 use crate::msg::{Now, PeerAddr};
 use crate::net::listener::{Accept, Listener};
@@ -24,10 +23,7 @@ impl Server {
                         let AcceptQueue { door, ref listener, .. } = self.listeners[i];
                         let port = (peer != PeerAddr::Unix).then(|| listener.port());
                         let origin = Origin { door, peer, port };
-                        match door {
-                            Door::Web => self.driver.welcome(now, stream, origin),
-                            Door::Devices => self.driver.welcome_device(now, stream, origin),
-                        }
+                        self.driver.welcome(now, stream, origin);
                     }
                     Accept::Empty => self.listeners[i].ready = false,
                     // the kernel wants a descriptor before it looks whether there is anybody to take it
