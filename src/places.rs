@@ -22,7 +22,7 @@ pub struct Origins {
     networks: HashMap<PeerAddr, u32>,
 }
 
-/// How many others were there when one more came.
+/// How many others there are beside one connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Others {
     /// From the same address.
@@ -33,9 +33,18 @@ pub struct Others {
 
 impl Origins {
     /// One more from `peer`.
-    pub fn enter(&mut self, peer: PeerAddr) -> Others {
-        let in_network = if peer.has_network() { more(&mut self.networks, peer.network()) } else { 0 };
-        Others { at_address: more(&mut self.addresses, peer), in_network }
+    pub fn enter(&mut self, peer: PeerAddr) {
+        if peer.has_network() {
+            *self.networks.entry(peer.network()).or_insert(0) += 1;
+        }
+        *self.addresses.entry(peer).or_insert(0) += 1;
+    }
+
+    /// How many others there are beside one that has entered.
+    pub fn others(&self, peer: PeerAddr) -> Others {
+        let beside = |counts: &HashMap<PeerAddr, u32>, key| counts.get(&key).map_or(0, |count| count.saturating_sub(1));
+        let in_network = if peer.has_network() { beside(&self.networks, peer.network()) } else { 0 };
+        Others { at_address: beside(&self.addresses, peer), in_network }
     }
 
     /// One less.
@@ -45,12 +54,6 @@ impl Origins {
             less(&mut self.networks, peer.network());
         }
     }
-}
-
-fn more(counts: &mut HashMap<PeerAddr, u32>, key: PeerAddr) -> u32 {
-    let count = counts.entry(key).or_insert(0);
-    *count += 1;
-    *count - 1
 }
 
 fn less(counts: &mut HashMap<PeerAddr, u32>, key: PeerAddr) {
@@ -162,7 +165,8 @@ mod tests {
     }
 
     fn enter(origins: &mut Origins, ip: &str) -> (u32, u32) {
-        let others = origins.enter(peer(ip));
+        origins.enter(peer(ip));
+        let others = origins.others(peer(ip));
         (others.at_address, others.in_network)
     }
 
@@ -190,6 +194,7 @@ mod tests {
         }
         origins.enter(two);
         origins.leave(two);
+        assert_eq!(origins.others(peer("fd00::1")), Others { at_address: 1, in_network: 1 });
         for ip in one {
             origins.leave(peer(ip));
             origins.leave(peer(ip));

@@ -152,6 +152,39 @@ fn one_user_from_many_addresses_leaves_the_others_their_places() {
 }
 
 #[test]
+fn those_who_come_in_one_turn_with_a_flood_of_one_user_are_served() {
+    let limits = "connections = 64\nper_address = 64";
+    let server = Setup::default().table("seats", "max = 100").table("limits", limits).start();
+    let mut ann = Client::browser(&server, "ann", "A").from(2);
+    assert_eq!(ann.page("/").status, 200);
+    let newcomer = |from| {
+        let client = Client::new(&server, "viewer").agent(&format!("newcomer {from}")).from(from);
+        let mut stream = client.connect().unwrap();
+        stream.write_all(client.head("GET", "/api/session", "").as_bytes()).unwrap();
+        stream
+    };
+    // all wait in the listener's queue, with their requests: the server finds them in one turn
+    server.signal("STOP");
+    let (mut flood, mut newcomers) = (Vec::new(), Vec::new());
+    for n in 0..100 {
+        let client = ann.clone().from(66 + n % 5);
+        let mut link = client.connect().unwrap();
+        link.write_all(client.head("GET", &format!("/api/events?tab=t{n}&n=1"), "").as_bytes()).unwrap();
+        flood.push(link);
+        if (40..64).contains(&n) && n % 3 == 0 {
+            newcomers.push(newcomer(n));
+        }
+    }
+    server.signal("CONT");
+    for stream in &newcomers {
+        let answer = read_answer(stream, "GET").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(server.metric("boatswain_connections_refused_total"), 0.0);
+    assert!(server.metric("boatswain_links") > 32.0, "what was first stays");
+}
+
+#[test]
 fn where_descriptors_run_out_who_is_silent_gives_way() {
     let (server, addr) = start(Setup::default());
     let mut pump = Device::pump(addr);

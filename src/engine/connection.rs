@@ -147,6 +147,11 @@ impl Connection {
         self.origin.door == Door::Devices
     }
 
+    /// Whether it came when only the places for those with a seat were free, and has not shown yet that it has one.
+    pub fn in_reserve(&self) -> bool {
+        matches!(&self.engine, Engine::Http(http) if http.reserve)
+    }
+
     /// What is going on on it, and since when, if it may give way at a full house. `holds`: whether a session holds control.
     pub fn standing(&self, holds: impl Fn(SessionId) -> bool) -> Option<(Standing, Moment)> {
         if self.closing == Some(CloseReason::Limit) {

@@ -5,7 +5,7 @@ use crate::engine::connection::{Connection, Origin};
 use crate::engine::driver::conn::Conn;
 use crate::engine::driver::{Driver, Giving, Host, TURNED_AWAY_MAX};
 use crate::engine::protocols::Engine;
-use crate::msg::{CloseReason, Now, PeerAddr};
+use crate::msg::{CloseReason, ConnId, Now, PeerAddr};
 use crate::places::{GivingWay, Occupant};
 
 impl<H: Host> Driver<H> {
@@ -22,36 +22,36 @@ impl<H: Host> Driver<H> {
         }
     }
 
+    /// Whether the next one may be taken from a listener in this turn. If all places are taken, the last of them by a
+    /// connection that came in this turn, it waits in the kernel's queue for the next turn: by then those who are in have
+    /// been heard, and it is known which of them give way.
+    pub fn may_accept(&self, now: Now, door: Door) -> bool {
+        let config = &self.shared.site.config;
+        let full = match door {
+            Door::Web => self.inside() >= config.limits.connections as usize,
+            Door::Devices => self.shared.devices.connections >= config.devices.connections as usize,
+        };
+        !full || self.arrived < now.mono
+    }
+
     /// A new connection: counted, limited, registered.
     fn welcome_web(&mut self, now: Now, socket: H::Socket, origin: Origin) {
         let limits = &self.shared.site.config.limits;
         let (max, per_address) = (limits.connections as usize, limits.per_address);
-        let per_network = per_address.max(limits.connections / 2);
-        // the last places are for those with a seat: others have theirs made free before they come to these
-        let open = max.saturating_sub(crate::config::KEPT_FOR_SEATED as usize);
         self.shared.site.metrics.accepted += 1;
         let peer = origin.peer;
-        let others = self.origins.enter(peer);
+        self.origins.enter(peer);
         // all that come over a unix socket come from one proxy
-        let mut many = peer != PeerAddr::Unix && others.at_address >= per_address;
-        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
-        let mut wide = others.in_network >= per_network;
+        let mut many = peer != PeerAddr::Unix && self.origins.others(peer).at_address >= per_address;
         if many {
-            many = !self.give_way(now, |o| !o.device && o.from == peer);
-        } else if wide {
-            wide = !self.give_way(now, |o| !o.device && o.from.network() == peer.network());
+            many = !self.give_way(now, &|o| !o.device && o.from == peer);
         }
-        for _ in 0..2 {
-            // two for one, so that the last places are soon free again
-            if many || self.inside() < open || !self.give_way(now, |o| !o.device) {
-                break;
-            }
-        }
+        let reserve = !many && !self.make_place(now, peer, None);
         let inside = self.inside();
         let phase = self.shared.phase();
         let mut state = Connection::new(origin, &self.shared.rules, now.mono, phase);
         if let Engine::Http(http) = &mut state.engine {
-            http.reserve = inside >= open || wide;
+            http.reserve = reserve;
         }
         if many || inside >= max {
             self.shared.site.metrics.refused_limit += 1;
@@ -60,9 +60,36 @@ impl<H: Host> Driver<H> {
             }
             self.turned_away += 1;
             state.turn_away(&mut self.shared, now, many);
+        } else {
+            self.arrived = now.mono;
         }
         if !self.register(now, Conn::new(socket, state)) {
             self.origins.leave(peer);
+        }
+    }
+
+    /// Whether there is a place outside of the last ones, which are for those with a seat, for a connection from `peer`;
+    /// others give way until these are free. `conn`: it is counted among those inside already.
+    fn make_place(&mut self, now: Now, peer: PeerAddr, conn: Option<ConnId>) -> bool {
+        let limits = &self.shared.site.config.limits;
+        let per_network = limits.per_address.max(limits.connections / 2);
+        let open =
+            limits.connections.saturating_sub(crate::config::KEPT_FOR_SEATED) as usize + usize::from(conn.is_some());
+        // a whole network may be one person's, or everybody's: beyond its share, who has a seat still gets in
+        let wide = self.origins.others(peer).in_network >= per_network
+            && !self.give_way(now, &|o| !o.device && Some(o.conn) != conn && o.from.network() == peer.network());
+        while self.inside() >= open && self.give_way(now, &|o| !o.device && Some(o.conn) != conn) {}
+        !wide && self.inside() < open
+    }
+
+    /// A request on this connection is about to be decided. If only the last places were free when it came, those that had
+    /// come just before could not give way, since they had not been heard either: now they can.
+    pub(super) fn find_place(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.get(id).filter(|conn| conn.state.in_reserve()) else { return };
+        let peer = conn.state.origin.peer;
+        let place = self.make_place(now, peer, Some(id));
+        if let Some(Engine::Http(http)) = self.conns.touch(id).map(|conn| &mut conn.state.engine) {
+            http.reserve = !place;
         }
     }
 
@@ -79,7 +106,7 @@ impl<H: Host> Driver<H> {
         }
         let refused = if !self.shared.site.config.seats.allows(origin.peer) {
             Some(("address", "this address may not come here: it is in none of the ranges of seats.allow"))
-        } else if inside >= max && !self.give_way(now, |o| o.device) {
+        } else if inside >= max && !self.give_way(now, &|o| o.device) {
             Some(("busy", "too many devices are connected (devices.connections)"))
         } else {
             None
@@ -95,6 +122,9 @@ impl<H: Host> Driver<H> {
             state.turn_device_away(&mut self.shared, now, CloseReason::Limit, said);
         }
         self.shared.devices.connections += 1;
+        if state.closing.is_none() {
+            self.arrived = now.mono;
+        }
         if !self.register(now, Conn::new(socket, state)) {
             self.shared.devices.connections -= 1;
         }
@@ -106,14 +136,16 @@ impl<H: Host> Driver<H> {
         self.conns.len().saturating_sub(self.turned_away + self.shared.devices.connections)
     }
 
-    /// Makes one place free, of those that `wanted` picks, if anything gives way (see [`Standing`]). What came in this
-    /// turn could not be heard yet and stays.
+    /// Makes one place free, of those that `wanted` picks, if anything gives way (see [`Standing`]). What could not be
+    /// heard yet stays: what came in this turn, and what waits to be heard by [`Driver::find_place`].
     ///
     /// [`Standing`]: crate::places::Standing
-    fn give_way(&mut self, now: Now, wanted: impl Fn(&Occupant) -> bool) -> bool {
+    fn give_way(&mut self, now: Now, wanted: &dyn Fn(&Occupant) -> bool) -> bool {
         if self.giving.way.is_none() {
             let holds = |session| self.shared.hub.view().holds_control(session);
-            let all = self.conns.iter().filter(|(_, conn)| conn.state.opened < now.mono).filter_map(|(id, conn)| {
+            let heard =
+                |conn: &Conn<H::Socket>| conn.state.opened < now.mono && !(conn.queued && conn.state.in_reserve());
+            let all = self.conns.iter().filter(|(_, conn)| heard(conn)).filter_map(|(id, conn)| {
                 let (standing, since) = conn.state.standing(holds)?;
                 let (device, from) = (conn.state.is_devices(), conn.state.origin.peer);
                 let user = conn.state.user.clone().filter(|_| !device);
@@ -134,7 +166,7 @@ impl<H: Host> Driver<H> {
         if !self.giving.starved {
             self.giving = Giving { way: None, starved: true };
         }
-        self.give_way(now, |_| true)
+        self.give_way(now, &|_| true)
     }
 
     /// Takes a connection into the table and has the poller watch it. Whether there was room.

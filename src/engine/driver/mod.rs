@@ -73,6 +73,8 @@ pub struct Driver<H: Host> {
     giving: Giving,
     /// Of the connections, those that are being told that they are too many.
     turned_away: usize,
+    /// The turn in which a connection last got a place.
+    arrived: Moment,
     /// Where every read goes first.
     buffer: Vec<u8>,
     planned: Option<Moment>,
@@ -96,6 +98,7 @@ impl<H: Host> Driver<H> {
             origins: Origins::default(),
             giving: Giving::default(),
             turned_away: 0,
+            arrived: Moment::default(),
             buffer: vec![0; READ_MAX],
             stopping: None,
             planned: None,
@@ -143,12 +146,30 @@ impl<H: Host> Driver<H> {
         // Requests are served by a clock that goes on: a command that waited for its turn has grown older meanwhile. People
         // are judged by the turn's beginning, since what they have said after it may not be read yet.
         let mut clock = now;
+        let mut last = Vec::new();
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
-            self.serve(clock, id);
-            clock = self.look_in_long_turn(clock);
-            self.push_out(now, id);
+            if self.conns.get(id).is_some_and(|conn| conn.state.in_reserve()) {
+                last.push(id);
+                continue;
+            }
+            clock = self.serve_one(now, clock, id);
         }
+        if !last.is_empty() {
+            self.new_batch();
+        }
+        for id in last {
+            self.find_place(now, id);
+            clock = self.serve_one(now, clock, id);
+        }
+        clock
+    }
+
+    /// Serves one that is ready, by `clock`; what the clock says after it.
+    fn serve_one(&mut self, now: Now, clock: Now, id: ConnId) -> Now {
+        self.serve(clock, id);
+        let clock = self.look_in_long_turn(clock);
+        self.push_out(now, id);
         clock
     }
 

@@ -64,6 +64,8 @@ impl<H: Host> Driver<H> {
     fn answer(&mut self, now: Now, at: (Door, Key), waiting: Vec<ConnId>, verdict: Option<Verdict>) {
         for id in waiting {
             if self.conns.get(id).is_some_and(|conn| conn.state.waits_for(&at.1)) {
+                self.new_batch();
+                self.find_place(now, id);
                 self.with(now, id, |state, cx| state.checked(cx, at, verdict));
                 self.push_out(now, id);
             }

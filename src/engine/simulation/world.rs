@@ -290,7 +290,11 @@ impl World {
         let clock = self.driver.serve_ready(now);
         self.driver.new_batch();
         let real = self.now();
-        while let Some(n) = self.net.arriving.iter().position(|(at, ..)| *at <= real) {
+        let taken = |world: &World| {
+            let mut arriving = world.net.arriving.iter();
+            arriving.position(|&(at, .., door)| at <= real && world.driver.may_accept(now, door))
+        };
+        while let Some(n) = taken(self) {
             let (_, wire, peer, door) = self.net.arriving.swap_remove(n);
             let port = Some(if door == Door::Web { 8080 } else { 7070 });
             let origin = Origin { door, peer, port };

@@ -15,13 +15,13 @@ impl Server {
             }
             self.listeners[i].paused = None;
             for _ in 0..Listener::BATCH {
-                if !self.listeners[i].ready || self.driver.stopping.is_some() {
+                let AcceptQueue { door, ready, .. } = self.listeners[i];
+                if !ready || self.driver.stopping.is_some() || !self.driver.may_accept(now, door) {
                     break;
                 }
                 match self.listeners[i].listener.accept() {
                     Accept::Stream(stream, peer) => {
-                        let AcceptQueue { door, ref listener, .. } = self.listeners[i];
-                        let port = (peer != PeerAddr::Unix).then(|| listener.port());
+                        let port = (peer != PeerAddr::Unix).then(|| self.listeners[i].listener.port());
                         let origin = Origin { door, peer, port };
                         self.driver.welcome(now, stream, origin);
                     }
